@@ -1,0 +1,1 @@
+"""The imperative shell of the embedded server: HTTP, dispatch, timers, streams, keys."""
