@@ -67,7 +67,7 @@ class SystemClock:
 
     async def sleep_until(self, instant: int) -> None:
         """Return once the wall clock is at or after `instant`, also after it was set."""
-        while (left := instant - self.now()) > 0:
+        while (left := instant - self.now()) > 0:  # noqa: ASYNC110 - no event tells of a clock
             await asyncio.sleep(min(left / SECOND, _LONGEST_NAP_SECS))
 
 

@@ -23,7 +23,7 @@ class Record(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A row of the store that the API shows as JSON."""
 
 
-class Job(Record):
+class Job(Record, frozen=True):
     """A job: where its runs are dispatched to, and under which limits (`GET /v1/jobs/{id}`)."""
 
     id: str
@@ -84,7 +84,7 @@ class Job(Record):
     updated_by: str = ""
 
 
-class Run(Record):
+class Run(Record, frozen=True):
     """A run of a job (`GET /v1/runs/{id}`) without its payload and result.
 
     Those two can be large and are never looked into, so the store keeps their bytes beside the
@@ -131,7 +131,7 @@ class Run(Record):
     replayed_run_id: str = ""
 
 
-class StepDefinition(Record):
+class StepDefinition(Record, frozen=True):
     """A step of a workflow as it was defined (`WorkflowStep`)."""
 
     id: str
@@ -167,7 +167,7 @@ class StepDefinition(Record):
     compensation_timeout_secs: int = 0
 
 
-class Workflow(Record):
+class Workflow(Record, frozen=True):
     """A workflow definition without its steps (`GET /v1/workflows`)."""
 
     id: str
@@ -193,7 +193,7 @@ class Workflow(Record):
     updated_by: str = ""
 
 
-class WorkflowRun(Record):
+class WorkflowRun(Record, frozen=True):
     """A run of a workflow (`GET /v1/workflow-runs/{id}`)."""
 
     id: str
@@ -220,7 +220,7 @@ class WorkflowRun(Record):
     trace_context: Tags = field(default_factory=dict)
 
 
-class StepRun(Record):
+class StepRun(Record, frozen=True):
     """A step of a workflow run (`WorkflowStepRun`)."""
 
     id: str
@@ -239,7 +239,7 @@ class StepRun(Record):
     finished_at: Timestamp = ""
 
 
-class Approval(Record):
+class Approval(Record, frozen=True):
     """An approval that a step waits for (`WorkflowStepApproval`)."""
 
     id: str
@@ -254,7 +254,7 @@ class Approval(Record):
     error: str = ""
 
 
-class EventTrigger(Record):
+class EventTrigger(Record, frozen=True):
     """A wait for an event, by a workflow step or by a job run (`EventTrigger`)."""
 
     id: str
