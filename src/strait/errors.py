@@ -1,0 +1,408 @@
+"""What can go wrong, as one tree of exceptions; and how an HTTP answer becomes one of them.
+
+Everything that the SDK raises is a `StraitError`. What a handler raises to say how its attempt
+ended (`NonRetryable`, `RetryAfter`) is not: a handler that catches `StraitError` around its API
+calls must not swallow its own verdict.
+
+Every error can be pickled and copied, so that it crosses process and queue boundaries whole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeAlias
+
+Json: TypeAlias = Any
+
+__all__ = [
+    "ApiError",
+    "ConfigurationError",
+    "ConflictError",
+    "CostBudgetExceededError",
+    "DagValidationError",
+    "DecodeError",
+    "HttpError",
+    "NonRetryable",
+    "NotFoundError",
+    "PaginationError",
+    "RateLimitedError",
+    "RetryAfter",
+    "StraitDeprecationWarning",
+    "StraitError",
+    "StraitTimeoutError",
+    "StreamError",
+    "TransportError",
+    "TransportTimeoutError",
+    "UnauthorizedError",
+    "UnsupportedByPlatform",
+    "ValidationError",
+    "map_http_error",
+    "retry_after_secs",
+]
+
+
+class StraitError(Exception):
+    """The base of every error that the SDK raises.
+
+    The attributes of an HTTP answer are here, so that a handler of any error may read them
+    without asking for its class first; they are None where there was no answer.
+
+    Attributes:
+        status: the HTTP status.
+        body: the decoded JSON of the answer, or its text when it was no JSON.
+        code: the platform's `error.code`, such as `not_found`.
+        request_id: the platform's id of the request.
+        retry_after: seconds that the platform asks to wait before a retry.
+        headers: the headers of the answer, with names in lower case.
+    """
+
+    status: int | None = None
+    body: Json = None
+    code: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+    headers: Mapping[str, str] | None = None
+
+    @property
+    def message(self) -> str:
+        """The text of the error."""
+        return str(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls `cls(*args)`, which fails wherever `__init__` takes more than text.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(cls: type[StraitError], args: tuple[Any, ...], state: dict[str, Any]) -> StraitError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class TransportError(StraitError):
+    """The request, or its answer, did not get through.
+
+    Attributes:
+        sent: whether the platform may have seen the request. False only where that is impossible,
+            such as a refused connection; then a retry cannot do anything twice.
+    """
+
+    sent: bool
+
+    def __init__(
+        self, message: str, cause: BaseException | None = None, *, sent: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.__cause__ = cause
+        self.sent = sent
+
+
+class TransportTimeoutError(TransportError):
+    """The platform took longer than `timeout` or `deadline` allow."""
+
+
+class StreamError(StraitError):
+    """The platform ended a stream with an `error` event.
+
+    Attributes:
+        data: the data of the event.
+    """
+
+    def __init__(self, message: str, data: Json = None) -> None:
+        super().__init__(message)
+        self.data = data
+
+
+class DecodeError(StraitError):
+    """An answer was no JSON, or not of the shape that the operation has.
+
+    Attributes:
+        body: the text of the answer.
+    """
+
+    def __init__(self, message: str, body: str, cause: BaseException | None = None) -> None:
+        super().__init__(message)
+        self.body = body
+        self.__cause__ = cause
+
+
+class PaginationError(StraitError):
+    """The platform gave the same cursor twice, so that the pages would never end."""
+
+
+class ValidationError(StraitError):
+    """An argument or a setting is wrong; nothing was sent.
+
+    Attributes:
+        issues: one line for each thing that is wrong.
+    """
+
+    def __init__(self, message: str, issues: Sequence[str] | None = None) -> None:
+        super().__init__(message)
+        self.issues = list(issues or ())
+
+
+class ConfigurationError(ValidationError):
+    """A setting is missing or wrong: an argument, an environment variable, or `strait.json`."""
+
+
+class UnsupportedByPlatform(StraitError):  # noqa: N818 - a statement about the platform
+    """The operation does not exist on this platform, or on any.
+
+    Attributes:
+        operation: what was asked for.
+        reason: why it cannot be, and what can be used instead.
+    """
+
+    def __init__(self, operation: str, reason: str) -> None:
+        super().__init__(f"`{operation}` is not supported: {reason}")
+        self.operation = operation
+        self.reason = reason
+
+
+class HttpError(StraitError):
+    """The platform answered, with something other than success.
+
+    Attributes:
+        details: further lines, such as `name: failed on 'required'`.
+    """
+
+    status: int
+    details: list[str]
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        body: Json = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        fields = _envelope(body)
+        self.status = status
+        self.body = body
+        self.code = fields.code
+        self.details = fields.details
+        self.request_id = fields.request_id
+        if headers is not None:
+            self.headers = {name.lower(): value for name, value in headers.items()}
+            self.retry_after = retry_after_secs(self.headers)
+            self.request_id = fields.request_id or self.headers.get("x-request-id")
+
+    @property
+    def retry_after_ms(self) -> int | None:
+        """The milliseconds that the platform asks to wait before a retry."""
+        return None if self.retry_after is None else round(self.retry_after * 1000)
+
+
+class UnauthorizedError(HttpError):
+    """401 or 403: no valid credential, or one without the scope."""
+
+
+class NotFoundError(HttpError):
+    """404: the thing does not exist, or belongs to another project."""
+
+
+class ConflictError(HttpError):
+    """409: the thing exists already, or its state does not allow this."""
+
+
+class RateLimitedError(HttpError):
+    """429: too many requests, or a quota is used up; `retry_after` says when to come back."""
+
+
+class ApiError(HttpError):
+    """Any other status."""
+
+
+class StraitTimeoutError(StraitError):
+    """A run did not end within the time that the caller gave it.
+
+    Attributes:
+        run_id: the run that was waited for.
+        elapsed_ms: how long it was waited for.
+    """
+
+    def __init__(self, message: str, run_id: str, elapsed_ms: int) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.elapsed_ms = elapsed_ms
+
+
+class DagValidationError(StraitError):
+    """The steps of a workflow do not form a directed acyclic graph.
+
+    Attributes:
+        cycles: the steps of the cycle, in order.
+        missing_refs: names that are depended on and do not exist.
+        duplicate_refs: names that more than one step has.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cycles: Sequence[str] | None = None,
+        missing_refs: Sequence[str] | None = None,
+        duplicate_refs: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.cycles = list(cycles or ())
+        self.missing_refs = list(missing_refs or ())
+        self.duplicate_refs = list(duplicate_refs or ())
+
+
+class CostBudgetExceededError(StraitError):
+    """An operation spent its cost budget.
+
+    Attributes:
+        current_cost_microusd: what was spent, in millionths of a US dollar.
+        max_cost_microusd: what was allowed.
+    """
+
+    def __init__(self, message: str, current_cost_microusd: int, max_cost_microusd: int) -> None:
+        super().__init__(message)
+        self.current_cost_microusd = current_cost_microusd
+        self.max_cost_microusd = max_cost_microusd
+
+
+class NonRetryable(Exception):  # noqa: N818 - it is a verdict of the handler, not a fault of the SDK
+    """Raised by a handler: the run has failed, and another attempt would not help."""
+
+
+class RetryAfter(Exception):  # noqa: N818 - it is a verdict of the handler, not a fault of the SDK
+    """Raised by a handler: try again, but not before `secs` seconds have passed.
+
+    Attributes:
+        secs: seconds until the next attempt; not negative.
+    """
+
+    def __init__(self, secs: float, message: str = "") -> None:
+        if not (math.isfinite(secs) and secs >= 0):
+            raise ValueError(f"`secs` must be a number of seconds that is not negative: {secs!r}")
+        super().__init__(secs, message)
+        self.secs = secs
+
+    def __str__(self) -> str:
+        return self.args[1] or f"retry after {self.secs:g} s"
+
+
+class StraitDeprecationWarning(DeprecationWarning):
+    """A name or a behaviour of the SDK that a later version will not have."""
+
+
+_BY_STATUS: dict[int, type[HttpError]] = {
+    401: UnauthorizedError,
+    403: UnauthorizedError,
+    404: NotFoundError,
+    409: ConflictError,
+    429: RateLimitedError,
+}
+
+
+def map_http_error(
+    status: int,
+    message: str = "",
+    body: Json = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    request: str = "",
+) -> HttpError:
+    """Return the error for an HTTP answer.
+
+    Args:
+        status: the HTTP status.
+        message: the text of the error; by default the platform's own, from `body`.
+        body: the decoded JSON of the answer, or its text.
+        headers: the headers of the answer.
+        request: method and path, to be told behind the platform's text.
+
+    Returns:
+        An error of the class that belongs to `status`, which is not raised.
+    """
+    error = _BY_STATUS.get(status, ApiError)(status, message, body, headers=headers)
+    text = message or _envelope(body).message or f"HTTP {status}"
+    if error.details and not message:
+        text = f"{text}: {'; '.join(error.details)}"
+    if request:
+        facts = [f"{request}: {status}" + (f" {error.code}" if error.code else "")]
+        if error.request_id:
+            facts.append(f"request {error.request_id}")
+        text = f"{text} ({', '.join(facts)})"
+    error.args = (text,)
+    return error
+
+
+class _Envelope:
+    """What a body of any of the platform's error shapes says."""
+
+    __slots__ = ("code", "details", "message", "request_id")
+
+    def __init__(self, code: Json, message: Json, details: Json, request_id: Json) -> None:
+        self.code = code if isinstance(code, str) else None
+        self.message = message if isinstance(message, str) else _as_text(message)
+        self.details = [str(line) for line in details] if isinstance(details, list) else []
+        self.request_id = request_id if isinstance(request_id, str) else None
+
+
+def _as_text(message: Json) -> str:
+    return "" if message is None else json.dumps(message)
+
+
+def _envelope(body: Json) -> _Envelope:
+    """Read the nested form, the form with an error string, and the flat form.
+
+    They are `{"error": {"code", "message", "details"}, "request_id"}`, `{"error": "text"}` (whose
+    text is a code in the device login), and `{"code", "message"}` of quotas; anything else, such
+    as the page of a proxy, says nothing that could be trusted to be a message.
+    """
+    if not isinstance(body, dict):
+        text = body.strip() if isinstance(body, str) else ""
+        short = text if len(text) <= 200 and not text.startswith("<") else ""
+        return _Envelope(None, short, None, None)
+    error = body.get("error")
+    request_id = body.get("request_id")
+    if isinstance(error, dict):
+        return _Envelope(error.get("code"), error.get("message"), error.get("details"), request_id)
+    if isinstance(error, str):
+        code = body.get("code", error if error.replace("_", "").isalpha() else None)
+        return _Envelope(code, body.get("message", error), body.get("details"), request_id)
+    return _Envelope(body.get("code"), body.get("message"), body.get("details"), request_id)
+
+
+def retry_after_secs(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that `Retry-After` (or `Retry-After-Ms`) asks for, or None.
+
+    Args:
+        headers: headers of an answer, with names in lower case. A date is read against the `date`
+            header of the same answer, so that no clock of ours is needed.
+    """
+    millis = _seconds(headers.get("retry-after-ms"))
+    if millis is not None:
+        return millis / 1000
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    secs = _seconds(value)
+    return secs if secs is not None else _secs_until(value, headers.get("date"))
+
+
+def _secs_until(date: str, answered: str | None) -> float | None:
+    try:
+        wait = parsedate_to_datetime(date) - parsedate_to_datetime(answered or "")
+    except (ValueError, TypeError):
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return max(0.0, number) if math.isfinite(number) else None

@@ -1,0 +1,122 @@
+"""Retry as one policy: how often, how long to wait between, and what is worth another try.
+
+Pure: it neither sleeps nor draws random numbers; whoever drives it does both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from strait.errors import HttpError, RateLimitedError, TransportError, ValidationError
+
+# A platform that says "not implemented" says it again.
+_NOT_IMPLEMENTED = 501
+
+
+class JitterStrategy(StrEnum):
+    """How the waiting time is spread, so that many clients do not come back at once."""
+
+    FULL = "full"
+    NONE = "none"
+
+
+def backoff_secs(
+    attempt: int,
+    *,
+    initial: float,
+    factor: float = 2.0,
+    cap: float,
+    spread: float = 0.0,
+    rand: float = 0.5,
+) -> float:
+    """Return the seconds to wait after an attempt that failed.
+
+    Args:
+        attempt: the number of the attempt that just failed, from 1.
+        initial: seconds after the first attempt, before the spread.
+        factor: what every further wait is multiplied by.
+        cap: the longest wait in seconds, before the spread.
+        spread: the part of the wait by which it may be shorter or longer; 0.2 means ± 20 %.
+        rand: a random number in [0, 1); 0.5 gives the middle.
+    """
+    try:
+        exact = initial * factor ** (attempt - 1)
+    except OverflowError:
+        exact = math.inf
+    return min(exact, cap) * (1 - spread + 2 * spread * rand)
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether the same call may succeed later: network trouble, 429, or a server error."""
+    if isinstance(error, TransportError | RateLimitedError):
+        return True
+    return isinstance(error, HttpError) and error.status >= 500 and error.status != _NOT_IMPLEMENTED
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOptions:
+    """How often something is tried, and how long is waited in between.
+
+    Attributes:
+        attempts: how often in all, the first time included; at least 1.
+        delay_ms: the wait after the first attempt, in milliseconds.
+        factor: what every further wait is multiplied by.
+        max_delay_ms: the longest wait, in milliseconds; it bounds the first one too.
+        jitter: `FULL` waits a random part of the delay, `NONE` all of it.
+        should_retry: gets the error, the number of the attempt that failed (from 1) and
+            `attempts`, and says whether to go on. By default `is_retryable` decides.
+
+    Raises:
+        ValidationError: a value is out of range.
+    """
+
+    attempts: int = 3
+    delay_ms: int = 250
+    factor: float = 2.0
+    max_delay_ms: int = 30_000
+    jitter: JitterStrategy = JitterStrategy.FULL
+    should_retry: Callable[[Exception, int, int], bool] | None = None
+
+    def __post_init__(self) -> None:
+        issues = [
+            f"`{name}` must be {wanted}, not {value!r}"
+            for name, value, wanted, fits in (
+                ("attempts", self.attempts, "at least 1", self.attempts >= 1),
+                ("delay_ms", self.delay_ms, "0 or more", _not_negative(self.delay_ms)),
+                ("factor", self.factor, "at least 1", 1 <= self.factor < math.inf),
+                ("max_delay_ms", self.max_delay_ms, "0 or more", _not_negative(self.max_delay_ms)),
+                ("jitter", self.jitter, "full or none", self.jitter in set(JitterStrategy)),
+            )
+            if not fits
+        ]
+        if issues:
+            raise ValidationError("; ".join(issues), issues)
+
+    def delay_secs(self, attempt: int, rand: float) -> float:
+        """Return the seconds to wait after `attempt` (from 1), given a random number in [0, 1)."""
+        full = backoff_secs(
+            attempt,
+            initial=self.delay_ms / 1000,
+            factor=self.factor,
+            cap=self.max_delay_ms / 1000,
+        )
+        return full * rand if self.jitter == JitterStrategy.FULL else full
+
+    def wants_retry(self, error: Exception, attempt: int) -> bool:
+        """Tell whether to try again after `attempt` (from 1) ended with `error`."""
+        if attempt >= self.attempts:
+            return False
+        if self.should_retry is None:
+            return is_retryable(error)
+        return self.should_retry(error, attempt, self.attempts)
+
+
+def _not_negative(number: float) -> bool:
+    return 0 <= number < math.inf
+
+
+RetryPolicy: TypeAlias = RetryOptions
