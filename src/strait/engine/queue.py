@@ -1,0 +1,145 @@
+"""Which queued run starts next: priority, age, and the limits of its job.
+
+A plain data structure over run ids. A run that may not start because its job is at a limit is
+parked under that limit, and comes back when the limit moves, so a million held runs cost nothing
+while they are held, and no run is ever looked for by polling.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from typing import TypeAlias
+
+from msgspec import Struct
+
+Rank: TypeAlias = tuple[int, str]  # (-priority, created_at): smaller goes first
+Held: TypeAlias = list[tuple[Rank, str]]
+
+
+class Limits(Struct, frozen=True):
+    """What bounds the runs of a job that execute at the same time; 0 is no bound."""
+
+    max_concurrency: int = 0
+    max_concurrency_per_key: int = 0
+    closed: bool = False
+
+
+UNLIMITED = Limits()
+
+
+class Ticket(Struct):
+    """A run in the queue or executing."""
+
+    run_id: str
+    job_id: str
+    rank: Rank
+    key: str = ""
+
+
+class ReadyQueue:
+    """Queued runs by rank, held runs by the limit that holds them, and what is executing."""
+
+    def __init__(self) -> None:
+        self._ready: Held = []
+        self._held: dict[tuple[str, str], Held] = defaultdict(list)
+        self._queued: dict[str, Ticket] = {}
+        self._executing: dict[str, Ticket] = {}
+        self._active: dict[str, int] = defaultdict(int)
+        self._active_by_key: dict[tuple[str, str], int] = defaultdict(int)
+        self._limits: dict[str, Limits] = {}
+
+    def __len__(self) -> int:
+        """How many runs wait to start."""
+        return len(self._queued)
+
+    @property
+    def executing(self) -> int:
+        """How many runs have started and not ended."""
+        return len(self._executing)
+
+    def push(self, ticket: Ticket) -> None:
+        """Queue a run; one that is queued already takes its new rank."""
+        self._queued[ticket.run_id] = ticket
+        heapq.heappush(self._ready, (ticket.rank, ticket.run_id))
+
+    def discard(self, run_id: str) -> None:
+        """Forget a run that must not start any more."""
+        self._queued.pop(run_id, None)
+
+    def pop(self) -> Ticket | None:
+        """Take the first run that may start and count it as executing."""
+        while self._ready:
+            rank, run_id = heapq.heappop(self._ready)
+            ticket = self._queued.get(run_id)
+            if ticket is None or ticket.rank != rank:
+                continue  # canceled or queued anew since
+            holder = self._holder(ticket)
+            if holder is not None:
+                heapq.heappush(self._held[holder], (rank, run_id))
+                if holder[1]:
+                    # Its key is at its limit but its job is not: another key may have the slot.
+                    self._unpark((ticket.job_id, ""), 1)
+                continue
+            del self._queued[run_id]
+            self._start(ticket)
+            return ticket
+        return None
+
+    def release(self, run_id: str) -> None:
+        """Count a run as executing no more, and let the next of those it held back try."""
+        ticket = self._executing.pop(run_id, None)
+        if ticket is None:
+            return
+        self._active[ticket.job_id] -= 1
+        if not self._active[ticket.job_id]:
+            del self._active[ticket.job_id]
+        if ticket.key:
+            pair = (ticket.job_id, ticket.key)
+            self._active_by_key[pair] -= 1
+            if not self._active_by_key[pair]:
+                del self._active_by_key[pair]
+            self._unpark(pair, 1)
+        self._unpark((ticket.job_id, ""), 1)
+
+    def set_limits(self, job_id: str, limits: Limits) -> None:
+        """Apply the limits of a job, and reconsider all that the old ones held back."""
+        before = self._limits.get(job_id, UNLIMITED)
+        if limits == UNLIMITED:
+            self._limits.pop(job_id, None)
+        else:
+            self._limits[job_id] = limits
+        if limits != before:
+            for holder in [h for h in self._held if h[0] == job_id]:
+                self._unpark(holder, len(self._held[holder]))
+
+    def _start(self, ticket: Ticket) -> None:
+        self._executing[ticket.run_id] = ticket
+        self._active[ticket.job_id] += 1
+        if ticket.key:
+            self._active_by_key[ticket.job_id, ticket.key] += 1
+
+    def _holder(self, ticket: Ticket) -> tuple[str, str] | None:
+        """Return what holds the run back: its job, its job and key, or nothing."""
+        limits = self._limits.get(ticket.job_id)
+        if limits is None:
+            return None
+        cap = limits.max_concurrency
+        if limits.closed or (cap and self._active.get(ticket.job_id, 0) >= cap):
+            return ticket.job_id, ""
+        cap = limits.max_concurrency_per_key
+        pair = (ticket.job_id, ticket.key)
+        if cap and ticket.key and self._active_by_key.get(pair, 0) >= cap:
+            return pair
+        return None
+
+    def _unpark(self, holder: tuple[str, str], count: int) -> None:
+        held = self._held.get(holder)
+        while held and count:
+            rank, run_id = heapq.heappop(held)
+            ticket = self._queued.get(run_id)
+            if ticket is not None and ticket.rank == rank:
+                heapq.heappush(self._ready, (rank, run_id))
+                count -= 1
+        if held is not None and not held:
+            del self._held[holder]

@@ -1,0 +1,552 @@
+"""The life of a run: one decision per event (`contract/runs.md` §2, §6).
+
+`decide(state, event, now)` answers what the run becomes. An event that no longer concerns the run
+(an old dispatch's answer, a timer that was overtaken) gives None. A request that cannot be met
+raises `Refused`. What follows outside of the run (queueing it, ending the call that is under way,
+telling its workflow) the shell reads off the transition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+from strait.fsm import is_terminal_run_status, run_can_move
+
+from strait.clock import SECOND, to_timestamp
+from strait.engine import outcomes
+from strait.engine.entries import Entry, moved
+from strait.engine.model import Job, Json, Run
+from strait.engine.refusal import Refused
+from strait.retry import backoff_secs
+
+MAX_SNOOZES = 50
+MAX_PRIORITY = 10
+RETRY_CAP_SECS = 3600.0
+RETRY_SPREAD = 0.2
+
+ENDED_BADLY = frozenset({"failed", "timed_out", "crashed", "system_failed", "dead_letter"})
+REPLAYABLE = frozenset({"failed", "timed_out", "crashed", "system_failed"})
+
+
+class State(Struct, frozen=True):
+    """A run as it is stored.
+
+    Attributes:
+        run: the record.
+        assignment: the id of the dispatch that may write for the run, "" before the first.
+        deadline_at: when the present attempt times out, "" while there is none.
+        ttl_secs: how long it may wait to be dispatched each time it is queued; 0 where the caller
+            set an explicit bound, which is never renewed.
+    """
+
+    run: Run
+    assignment: str = ""
+    deadline_at: str = ""
+    ttl_secs: int = 0
+
+
+class Transition(Struct, frozen=True):
+    """What a run becomes, and what follows.
+
+    Attributes:
+        state: the next state.
+        entries: lines for the ledger.
+        result: JSON text of the result, or None where it stays as it is.
+        abort: the call that is under way no longer matters.
+    """
+
+    state: State
+    entries: tuple[Entry, ...]
+    result: str | None = None
+    abort: bool = False
+
+    @property
+    def run(self) -> Run:
+        """The next record."""
+        return self.state.run
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over."""
+        return is_terminal_run_status(self.state.run.status)
+
+
+# ---------------------------------------------------------------------------------------- events
+
+
+class Dispatched(Struct, frozen=True):
+    """The run is sent to its handler, under a new assignment and until a deadline."""
+
+    assignment: str
+    timeout_secs: int
+    message: str = ""
+
+
+class Answered(Struct, frozen=True):
+    """The handler's answer to the dispatch `assignment` is in; `rand` spreads the retry."""
+
+    assignment: str
+    outcome: outcomes.Succeeded | outcomes.Erred
+    job: Job
+    rand: float
+
+
+class TimedOut(Struct, frozen=True):
+    """The deadline of the dispatch `assignment` has passed."""
+
+    assignment: str
+    job: Job
+    rand: float
+
+
+class Completed(Struct, frozen=True):
+    """The handler said through the SDK plane that it is done."""
+
+    result: str | None
+
+
+class Failed(Struct, frozen=True):
+    """The handler said through the SDK plane that it failed, which is final."""
+
+    error: str
+
+
+class Suspended(Struct, frozen=True):
+    """The run now waits: for an event, or for its children."""
+
+    reason: str
+
+
+class Woken(Struct, frozen=True):
+    """What the run waited for is there."""
+
+    reason: str
+
+
+class WaitTimedOut(Struct, frozen=True):
+    """What the run waited for did not come in time."""
+
+    error: str = "event trigger timed out"
+
+
+class Due(Struct, frozen=True):
+    """The instant of a delayed run has come."""
+
+
+class Expired(Struct, frozen=True):
+    """The run was not dispatched before its `expires_at`."""
+
+
+class Snoozed(Struct, frozen=True):
+    """The endpoint is left alone until an instant; this takes nothing from `max_attempts`."""
+
+    until: int
+    error: str
+
+
+class Canceled(Struct, frozen=True):
+    """Somebody, or the end of its parent, canceled the run."""
+
+    error: str
+
+
+class Paused(Struct, frozen=True):
+    """Hold the run; what its handler still answers is dropped."""
+
+
+class Resumed(Struct, frozen=True):
+    """Let a held run go on, from the start of its attempt."""
+
+
+class Restarted(Struct, frozen=True):
+    """Dispatch the same attempt again."""
+
+
+class Recovered(Struct, frozen=True):
+    """The server that dispatched the run is gone, or its connection was."""
+
+    reason: str
+
+
+class Replayed(Struct, frozen=True):
+    """Take the run out of the dead letters, from attempt 1."""
+
+    expires_at: str
+
+
+class Rescheduled(Struct, frozen=True):
+    """Move the instant of a run that was not dispatched yet."""
+
+    at: int
+
+
+Event = (
+    Dispatched
+    | Answered
+    | TimedOut
+    | Completed
+    | Failed
+    | Suspended
+    | Woken
+    | WaitTimedOut
+    | Due
+    | Expired
+    | Snoozed
+    | Canceled
+    | Paused
+    | Resumed
+    | Restarted
+    | Recovered
+    | Replayed
+    | Rescheduled
+)
+
+
+def decide(state: State, event: Event, now: int) -> Transition | None:
+    """Return what the run becomes by `event`, or None when the event no longer concerns it.
+
+    Raises:
+        Refused: the event is a request, and the run is in no state for it.
+    """
+    return _DECISIONS[type(event)](state, event, now)
+
+
+def attempts_allowed(run: Run, job: Job) -> int:
+    """Return how many attempts the run has in all; a workflow step may have set its own."""
+    return run.max_attempts_override or job.max_attempts
+
+
+def timeout_secs(run: Run, job: Job) -> int:
+    """Return how long one attempt may take."""
+    return run.timeout_secs_override or job.timeout_secs
+
+
+def retry_delay_secs(run: Run, rand: float) -> float:
+    """Return the pause after the attempt that has just failed, in seconds."""
+    initial = float(run.retry_initial_delay_secs or 1)
+    return backoff_secs(
+        run.attempt,
+        initial=initial,
+        factor=1.0 if run.retry_backoff == "fixed" else 2.0,
+        cap=max(initial, float(run.retry_max_delay_secs or RETRY_CAP_SECS)),
+        spread=RETRY_SPREAD,
+        rand=rand,
+    )
+
+
+# ------------------------------------------------------------------------------------- decisions
+
+
+def _move(
+    state: State,
+    to: str,
+    message: str = "",
+    *,
+    assignment: str = "",
+    deadline_at: str = "",
+    result: str | None = None,
+    abort: bool = False,
+    level: str = "info",
+    facts: dict[str, Json] | None = None,
+    **changes: Any,
+) -> Transition:
+    before = state.run.status
+    if not run_can_move(before, to):
+        raise Refused(409, f"run status conflict: {before} cannot become {to}")
+    run = replace(state.run, status=to, **changes)
+    entry = moved(before, to, message, level=level, attempt=run.attempt, **(facts or {}))
+    after = State(run, assignment or state.assignment, deadline_at, state.ttl_secs)
+    return Transition(after, (entry,), result, abort)
+
+
+def _dispatched(state: State, event: Dispatched, now: int) -> Transition | None:
+    if state.run.status != "queued":
+        return None
+    stamp = to_timestamp(now)
+    return _move(
+        state,
+        "executing",
+        event.message,
+        assignment=event.assignment,
+        deadline_at=to_timestamp(now + event.timeout_secs * SECOND),
+        started_at=stamp,
+        heartbeat_at=stamp,
+        next_retry_at="",
+    )
+
+
+def _answered(state: State, event: Answered, now: int) -> Transition | None:
+    if state.run.status != "executing" or state.assignment != event.assignment:
+        return None
+    if isinstance(event.outcome, outcomes.Succeeded):
+        return _end(state, "completed", now, result=event.outcome.result)
+    return _erred(state, event.outcome, event.job, event.rand, now)
+
+
+def _erred(
+    state: State, outcome: outcomes.Erred, job: Job, rand: float, now: int
+) -> Transition | None:
+    run = state.run
+    retryable = not outcome.final and outcome.error_class not in outcomes.NOT_RETRYABLE
+    if not retryable or run.attempt >= attempts_allowed(run, job):
+        return _end(state, "dead_letter", now, outcome.error, outcome.error_class)
+    run, poisoned = _count_same_error(run, job, outcome.error)
+    if poisoned:
+        return _end(replace(state, run=run), "dead_letter", now, poisoned, outcome.error_class)
+    delay = outcome.retry_after_secs
+    if delay is None:
+        delay = retry_delay_secs(run, rand)
+    return _retry(
+        replace(state, run=run), job, outcome.error, outcome.error_class, delay_secs=delay, now=now
+    )
+
+
+def _retry(
+    state: State, job: Job, error: str, error_class: str, *, delay_secs: float, now: int
+) -> Transition:
+    run = state.run
+    at = now + round(delay_secs * SECOND)
+    return _move(
+        state,
+        "queued",
+        f"attempt {run.attempt} failed: {error}; next attempt in {delay_secs:.1f} s",
+        level="warn",
+        facts={"error": error, "error_class": error_class, "next_retry_at": to_timestamp(at)},
+        attempt=run.attempt + 1,
+        error=error,
+        error_class=error_class,
+        started_at="",
+        finished_at="",
+        next_retry_at=to_timestamp(at),
+        expires_at=_renewed_expiry(state, at),
+        priority=max(run.priority, min(run.priority + job.retry_priority_boost, MAX_PRIORITY)),
+    )
+
+
+def _renewed_expiry(state: State, queued_until: int) -> str:
+    # The wait to be dispatched begins anew whenever a run is queued again.
+    if not state.ttl_secs:
+        return state.run.expires_at
+    return to_timestamp(queued_until + state.ttl_secs * SECOND)
+
+
+def _count_same_error(run: Run, job: Job, error: str) -> tuple[Run, str]:
+    """Count how often the same error came in a row; the second value is set when it is poison."""
+    if job.poison_pill_threshold < 1:
+        return run, ""
+    digest = sha256(error[:200].encode()).hexdigest()[:16]
+    same = run.metadata.get("_error_hash") == digest
+    count = int(run.metadata.get("_error_hash_count", "0")) + 1 if same else 1
+    metadata = {**run.metadata, "_error_hash": digest, "_error_hash_count": str(count)}
+    run = replace(run, metadata=metadata)
+    if count < job.poison_pill_threshold:
+        return run, ""
+    return run, f"poison pill detected (same error {count} times): {error}"
+
+
+def _timed_out(state: State, event: TimedOut, now: int) -> Transition | None:
+    run = state.run
+    if run.status != "executing" or state.assignment != event.assignment:
+        return None
+    if run.attempt < attempts_allowed(run, event.job):
+        delay = retry_delay_secs(run, event.rand)
+        transition = _retry(
+            state, event.job, "execution timed out", "transient", delay_secs=delay, now=now
+        )
+        return replace(transition, abort=True)
+    return _end(state, "timed_out", now, "execution timed out", "timeout", abort=True)
+
+
+def _completed(state: State, event: Completed, now: int) -> Transition | None:
+    return _end(state, "completed", now, result=event.result)
+
+
+def _failed(state: State, event: Failed, now: int) -> Transition | None:
+    return _end(state, "failed", now, event.error)
+
+
+def _end(
+    state: State,
+    status: str,
+    now: int,
+    error: str = "",
+    error_class: str = "",
+    *,
+    result: str | None = None,
+    abort: bool = False,
+) -> Transition:
+    facts: dict[str, Json] = {}
+    if error:
+        facts["error"] = error
+    if error_class:
+        facts["error_class"] = error_class
+    return _move(
+        state,
+        status,
+        error,
+        result=result,
+        abort=abort,
+        level="error" if status in ENDED_BADLY else "info",
+        facts=facts,
+        finished_at=to_timestamp(now),
+        next_retry_at="",
+        error=error,
+        error_class=error_class,
+    )
+
+
+def _suspended(state: State, event: Suspended, now: int) -> Transition | None:
+    if state.run.status != "executing":
+        raise Refused(409, "run must be executing to wait")
+    return _move(state, "waiting", event.reason)
+
+
+def _woken(state: State, event: Woken, now: int) -> Transition | None:
+    if state.run.status != "waiting":
+        return None
+    expires_at = _renewed_expiry(state, now)
+    return _move(state, "queued", event.reason, expires_at=expires_at, next_retry_at="")
+
+
+def _wait_timed_out(state: State, event: WaitTimedOut, now: int) -> Transition | None:
+    if state.run.status != "waiting":
+        return None
+    return _end(state, "timed_out", now, event.error, "timeout")
+
+
+def _due(state: State, event: Due, now: int) -> Transition | None:
+    if state.run.status != "delayed":
+        return None
+    return _move(state, "queued", "its scheduled time has come")
+
+
+def _expired(state: State, event: Expired, now: int) -> Transition | None:
+    run = state.run
+    waits = run.status in {"delayed", "queued"}
+    if not waits or not run.expires_at or run.expires_at > to_timestamp(now):
+        return None
+    return _end(state, "expired", now, "run expired")
+
+
+def _snoozed(state: State, event: Snoozed, now: int) -> Transition | None:
+    run = state.run
+    if run.status not in {"executing", "queued"}:
+        return None
+    count = int(run.metadata.get("snooze_count", "0")) + 1
+    metadata = {**run.metadata, "snooze_count": str(count)}
+    if count > MAX_SNOOZES:
+        error = f"max snooze count ({MAX_SNOOZES}) exceeded: {event.error}"
+        executing = replace(state, run=replace(run, status="executing"))
+        return _end(executing, "system_failed", now, error)
+    until = to_timestamp(event.until)
+    run = replace(
+        run,
+        status="queued",
+        metadata=metadata,
+        error=event.error,
+        error_class="transient",
+        next_retry_at=until,
+        started_at="",
+        expires_at=_renewed_expiry(state, event.until),
+    )
+    entry = Entry("log", f"not dispatched: {event.error}", "warn", {"next_retry_at": until})
+    return Transition(replace(state, run=run, deadline_at=""), (entry,))
+
+
+def _canceled(state: State, event: Canceled, now: int) -> Transition | None:
+    if is_terminal_run_status(state.run.status):
+        raise Refused(400, "run already in terminal state")
+    if state.run.status == "executing":
+        return _end(state, "canceled", now, event.error, abort=True)
+    return _end(state, "canceled", now, event.error)
+
+
+def _paused(state: State, event: Paused, now: int) -> Transition | None:
+    if state.run.status != "executing":
+        raise Refused(400, "run must be in executing state to pause")
+    return _move(state, "paused", "paused", abort=True)
+
+
+def _resumed(state: State, event: Resumed, now: int) -> Transition | None:
+    if state.run.status != "paused":
+        raise Refused(400, "run is not paused")
+    return _requeued(state, "resumed", now)
+
+
+def _restarted(state: State, event: Restarted, now: int) -> Transition | None:
+    if state.run.status not in {"executing", "paused"}:
+        raise Refused(400, "run must be in executing or paused state to restart")
+    return replace(_requeued(state, "restarted", now), abort=True)
+
+
+def _recovered(state: State, event: Recovered, now: int) -> Transition | None:
+    if state.run.status not in {"executing", "dequeued"}:
+        return None
+    return _requeued(state, event.reason, now)
+
+
+def _requeued(state: State, reason: str, now: int) -> Transition:
+    expires_at = _renewed_expiry(state, now)
+    return _move(state, "queued", reason, started_at="", next_retry_at="", expires_at=expires_at)
+
+
+def _replayed(state: State, event: Replayed, now: int) -> Transition | None:
+    if state.run.status != "dead_letter":
+        raise Refused(409, "run is not in dead_letter status")
+    kept = {k: v for k, v in state.run.metadata.items() if k not in _RETRY_METADATA}
+    return _move(
+        state,
+        "queued",
+        "replayed from the dead letters",
+        attempt=1,
+        error="",
+        error_class="",
+        started_at="",
+        finished_at="",
+        next_retry_at="",
+        expires_at=event.expires_at,
+        metadata=kept,
+    )
+
+
+_RETRY_METADATA = frozenset({"_error_hash", "_error_hash_count", "snooze_count"})
+
+
+def _rescheduled(state: State, event: Rescheduled, now: int) -> Transition | None:
+    run = state.run
+    if run.status not in {"delayed", "queued"}:
+        raise Refused(404, "run not found or not in a reschedulable state")
+    at = to_timestamp(event.at)
+    status = "delayed" if event.at > now else "queued"
+    expires_at = _renewed_expiry(state, max(event.at, now))
+    run = replace(run, status=status, scheduled_at=at, expires_at=expires_at, next_retry_at="")
+    entry = Entry(
+        "state_change", f"rescheduled to {at}", "info", {"from": state.run.status, "to": status}
+    )
+    return Transition(replace(state, run=run, deadline_at=""), (entry,))
+
+
+_DECISIONS: dict[type, Callable[[State, Any, int], Transition | None]] = {
+    Dispatched: _dispatched,
+    Answered: _answered,
+    TimedOut: _timed_out,
+    Completed: _completed,
+    Failed: _failed,
+    Suspended: _suspended,
+    Woken: _woken,
+    WaitTimedOut: _wait_timed_out,
+    Due: _due,
+    Expired: _expired,
+    Snoozed: _snoozed,
+    Canceled: _canceled,
+    Paused: _paused,
+    Resumed: _resumed,
+    Restarted: _restarted,
+    Recovered: _recovered,
+    Replayed: _replayed,
+    Rescheduled: _rescheduled,
+}

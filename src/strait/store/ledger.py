@@ -1,0 +1,117 @@
+"""The append-only history of runs and workflow runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec import json
+
+from strait.clock import Timestamp
+from strait.engine.entries import Entry
+
+_encoder = json.Encoder()
+
+
+class Line(NamedTuple):
+    """An entry as it is stored; `data` is JSON text."""
+
+    subject: str
+    seq: int
+    project_id: str
+    at: Timestamp
+    type: str
+    level: str
+    message: str
+    data: str | None
+
+    @property
+    def id(self) -> str:
+        """The identity of the line, which also tells its place."""
+        return f"{self.subject}:{self.seq}"
+
+
+def append(
+    db: sqlite3.Connection,
+    subject: str,
+    project_id: str,
+    at: Timestamp,
+    entries: Sequence[Entry],
+) -> list[Line]:
+    """Write entries behind the last one of their subject and return them as stored."""
+    (last,) = db.execute(
+        "SELECT coalesce(max(seq), 0) FROM ledger WHERE subject = ?", (subject,)
+    ).fetchone()
+    return _write(db, subject, project_id, at, entries, last)
+
+
+def begin(
+    db: sqlite3.Connection,
+    subject: str,
+    project_id: str,
+    at: Timestamp,
+    entries: Sequence[Entry],
+) -> list[Line]:
+    """Write the first entries of a new subject, which needs no look at what is there."""
+    return _write(db, subject, project_id, at, entries, 0)
+
+
+def lines(
+    db: sqlite3.Connection, subject: str, *, after: int = 0, limit: int = 1_000
+) -> list[Line]:
+    """Return the lines of a subject behind sequence number `after`, oldest first."""
+    rows = db.execute(
+        "SELECT subject, seq, project_id, at, type, level, message, data FROM ledger "
+        "WHERE subject = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (subject, after, limit),
+    )
+    return [Line(*row) for row in rows]
+
+
+def search(
+    db: sqlite3.Connection,
+    subject: str,
+    *,
+    level: str = "",
+    type: str = "",
+    after: Timestamp = "",
+    limit: int,
+) -> list[Line]:
+    """Return the lines of a subject of one level or type that are younger than `after`."""
+    rows = db.execute(
+        "SELECT subject, seq, project_id, at, type, level, message, data FROM ledger "
+        "WHERE subject = :subject AND (:level = '' OR level = :level) "
+        "AND (:type = '' OR type = :type) AND (at, seq) > (:after, 0) ORDER BY seq LIMIT :limit",
+        {"subject": subject, "level": level, "type": type, "after": after, "limit": limit},
+    )
+    return [Line(*row) for row in rows]
+
+
+def _write(
+    db: sqlite3.Connection,
+    subject: str,
+    project_id: str,
+    at: Timestamp,
+    entries: Sequence[Entry],
+    last: int,
+) -> list[Line]:
+    written = [
+        Line(
+            subject,
+            last + n,
+            project_id,
+            at,
+            entry.type,
+            entry.level,
+            entry.message,
+            None if entry.data is None else _encoder.encode(entry.data).decode(),
+        )
+        for n, entry in enumerate(entries, 1)
+    ]
+    db.executemany(
+        "INSERT INTO ledger (subject, seq, project_id, at, type, level, message, data) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        written,
+    )
+    return written

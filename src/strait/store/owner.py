@@ -1,0 +1,78 @@
+"""One process owns a database; a second one learns who that is."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from strait.store.connection import StoreError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where the server wing is untested
+    fcntl = None  # type: ignore[assignment]  # its absence is checked where it is used
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that has a database open: its pid, and its address once it serves one."""
+
+    pid: int
+    address: str
+
+
+class OwnedError(StoreError):
+    """Another living process owns the database.
+
+    Attributes:
+        owner: who that is.
+    """
+
+    def __init__(self, path: Path, owner: Owner) -> None:
+        where = f", serving {owner.address}" if owner.address else ""
+        super().__init__(
+            f"`{path}` is in use by process {owner.pid}{where}; stop it, "
+            "or choose another file with `--db`"
+        )
+        self.owner = owner
+
+
+class Ownership:
+    """An exclusive lock on `<database>.lock`, held until `release` or the end of the process.
+
+    The kernel drops the lock with the process, however it ends, so a stale file never blocks.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + ".lock")
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                owner = self._read()
+                os.close(self._file)
+                raise OwnedError(database, owner) from None
+        self.announce("")
+
+    def announce(self, address: str) -> None:
+        """Write down who owns the database and where it is served."""
+        record = json.dumps({"pid": os.getpid(), "address": address}).encode()
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, record, 0)
+
+    def release(self) -> None:
+        """Let the next process have the database."""
+        with suppress(OSError):
+            os.ftruncate(self._file, 0)
+        os.close(self._file)
+
+    def _read(self) -> Owner:
+        try:
+            record = json.loads(os.pread(self._file, 4096, 0))
+            return Owner(pid=int(record["pid"]), address=str(record["address"]))
+        except (ValueError, KeyError, TypeError):
+            return Owner(pid=0, address="")

@@ -1,0 +1,199 @@
+"""Runs as rows: a record that is rewritten, and large JSON beside it that is not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from msgspec import json
+
+from strait.clock import Timestamp
+from strait.engine.model import Run
+from strait.engine.runs import State
+
+_encoder = json.Encoder()
+_decoder = json.Decoder(Run)
+
+ACTIVE = ("delayed", "queued", "dequeued", "executing", "waiting", "paused", "replay_staged")
+
+
+class StaleWrite(Exception):  # noqa: N818 - it names what happened
+    """The row was changed by somebody else since it was read; nothing was written."""
+
+
+class Stored(NamedTuple):
+    """A run's state and the revision of the row that it was read from."""
+
+    state: State
+    revision: int
+
+    @property
+    def run(self) -> Run:
+        """The record."""
+        return self.state.run
+
+
+def insert(db: sqlite3.Connection, state: State, payload: str | None) -> None:
+    """Insert a new run with the JSON text of its payload."""
+    run = state.run
+    db.execute(
+        "INSERT INTO runs (id, project_id, job_id, status, created_at, idempotency_key, "
+        "parent_run_id, workflow_step_run_id, batch_id, ttl_secs, doc, payload) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run.id,
+            run.project_id,
+            run.job_id,
+            run.status,
+            run.created_at,
+            run.idempotency_key or None,
+            run.parent_run_id or None,
+            run.workflow_step_run_id or None,
+            run.batch_id or None,
+            state.ttl_secs,
+            _encoder.encode(run).decode(),
+            payload,
+        ),
+    )
+
+
+def load(db: sqlite3.Connection, run_id: str) -> Stored | None:
+    """Return a run, or None."""
+    row = db.execute(
+        "SELECT doc, assignment, deadline_at, ttl_secs, revision FROM runs WHERE id = ?",
+        (run_id,),
+    ).fetchone()
+    return None if row is None else _stored(row)
+
+
+def save(
+    db: sqlite3.Connection, before: Stored, after: State, *, result: str | None = None
+) -> None:
+    """Write a run over the revision that was read.
+
+    Raises:
+        StaleWrite: the row has another revision by now.
+    """
+    run = after.run
+    done = db.execute(
+        "UPDATE runs SET status = ?, finished_at = ?, idempotency_key = ?, assignment = ?, "
+        "deadline_at = ?, ttl_secs = ?, revision = revision + 1, doc = ?, "
+        "result = coalesce(?, result) WHERE id = ? AND revision = ?",
+        (
+            run.status,
+            run.finished_at,
+            run.idempotency_key or None,
+            after.assignment,
+            after.deadline_at,
+            after.ttl_secs,
+            _encoder.encode(run).decode(),
+            result,
+            run.id,
+            before.revision,
+        ),
+    )
+    if done.rowcount != 1:
+        raise StaleWrite(run.id)
+
+
+def set_payload(db: sqlite3.Connection, run_id: str, payload: str) -> None:
+    """Replace the payload of a run that was not dispatched yet."""
+    db.execute("UPDATE runs SET payload = ? WHERE id = ?", (payload, run_id))
+
+
+def payload(db: sqlite3.Connection, run_id: str) -> str | None:
+    """Return the JSON text of a run's payload."""
+    row = db.execute("SELECT payload FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def result(db: sqlite3.Connection, run_id: str) -> str | None:
+    """Return the JSON text of a run's result."""
+    row = db.execute("SELECT result FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def document(db: sqlite3.Connection, run_id: str) -> bytes | None:
+    """Return a run in its wire form, or None."""
+    row = db.execute("SELECT doc, payload, result FROM runs WHERE id = ?", (run_id,)).fetchone()
+    return None if row is None else _spliced(*row)
+
+
+def documents(
+    db: sqlite3.Connection, where: str, parameters: Sequence[object], *, limit: int
+) -> list[tuple[Timestamp, bytes]]:
+    """Return wire forms of the runs that satisfy a condition of ours, newest first."""
+    rows = db.execute(
+        f"SELECT created_at, doc, payload, result FROM runs WHERE {where} "  # noqa: S608 - built from constants in this package and `server/reads`
+        "ORDER BY created_at DESC LIMIT ?",
+        (*parameters, limit),
+    )
+    return [(created_at, _spliced(doc, body, outcome)) for created_at, doc, body, outcome in rows]
+
+
+def active(db: sqlite3.Connection) -> Iterator[Stored]:
+    """Yield every run that is not over, oldest first; for the start of the server."""
+    marks = ", ".join(f"'{status}'" for status in ACTIVE)
+    rows = db.execute(
+        "SELECT doc, assignment, deadline_at, ttl_secs, revision FROM runs "  # noqa: S608 - constants
+        f"WHERE status IN ({marks}) ORDER BY seq"
+    )
+    for row in rows:
+        yield _stored(row)
+
+
+def by_key(db: sqlite3.Connection, job_id: str, key: str) -> Run | None:
+    """Return the newest run of a job under an idempotency key, or None."""
+    row = db.execute(
+        "SELECT doc FROM runs WHERE job_id = ? AND idempotency_key = ? ORDER BY seq DESC LIMIT 1",
+        (job_id, key),
+    ).fetchone()
+    return None if row is None else _decoder.decode(row[0])
+
+
+def children(db: sqlite3.Connection, run_id: str) -> list[Run]:
+    """Return the runs that a run has spawned, oldest first."""
+    rows = db.execute("SELECT doc FROM runs WHERE parent_run_id = ? ORDER BY seq", (run_id,))
+    return [_decoder.decode(doc) for (doc,) in rows]
+
+
+def ids(db: sqlite3.Connection, where: str, parameters: Sequence[object]) -> list[str]:
+    """Return the ids of the runs that satisfy a condition of ours, oldest first."""
+    rows = db.execute(f"SELECT id FROM runs WHERE {where} ORDER BY seq", parameters)  # noqa: S608 - as in `documents`
+    return [run_id for (run_id,) in rows]
+
+
+def has_active(db: sqlite3.Connection, job_id: str) -> bool:
+    """Return whether any run of a job is not over."""
+    marks = ", ".join(f"'{status}'" for status in ACTIVE)
+    row = db.execute(
+        f"SELECT 1 FROM runs WHERE status IN ({marks}) AND job_id = ? LIMIT 1",  # noqa: S608 - constants
+        (job_id,),
+    ).fetchone()
+    return row is not None
+
+
+def created_since(db: sqlite3.Connection, job_id: str, since: Timestamp, limit: int) -> int:
+    """Return how many runs of a job were created after an instant, counting to `limit` at most."""
+    (count,) = db.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM runs WHERE job_id = ? AND created_at > ? LIMIT ?)",
+        (job_id, since, limit),
+    ).fetchone()
+    return int(count)
+
+
+def _stored(row: tuple[str, str, str, int, int]) -> Stored:
+    doc, assignment, deadline_at, ttl_secs, revision = row
+    return Stored(State(_decoder.decode(doc), assignment, deadline_at, ttl_secs), revision)
+
+
+def _spliced(doc: str, body: str | None, outcome: str | None) -> bytes:
+    # The three texts are valid JSON, so putting them together needs no parsing.
+    parts = [doc[:-1]]
+    if body is not None:
+        parts.append(f',"payload":{body}')
+    if outcome is not None:
+        parts.append(f',"result":{outcome}')
+    parts.append("}")
+    return "".join(parts).encode()

@@ -1,0 +1,190 @@
+"""The one writer: operations run on the event loop, commits are shared and synced in a thread.
+
+An operation is a plain function that reads and writes through the connection. It runs at once, in
+the transaction that is open, inside a savepoint of its own. When the loop has nothing more to run,
+the transaction is committed in a helper thread; what arrives meanwhile waits and forms the next
+batch. So operations never interleave, a slow disk is shared by all who wait for it, and nobody is
+answered before the disk has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+# One batch takes at most this many operations, so that the first of them is not kept waiting.
+_BATCH_LIMIT = 1_000
+
+
+class StoreUnavailable(Exception):  # noqa: N818 - the name is the state that callers see
+    """The write was not made durable and was undone; it may be tried again."""
+
+
+class _Operation(Generic[T]):
+    __slots__ = ("after", "error", "future", "value", "work")
+
+    def __init__(self, work: Callable[[], T], future: asyncio.Future[T]) -> None:
+        self.work = work
+        self.future = future
+        self.after: list[Callable[[], None]] = []
+        self.value: T | None = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.future.done():  # the caller went away
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.value)  # type: ignore[arg-type]  # set where it ran
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+        self.settle()
+
+
+class Writer:
+    """Runs operations one after another and commits them in groups.
+
+    Args:
+        connection: the database's only writing connection, in autocommit mode.
+        on_rollback: called when a whole batch was undone, to drop what memory holds of it.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, on_rollback: Callable[[], None] = lambda: None
+    ) -> None:
+        self.connection = connection
+        self._on_rollback = on_rollback
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="strait-commit")
+        self._batch: list[_Operation[object]] = []
+        self._waiting: deque[_Operation[object]] = deque()
+        self._current: _Operation[object] | None = None
+        self._committing = False
+        self._scheduled = False
+        self._changes_before = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.commits = 0
+
+    def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run `work` in a transaction; the future is done once its commit is on disk.
+
+        An exception of `work` undoes what it wrote, nothing else, and is the future's exception.
+        """
+        operation = _Operation(work, asyncio.get_running_loop().create_future())
+        self._idle.clear()
+        if self._committing or self._current is not None:
+            self._waiting.append(operation)
+        else:
+            self._run(operation)
+            self._schedule()
+        return operation.future
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Have `action` called once the operation that is running now is on disk."""
+        if self._current is None:
+            raise RuntimeError("`after_commit` is for operations of the writer")
+        self._current.after.append(action)
+
+    async def drain(self) -> None:
+        """Return when everything that was submitted is on disk."""
+        await self._idle.wait()
+
+    async def close(self) -> None:
+        """Finish what was submitted and close the connection."""
+        await self.drain()
+        self._thread.shutdown(wait=True)
+        self.connection.close()
+
+    def _run(self, operation: _Operation[object]) -> None:
+        connection = self.connection
+        if not self._batch:
+            self._changes_before = connection.total_changes
+        self._batch.append(operation)
+        self._current = operation
+        try:
+            if not connection.in_transaction:
+                connection.execute("BEGIN IMMEDIATE")
+            connection.execute("SAVEPOINT operation")
+            operation.value = operation.work()
+            connection.execute("RELEASE operation")
+        except Exception as error:  # noqa: BLE001 - it is handed to whoever submitted the work
+            self._undo(operation, error)
+        finally:
+            self._current = None
+
+    def _undo(self, operation: _Operation[object], error: Exception) -> None:
+        operation.after.clear()
+        operation.error = error
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK TO operation")
+            self.connection.execute("RELEASE operation")
+        else:
+            # A full disk or an I/O error makes SQLite undo the whole transaction.
+            self._abandon(error)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._scheduled = False
+        if not self._batch:
+            self._next_batch()
+        elif self.connection.total_changes == self._changes_before:
+            # Nothing was written, so there is nothing to sync.
+            self._finish(self._try_commit())
+        else:
+            self._committing = True
+            loop = asyncio.get_running_loop()
+            commit = loop.run_in_executor(self._thread, self._try_commit)
+            commit.add_done_callback(lambda done: self._finish(done.result()))
+
+    def _try_commit(self) -> sqlite3.Error | None:
+        try:
+            if self.connection.in_transaction:
+                self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            return error
+        return None
+
+    def _finish(self, error: sqlite3.Error | None) -> None:
+        self._committing = False
+        if error is not None:
+            self._abandon(error)
+        else:
+            self.commits += 1
+            batch, self._batch = self._batch, []
+            for operation in batch:
+                operation.settle()
+            for operation in batch:
+                for action in operation.after:
+                    action()
+        self._next_batch()
+
+    def _next_batch(self) -> None:
+        for _ in range(min(len(self._waiting), _BATCH_LIMIT)):
+            self._run(self._waiting.popleft())
+        if self._batch or self._waiting:
+            self._schedule()
+        else:
+            self._idle.set()
+
+    def _abandon(self, error: Exception) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+        batch, self._batch = self._batch, []
+        for operation in batch:
+            operation.after.clear()
+            unavailable = StoreUnavailable(f"the database could not be written: {error}")
+            unavailable.__cause__ = error
+            operation.fail(unavailable)
+        self._on_rollback()
