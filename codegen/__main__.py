@@ -1,0 +1,45 @@
+"""`python -m codegen` writes every generated module; `--check` only tells what would change."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from codegen import output, server
+from codegen.ir import Api
+from codegen.load import load
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "strait"
+FOLDERS = [PACKAGE / "server" / "_generated"]
+
+
+def sources(api: Api) -> dict[Path, str]:
+    """Return every generated module, unformatted."""
+    generated = PACKAGE / "server" / "_generated"
+    return {
+        generated / "__init__.py": '"""Tables that are generated from the API description."""',
+        generated / "routes.py": server.routes(api),
+        generated / "bodies.py": server.bodies(api),
+    }
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m codegen", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
+    check = parser.parse_args().check
+    modules = output.formatted(sources(load(ROOT / "api")), ROOT)
+    leftovers = output.stale(modules, FOLDERS)
+    if not check:
+        changed = output.write(modules, leftovers)
+        print(f"{len(modules)} modules, {len(changed)} changed")
+        return 0
+    difference = output.differences(modules, leftovers)
+    sys.stdout.write(difference)
+    return 1 if difference else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
