@@ -1,0 +1,106 @@
+"""Jobs, workflows, agents and events as Python code, and the context that their handlers get.
+
+    from strait.authoring import JobOptions, define_job
+
+    async def greet(payload, ctx):
+        return {"text": f"hello {payload['name']}"}
+
+    job = define_job(JobOptions(name="Greet", slug="greet", project_id="proj-1", run=greet))
+
+A definition is checked when it is made. `register(client)` brings it to a platform, `strait dev`
+and `strait.serve` run its handler, `create_test_context` tests the handler without either.
+"""
+
+from __future__ import annotations
+
+from strait.authoring.agents import (
+    AgentOptions,
+    AgentRunContext,
+    IterationLimitExceeded,
+    SyncAgentRunContext,
+    define_agent,
+)
+from strait.authoring.builders import (
+    ai_step,
+    approval_step,
+    job_step,
+    sleep_step,
+    sub_workflow_step,
+    wait_for_event_step,
+)
+from strait.authoring.context import (
+    RunContext,
+    RunContextState,
+    SyncRunContext,
+    SyncRunContextState,
+    create_run_context,
+)
+from strait.authoring.events import EventDefinition, define_event
+from strait.authoring.graph import validate_dag
+from strait.authoring.harness import TestRunRecord, create_test_context
+from strait.authoring.jobs import JobDefinition, JobOptions, define_job
+from strait.authoring.session import AttemptSuspended, RunContextClient
+from strait.authoring.steps import (
+    ApprovalStep,
+    BaseStepOptions,
+    JobStep,
+    OnFailureAction,
+    ResourceClass,
+    RetryBackoff,
+    SleepStep,
+    Step,
+    StepType,
+    SubWorkflowStep,
+    WaitForEventStep,
+    step_to_api,
+)
+from strait.authoring.triggers import TriggerJobInput, TriggerWorkflowInput
+from strait.authoring.validation import DefinitionError
+from strait.authoring.workflows import WorkflowDefinition, WorkflowOptions, define_workflow
+
+__all__ = [
+    "AgentOptions",
+    "AgentRunContext",
+    "ApprovalStep",
+    "AttemptSuspended",
+    "BaseStepOptions",
+    "DefinitionError",
+    "EventDefinition",
+    "IterationLimitExceeded",
+    "JobDefinition",
+    "JobOptions",
+    "JobStep",
+    "OnFailureAction",
+    "ResourceClass",
+    "RetryBackoff",
+    "RunContext",
+    "RunContextClient",
+    "RunContextState",
+    "SleepStep",
+    "Step",
+    "StepType",
+    "SubWorkflowStep",
+    "SyncAgentRunContext",
+    "SyncRunContext",
+    "SyncRunContextState",
+    "TestRunRecord",
+    "TriggerJobInput",
+    "TriggerWorkflowInput",
+    "WaitForEventStep",
+    "WorkflowDefinition",
+    "WorkflowOptions",
+    "ai_step",
+    "approval_step",
+    "create_run_context",
+    "create_test_context",
+    "define_agent",
+    "define_event",
+    "define_job",
+    "define_workflow",
+    "job_step",
+    "sleep_step",
+    "step_to_api",
+    "sub_workflow_step",
+    "validate_dag",
+    "wait_for_event_step",
+]

@@ -1,0 +1,408 @@
+"""The execution context that handlers get: one face to await, one that blocks.
+
+`RunContext` is for `async def` handlers. `SyncRunContext` is for plain functions, which a host
+runs in a thread: the same names, arguments and results, but each call returns when it is done.
+Both are thin; what they do is in `session`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from strait.authoring.session import RunContextClient, RunSession
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any, TypeAlias
+
+    from strait.authoring.flow import Flow
+    from strait.errors import Json
+
+    # Runs a coroutine to its end from a thread, on the loop of the host.
+    Portal: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
+
+T = TypeVar("T")
+
+
+class _Facts:
+    """What a handler can read without asking the platform."""
+
+    def __init__(self, session: RunSession) -> None:
+        self._session = session
+
+    def __repr__(self) -> str:
+        # Neither payload nor secrets: contexts end up in tracebacks and logs.
+        return f"<{type(self).__name__} run_id={self.run_id!r} attempt={self.attempt}>"
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self._session.run_id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the run this is, from 1."""
+        return self._session.attempt
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job; empty outside of a host."""
+        return self._session.job_id
+
+    @property
+    def payload(self) -> Json:
+        """The payload of the run; None outside of a host."""
+        return self._session.payload
+
+    @property
+    def deadline(self) -> float | None:
+        """When this attempt times out, in unix seconds; None if that is not known."""
+        return self._session.deadline
+
+    @property
+    def last_checkpoint(self) -> Json:
+        """The state that an earlier attempt checkpointed; None if there is none."""
+        return self._session.last_checkpoint
+
+    @property
+    def previous_error(self) -> str | None:
+        """What the attempt before this one failed with; None if that is not known."""
+        return self._session.previous_error
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """The job's secrets, which come with the dispatch; names are in upper case."""
+        return self._session.secrets
+
+    @property
+    def logger(self) -> logging.Logger:
+        """A logger whose records also become events of the run."""
+        return self._session.logger
+
+
+class RunContextState:
+    """The key-value store of the run, which all its attempts share."""
+
+    def __init__(self, session: RunSession) -> None:
+        self._session = session
+
+    async def get(self, key: str) -> Json:
+        """Return the value of a key, or None if it is not there."""
+        return await self._session.run(self._session.get_state(key))
+
+    async def set(self, key: str, value: Json) -> None:
+        """Write the value of a key: at most 256 characters and 64 KiB of JSON."""
+        await self._session.run(self._session.set_state(key, value))
+
+    async def delete(self, key: str) -> None:
+        """Delete a key; one that is not there is fine."""
+        await self._session.run(self._session.delete_state(key))
+
+    async def list(self) -> list[dict[str, Json]]:
+        """Return `{"key", "value", "updated_at"}` for every key."""
+        return await self._session.run(self._session.list_state())
+
+
+class RunContext(_Facts):
+    """What an `async def` handler can ask of the platform while it runs.
+
+    Every method raises a `StraitError` if the platform refuses; a run that has ended answers 410.
+    """
+
+    def __init__(self, session: RunSession) -> None:
+        super().__init__(session)
+        self.state = RunContextState(session)
+
+    async def _run(self, flow: Flow[T]) -> T:
+        return await self._session.run(flow)
+
+    async def flush(self) -> None:
+        """Return once everything that was logged is sent."""
+        await self._session.drain()
+
+    async def checkpoint(self, state: Json) -> None:
+        """Persist a state; the next attempt finds it in `last_checkpoint`."""
+        await self._run(self._session.checkpoint(state))
+
+    async def report_progress(
+        self,
+        percent: float,
+        message: str | None = None,
+        *,
+        step: str | None = None,
+        eta_seconds: int | None = None,
+    ) -> None:
+        """Report how far the run is, from 0 to 100; the message is the percentage by default."""
+        await self._run(self._session.report_progress(percent, message, step, eta_seconds))
+
+    async def heartbeat(self) -> None:
+        """Say that the run is alive."""
+        await self._run(self._session.heartbeat())
+
+    async def report_usage(
+        self,
+        provider: str,
+        model: str,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        total_tokens: int | None = None,
+        cost_microusd: int | None = None,
+    ) -> None:
+        """Report the usage of a language model; cost in millionths of a US dollar.
+
+        On a platform that takes no usage reports this warns once and does nothing more.
+        """
+        await self._run(
+            self._session.report_usage(
+                provider, model, prompt_tokens, completion_tokens, total_tokens, cost_microusd
+            )
+        )
+
+    async def log_tool_call(
+        self,
+        tool_name: str,
+        input: Json | None = None,
+        output: Json | None = None,
+        duration_ms: int | None = None,
+        status: str | None = None,
+    ) -> None:
+        """Report the call of a tool, like `report_usage`."""
+        await self._run(self._session.log_tool_call(tool_name, input, output, duration_ms, status))
+
+    async def save_output(self, key: str, value: Json, schema: Json | None = None) -> None:
+        """Save a named output of the run; a second one of the same name replaces it."""
+        await self._run(self._session.save_output(key, value, schema))
+
+    async def stream_chunk(
+        self, chunk: Json, stream_id: str | None = None, done: bool | None = None
+    ) -> None:
+        """Publish a chunk to whoever follows the run; chunks are not kept."""
+        await self._run(self._session.stream_chunk(chunk, stream_id, done))
+
+    async def wait_for_event(
+        self, event_key: str, timeout_secs: int | None = None, notify_url: str | None = None
+    ) -> Json:
+        """Wait until an event is sent and return its payload.
+
+        In a host the attempt ends here (`AttemptSuspended`) and the handler is called again from
+        its beginning when the event has come; the same call then returns. The n-th wait for one
+        key within an attempt is the same wait every time.
+
+        Args:
+            event_key: the key of the event, at most 512 characters.
+            timeout_secs: seconds until the run times out; an hour by default, 30 days at most.
+            notify_url: a URL that is told that the run waits.
+
+        Returns:
+            The payload of the event; outside of a host, where nobody calls the handler again, the
+            platform's answer that the run waits: `{"status": "waiting", ...}`.
+        """
+        return await self._run(self._session.wait_for_event(event_key, timeout_secs, notify_url))
+
+    async def spawn(
+        self,
+        job_slug: str,
+        project_id: str = "",
+        payload: Json | None = None,
+        priority: int | None = None,
+        *,
+        await_completion: bool | None = None,
+        await_timeout_secs: int | None = None,
+        target_api_key: str | None = None,
+    ) -> Json:
+        """Start a child run and return it.
+
+        Args:
+            job_slug: the slug of its job.
+            project_id: the project of the job; by default the one that the host was told.
+            payload: its payload.
+            priority: sent along; platforms up to 0.1.6 give the child its parent's.
+            await_completion: let this run wait until its children have ended. It is then
+                dispatched again from its beginning, so keep in `state` what was spawned.
+            await_timeout_secs: seconds of that wait.
+            target_api_key: a key of the other project, if it is not this one.
+        """
+        extra = {
+            "priority": priority,
+            "await_completion": await_completion,
+            "await_timeout_secs": await_timeout_secs,
+            "target_api_key": target_api_key,
+        }
+        return await self._run(self._session.spawn(job_slug, project_id, payload, extra))
+
+    async def continue_run(self, payload: Json | None = None) -> Json:
+        """Start the run that continues this one, by default with the same payload."""
+        return await self._run(self._session.continue_run(payload))
+
+    async def annotate(self, annotations: Mapping[str, str]) -> None:
+        """Lay 1 to 50 entries over the metadata of the run."""
+        await self._run(self._session.annotate(annotations))
+
+    async def complete(self, result: Json | None = None) -> None:
+        """End the run with a result; what the handler returns afterwards is not looked at."""
+        await self._run(self._session.complete(result))
+
+    async def fail(self, error: str) -> None:
+        """End the run with an error; no attempt follows."""
+        await self._run(self._session.fail(error))
+
+
+class SyncRunContextState:
+    """The key-value store of the run, for plain functions; see `RunContextState`."""
+
+    def __init__(self, session: RunSession, portal: Portal) -> None:
+        self._session = session
+        self._portal = portal
+
+    def _run(self, flow: Flow[T]) -> T:
+        result: T = self._portal(self._session.run(flow))
+        return result
+
+    def get(self, key: str) -> Json:
+        """Return the value of a key, or None if it is not there."""
+        return self._run(self._session.get_state(key))
+
+    def set(self, key: str, value: Json) -> None:
+        """Write the value of a key: at most 256 characters and 64 KiB of JSON."""
+        self._run(self._session.set_state(key, value))
+
+    def delete(self, key: str) -> None:
+        """Delete a key; one that is not there is fine."""
+        self._run(self._session.delete_state(key))
+
+    def list(self) -> list[dict[str, Json]]:
+        """Return `{"key", "value", "updated_at"}` for every key."""
+        return self._run(self._session.list_state())
+
+
+class SyncRunContext(_Facts):
+    """`RunContext` for plain functions: each method returns when it is done.
+
+    Args:
+        session: the attempt.
+        portal: runs a coroutine to its end from the thread of the handler.
+    """
+
+    def __init__(self, session: RunSession, portal: Portal) -> None:
+        super().__init__(session)
+        self._portal = portal
+        self.state = SyncRunContextState(session, portal)
+
+    def _run(self, flow: Flow[T]) -> T:
+        result: T = self._portal(self._session.run(flow))
+        return result
+
+    def flush(self) -> None:
+        """Return once everything that was logged is sent."""
+        self._portal(self._session.drain())
+
+    def checkpoint(self, state: Json) -> None:
+        """See `RunContext.checkpoint`."""
+        self._run(self._session.checkpoint(state))
+
+    def report_progress(
+        self,
+        percent: float,
+        message: str | None = None,
+        *,
+        step: str | None = None,
+        eta_seconds: int | None = None,
+    ) -> None:
+        """See `RunContext.report_progress`."""
+        self._run(self._session.report_progress(percent, message, step, eta_seconds))
+
+    def heartbeat(self) -> None:
+        """See `RunContext.heartbeat`."""
+        self._run(self._session.heartbeat())
+
+    def report_usage(
+        self,
+        provider: str,
+        model: str,
+        prompt_tokens: int | None = None,
+        completion_tokens: int | None = None,
+        total_tokens: int | None = None,
+        cost_microusd: int | None = None,
+    ) -> None:
+        """See `RunContext.report_usage`."""
+        self._run(
+            self._session.report_usage(
+                provider, model, prompt_tokens, completion_tokens, total_tokens, cost_microusd
+            )
+        )
+
+    def log_tool_call(
+        self,
+        tool_name: str,
+        input: Json | None = None,
+        output: Json | None = None,
+        duration_ms: int | None = None,
+        status: str | None = None,
+    ) -> None:
+        """See `RunContext.log_tool_call`."""
+        self._run(self._session.log_tool_call(tool_name, input, output, duration_ms, status))
+
+    def save_output(self, key: str, value: Json, schema: Json | None = None) -> None:
+        """See `RunContext.save_output`."""
+        self._run(self._session.save_output(key, value, schema))
+
+    def stream_chunk(
+        self, chunk: Json, stream_id: str | None = None, done: bool | None = None
+    ) -> None:
+        """See `RunContext.stream_chunk`."""
+        self._run(self._session.stream_chunk(chunk, stream_id, done))
+
+    def wait_for_event(
+        self, event_key: str, timeout_secs: int | None = None, notify_url: str | None = None
+    ) -> Json:
+        """See `RunContext.wait_for_event`."""
+        return self._run(self._session.wait_for_event(event_key, timeout_secs, notify_url))
+
+    def spawn(
+        self,
+        job_slug: str,
+        project_id: str = "",
+        payload: Json | None = None,
+        priority: int | None = None,
+        *,
+        await_completion: bool | None = None,
+        await_timeout_secs: int | None = None,
+        target_api_key: str | None = None,
+    ) -> Json:
+        """See `RunContext.spawn`."""
+        extra = {
+            "priority": priority,
+            "await_completion": await_completion,
+            "await_timeout_secs": await_timeout_secs,
+            "target_api_key": target_api_key,
+        }
+        return self._run(self._session.spawn(job_slug, project_id, payload, extra))
+
+    def continue_run(self, payload: Json | None = None) -> Json:
+        """See `RunContext.continue_run`."""
+        return self._run(self._session.continue_run(payload))
+
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        """See `RunContext.annotate`."""
+        self._run(self._session.annotate(annotations))
+
+    def complete(self, result: Json | None = None) -> None:
+        """See `RunContext.complete`."""
+        self._run(self._session.complete(result))
+
+    def fail(self, error: str) -> None:
+        """See `RunContext.fail`."""
+        self._run(self._session.fail(error))
+
+
+def create_run_context(client: RunContextClient, run_id: str, attempt: int = 1) -> RunContext:
+    """Return a context for a run that this process works on.
+
+    Args:
+        client: `client.sdk_runs` of a client with the run's token (`run_token=`). One of a
+            synchronous client is called in a thread, so that it does not block the loop.
+        run_id: the run.
+        attempt: which attempt this is, from 1.
+    """
+    return RunContext(RunSession(lambda: client, run_id, attempt))

@@ -1,0 +1,35 @@
+"""What jobs and workflows have in common as definitions: a kind and a slug."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from strait.authoring.flow import Flow
+    from strait.authoring.registration import Names
+    from strait.errors import Json
+
+
+class Definition(ABC):
+    """Something that is authored here and known to the platform by its slug.
+
+    Attributes:
+        slug: its name in the project, which registration finds it by.
+        id: the platform's id of it; None until it was registered.
+    """
+
+    kind: ClassVar[Literal["job", "workflow"]]
+
+    def __init__(self, slug: str) -> None:
+        self.slug = slug
+        self.id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.slug!r}>"
+
+    @abstractmethod
+    def registration(self, names: Names) -> Flow[Json]:
+        """Register with the client and the project of `names`; part of a larger registration."""

@@ -1,0 +1,272 @@
+"""The test harness: a run context that records, for unit tests of handlers without a platform.
+
+The context is the real one; only what stands behind it is in memory. It refuses what the
+platform refuses: a run that has ended takes nothing any more.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from strait.authoring.context import RunContext, SyncRunContext
+from strait.authoring.logs import RecordingHandler
+from strait.authoring.session import RunSession
+from strait.errors import NotFoundError, map_http_error
+
+if TYPE_CHECKING:
+    import logging
+
+    from strait.authoring.flow import Flow
+    from strait.errors import Json
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class TestRunRecord:
+    """Everything that a handler did; values are copies, as they were at the call.
+
+    Attributes:
+        checkpoints: the states given to `checkpoint`.
+        logs: the log events: `level`, `message`, and `data` with the traceback of an exception.
+        usage_reports: what was given to `report_usage`.
+        tool_calls: what was given to `log_tool_call`.
+        outputs: `key`, `value` and `schema` of saved outputs.
+        progress_updates: what was given to `report_progress`.
+        state_store: the key-value store as it is now.
+        stream_chunks: the published chunks.
+        heartbeats: how often `heartbeat` was called.
+        spawns: the child runs that were started.
+        events: the waits for events.
+        annotations: what was given to `annotate`.
+        continuations: what was given to `continue_run`.
+        completed: whether `complete` was called.
+        failed: whether `fail` was called.
+        fail_error: the text given to `fail`.
+        result: the value given to `complete`.
+    """
+
+    # Its name starts with `Test`; pytest must not look for tests in it.
+    __test__ = False
+
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
+    logs: list[dict[str, Any]] = field(default_factory=list)
+    usage_reports: list[dict[str, Any]] = field(default_factory=list)
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    progress_updates: list[dict[str, Any]] = field(default_factory=list)
+    state_store: dict[str, Any] = field(default_factory=dict)
+    stream_chunks: list[dict[str, Any]] = field(default_factory=list)
+    heartbeats: int = 0
+    spawns: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, str]] = field(default_factory=list)
+    continuations: list[dict[str, Any]] = field(default_factory=list)
+    completed: bool = False
+    failed: bool = False
+    fail_error: str | None = None
+    result: Json | None = None
+
+
+class RecordingRuns:
+    """`client.sdk_runs` in memory: it writes a `TestRunRecord` and answers like the platform."""
+
+    def __init__(self, record: TestRunRecord) -> None:
+        self._record = record
+
+    def _open(self, body: T) -> T:
+        """Return a copy of a body; refuse it if the run has ended."""
+        if self._record.completed or self._record.failed:
+            raise map_http_error(410, "run has reached a terminal state")
+        return copy.deepcopy(body)
+
+    async def checkpoint_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record a state."""
+        self._record.checkpoints.append(self._open(body)["state"])
+
+    async def heartbeat_run(self, run_id: str, /) -> None:
+        """Count a heartbeat."""
+        self._open(run_id)
+        self._record.heartbeats += 1
+
+    async def progress_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record progress."""
+        self._record.progress_updates.append(self._open(body))
+
+    async def log_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record a log event."""
+        self._record.logs.append(self._open(body))
+
+    async def usage_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record usage."""
+        self._record.usage_reports.append(self._open(body))
+
+    async def tool_call_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record a tool call."""
+        self._record.tool_calls.append(self._open(body))
+
+    async def output_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record an output under the name that `save_output` calls it by."""
+        output = self._open(body)
+        self._record.outputs.append({"key": output.pop("output_key"), **output})
+
+    async def wait_for_event_run(self, run_id: str, body: dict[str, Json], /) -> dict[str, Json]:
+        """Record a wait and answer as the platform does."""
+        self._record.events.append(self._open(body))
+        return {
+            "status": "waiting",
+            "event_key": body["event_key"],
+            "trigger_id": "trigger_test",
+            "expires_at": datetime.now(UTC).isoformat(),
+        }
+
+    async def spawn_run(self, run_id: str, body: dict[str, Json], /) -> dict[str, Json]:
+        """Record a child run and number it."""
+        self._record.spawns.append(self._open(body))
+        return {"id": f"spawn_{len(self._record.spawns)}", "parent_run_id": run_id}
+
+    async def continue_run(self, run_id: str, body: dict[str, Json], /) -> dict[str, Json]:
+        """Record a continuation and number it."""
+        self._record.continuations.append({"payload": self._open(body).get("payload")})
+        return {"id": f"continue_{len(self._record.continuations)}", "continuation_of": run_id}
+
+    async def annotate_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record annotations."""
+        self._record.annotations.append(self._open(body)["annotations"])
+
+    async def complete_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record the end with a result."""
+        self._record.result = self._open(body).get("result")
+        self._record.completed = True
+
+    async def fail_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record the end with an error."""
+        self._record.fail_error = self._open(body)["error"]
+        self._record.failed = True
+
+    async def set_state(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Write a key."""
+        entry = self._open(body)
+        self._record.state_store[entry["key"]] = entry["value"]
+
+    async def list_state(self, run_id: str, /) -> list[dict[str, Json]]:
+        """Return all keys."""
+        return [_row(run_id, *entry) for entry in self._open(self._record.state_store).items()]
+
+    async def get_state(self, run_id: str, key: str, /) -> dict[str, Json]:
+        """Return a key, or answer 404."""
+        state = self._open(self._record.state_store)
+        if key not in state:
+            raise NotFoundError(404, "state key not found")
+        return _row(run_id, key, state[key])
+
+    async def delete_state(self, run_id: str, key: str, /) -> None:
+        """Delete a key; one that is not there is fine."""
+        self._open(key)
+        self._record.state_store.pop(key, None)
+
+    async def stream_run(self, run_id: str, body: dict[str, Json], /) -> None:
+        """Record a chunk."""
+        self._record.stream_chunks.append(self._open(body))
+
+
+class _RecordingSession(RunSession):
+    """A session whose logs are recorded at once and whose events can be scripted."""
+
+    def __init__(
+        self, record: TestRunRecord, run_id: str, attempt: int, events: Mapping[str, Json]
+    ) -> None:
+        super().__init__(lambda: RecordingRuns(record), run_id, attempt)
+        self._record = record
+        self._events = events
+
+    def log_handler(self) -> logging.Handler:
+        return RecordingHandler(self._record.logs)
+
+    def wait_for_event(
+        self, event_key: str, timeout_secs: int | None, notify_url: str | None
+    ) -> Flow[Json]:
+        body = self.wait_body(event_key, timeout_secs, notify_url)
+        answer = yield lambda: self.api.wait_for_event_run(self.run_id, body)
+        return copy.deepcopy(self._events.get(event_key, answer))
+
+
+@overload
+def create_test_context(
+    run_id: str = ...,
+    attempt: int = ...,
+    *,
+    payload: Json | None = ...,
+    events: Mapping[str, Json] | None = ...,
+    state: Mapping[str, Json] | None = ...,
+    last_checkpoint: Json | None = ...,
+    secrets: Mapping[str, str] | None = ...,
+    sync: Literal[False] = ...,
+) -> tuple[RunContext, TestRunRecord]: ...
+
+
+@overload
+def create_test_context(
+    run_id: str = ...,
+    attempt: int = ...,
+    *,
+    payload: Json | None = ...,
+    events: Mapping[str, Json] | None = ...,
+    state: Mapping[str, Json] | None = ...,
+    last_checkpoint: Json | None = ...,
+    secrets: Mapping[str, str] | None = ...,
+    sync: Literal[True],
+) -> tuple[SyncRunContext, TestRunRecord]: ...
+
+
+def create_test_context(
+    run_id: str = "test-run",
+    attempt: int = 1,
+    *,
+    payload: Json | None = None,
+    events: Mapping[str, Json] | None = None,
+    state: Mapping[str, Json] | None = None,
+    last_checkpoint: Json | None = None,
+    secrets: Mapping[str, str] | None = None,
+    sync: bool = False,
+) -> tuple[RunContext | SyncRunContext, TestRunRecord]:
+    """Return a context that works in memory, and the record of what is done with it.
+
+    Args:
+        run_id: the id that the context shows.
+        attempt: the attempt that it shows.
+        payload: what `ctx.payload` gives.
+        events: `{event_key: payload}`, what `wait_for_event` returns. A wait for any other key
+            returns `{"status": "waiting", ...}`, as the platform answers at first.
+        state: what the key-value store holds at the start.
+        last_checkpoint: what `ctx.last_checkpoint` gives.
+        secrets: what `ctx.secrets` gives.
+        sync: make the context for a plain function, whose methods return when they are done.
+    """
+    record = TestRunRecord(state_store=copy.deepcopy(dict(state or {})))
+    session = _RecordingSession(record, run_id, attempt, events or {})
+    session.payload = payload
+    session.last_checkpoint = last_checkpoint
+    session.secrets = dict(secrets or {})
+    context = SyncRunContext(session, run_now) if sync else RunContext(session)
+    return context, record
+
+
+def run_now(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never really waits, with no loop; the harness has only such."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise RuntimeError("the coroutine waits for something; it needs an event loop")
+
+
+def _row(run_id: str, key: str, value: Json) -> dict[str, Json]:
+    now = datetime.now(UTC).isoformat()
+    return {"run_id": run_id, "state_key": key, "value": value, "updated_at": now}

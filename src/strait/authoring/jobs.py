@@ -1,0 +1,376 @@
+"""Jobs: what can be said about one, and the definition that can be registered and triggered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
+
+from strait.authoring.definitions import Definition
+from strait.authoring.flow import dispatch
+from strait.authoring.registration import register_job
+from strait.authoring.triggers import TriggerJobInput, batch_item, trigger_body
+from strait.authoring.validation import Checks
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from strait.authoring.flow import Flow
+    from strait.authoring.registration import Names, Platform
+    from strait.client import AsyncClient, Client
+    from strait.errors import Json
+    from strait.models import BulkTriggerResponse, Job, TriggerResult
+
+TPayload = TypeVar("TPayload")
+# A handler takes the payload and a `RunContext` or `SyncRunContext`, and returns a value, or
+# something to await; it is the user's own function, so its types are the user's.
+Handler = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class JobOptions(Generic[TPayload]):
+    """Everything that can be said about a job; what is empty is left to the platform.
+
+    Attributes:
+        name: its name for people, at most 255 characters.
+        slug: its name in the project, which registration finds it by.
+        endpoint_url: where its runs are sent; needed unless `execution_mode` is `worker`, or
+            the registration names another (`strait dev` does).
+        project_id: the project that it belongs to.
+        description: at most 2,000 characters.
+        group_id: the group of jobs that it belongs to.
+        tags: at most 20, which every run gets.
+        environment_id: the environment whose variables and secrets it gets.
+        cron: a schedule of 5 fields.
+        timezone: the time zone of the schedule and of the execution window; UTC by default.
+        execution_window_cron: the minutes in which runs may start; others wait for the next.
+        max_concurrency: how many runs may execute at once; 0 is no limit.
+        rate_limit_max: how many triggers are taken in `rate_limit_window_secs`.
+        rate_limit_window_secs: see `rate_limit_max`.
+        max_attempts: attempts in all, 1 to 100; 3 by default.
+        retry_strategy: `exponential`, `linear`, `fixed` or `custom`. Only `exponential` is
+            honoured by the platform of today, which keeps the word all the same.
+        retry_delays_secs: delays of the `custom` strategy.
+        timeout_secs: seconds for one attempt, up to a day; 300 by default.
+        run_ttl_secs: seconds that a run may wait for its first dispatch.
+        dedup_window_secs: a trigger with the same payload within these seconds gives the same
+            run again.
+        webhook_url: not taken by any platform; use `client.webhooks.create_subscription`.
+        webhook_secret: another name of `endpoint_signing_secret`.
+        fallback_endpoint_url: called when the endpoint cannot be reached.
+        run: the handler, called with the payload and a `RunContext`; a plain function runs in a
+            thread and gets a context whose methods block.
+        on_success: called with the payload, the result and the context after `run`.
+        on_failure: called with the payload, the exception and the context when `run` raised.
+        on_start: called with the payload and the context before `run`.
+        payload_schema: a JSON schema that payloads must match.
+        result_schema: a JSON schema that results must match.
+        enabled: whether it may be triggered; true by default.
+        execution_mode: `http` (the default) or `worker`.
+        queue_name: the queue of a `worker` job.
+        endpoint_signing_secret: 16 to 4096 characters that dispatches are signed with.
+        max_concurrency_per_key: like `max_concurrency`, for each concurrency key.
+        retry_priority_boost: what a retry adds to the priority of its run, 0 to 10.
+        poison_pill_threshold: after so many equal errors no attempt is made any more.
+        version_policy: `pin`, `latest` or `minor`: which version of the job a queued run gets.
+        default_run_metadata: metadata that every run starts with.
+        cron_overlap_policy: `allow`, `skip` or `cancel_running`.
+        debounce_window_secs: triggers are gathered until so many seconds pass without one.
+        batch_window_secs: triggers are gathered for so many seconds and run as one.
+        batch_max_size: a batch of so many is run at once.
+        on_complete_trigger_workflow: slug of a workflow that is run after a success.
+        on_complete_trigger_job: slug of a job that is run after a success.
+        on_complete_payload_mapping: `{key: path into the result}` for their payload.
+        on_failure_trigger_job: slug of a job that is run when all attempts have failed.
+        on_failure_trigger_workflow: slug of a workflow that is run then.
+        on_failure_payload_mapping: like `on_complete_payload_mapping`.
+    """
+
+    name: str = ""
+    slug: str = ""
+    endpoint_url: str = ""
+    project_id: str = ""
+    description: str = ""
+    group_id: str = ""
+    tags: dict[str, str] | None = None
+    environment_id: str = ""
+    cron: str = ""
+    timezone: str = ""
+    execution_window_cron: str = ""
+    max_concurrency: int | None = None
+    rate_limit_max: int | None = None
+    rate_limit_window_secs: int | None = None
+    max_attempts: int | None = None
+    retry_strategy: str = ""
+    retry_delays_secs: list[int] | None = None
+    timeout_secs: int | None = None
+    run_ttl_secs: int | None = None
+    dedup_window_secs: int | None = None
+    webhook_url: str = ""
+    webhook_secret: str = field(default="", repr=False)
+    fallback_endpoint_url: str = ""
+    run: Handler | None = None
+    on_success: Handler | None = None
+    on_failure: Handler | None = None
+    on_start: Handler | None = None
+    payload_schema: Json | None = None
+    result_schema: Json | None = None
+    enabled: bool | None = None
+    execution_mode: str = ""
+    queue_name: str = ""
+    endpoint_signing_secret: str = field(default="", repr=False)
+    max_concurrency_per_key: int | None = None
+    retry_priority_boost: int | None = None
+    poison_pill_threshold: int | None = None
+    version_policy: str = ""
+    default_run_metadata: dict[str, str] | None = None
+    cron_overlap_policy: str = ""
+    debounce_window_secs: int | None = None
+    batch_window_secs: int | None = None
+    batch_max_size: int | None = None
+    on_complete_trigger_workflow: str = ""
+    on_complete_trigger_job: str = ""
+    on_complete_payload_mapping: Mapping[str, str] | None = None
+    on_failure_trigger_job: str = ""
+    on_failure_trigger_workflow: str = ""
+    on_failure_payload_mapping: Mapping[str, str] | None = None
+
+
+_HANDLERS = ("run", "on_success", "on_failure", "on_start")
+_NOT_SENT = {*_HANDLERS, "project_id", "webhook_url"}
+_REQUIRED = ("project_id", "name", "slug")
+_NUMBERS: dict[str, tuple[int, int | None]] = {
+    "max_concurrency": (0, None),
+    "rate_limit_max": (0, None),
+    "rate_limit_window_secs": (0, None),
+    "max_attempts": (1, 100),
+    "timeout_secs": (1, 86_400),
+    "run_ttl_secs": (0, None),
+    "dedup_window_secs": (0, None),
+    "max_concurrency_per_key": (0, None),
+    "retry_priority_boost": (0, 10),
+    "poison_pill_threshold": (1, None),
+    "debounce_window_secs": (0, None),
+    "batch_window_secs": (0, None),
+    "batch_max_size": (0, None),
+}
+_WORDS = {
+    "retry_strategy": ("exponential", "linear", "fixed", "custom"),
+    "execution_mode": ("http", "worker"),
+    "version_policy": ("pin", "latest", "minor"),
+    "cron_overlap_policy": ("allow", "skip", "cancel_running"),
+}
+
+
+class JobDefinition(Definition, Generic[TPayload]):
+    """A job as code: its options, its handler, and its way to the platform.
+
+    Attributes:
+        options: what it was defined with.
+        run: the handler, or None if it lives elsewhere.
+        on_success: see `JobOptions`.
+        on_failure: see `JobOptions`.
+        on_start: see `JobOptions`.
+    """
+
+    kind: ClassVar[Literal["job"]] = "job"
+
+    def __init__(self, opts: JobOptions[TPayload]) -> None:
+        _check(opts)
+        super().__init__(opts.slug)
+        self.options = opts
+        self.run = opts.run
+        self.on_success = opts.on_success
+        self.on_failure = opts.on_failure
+        self.on_start = opts.on_start
+
+    def to_registration_body(self, project_id: str = "", endpoint_url: str = "") -> dict[str, Json]:
+        """Return the body that creates the job, in the platform's names.
+
+        Args:
+            project_id: the project, instead of the one in the options.
+            endpoint_url: the endpoint, instead of the one in the options.
+
+        Raises:
+            DefinitionError: there is no project, or no endpoint for a job that needs one.
+        """
+        opts = self.options
+        checks = Checks(f"define_job({self.slug})")
+        project = project_id or opts.project_id
+        if not project:
+            raise checks.refuse("requires `project_id`, in the options or at registration")
+        body: dict[str, Json] = {"project_id": project}
+        for option in fields(opts):
+            value = getattr(opts, option.name)
+            if option.name not in _NOT_SENT and not _left_out(value):
+                body[option.name] = value
+        if endpoint_url:
+            checks.url("endpoint_url", endpoint_url)
+            body["endpoint_url"] = endpoint_url
+        if "endpoint_url" not in body and opts.execution_mode != "worker":
+            raise checks.refuse("requires `endpoint_url`, in the options or at registration")
+        return body
+
+    def registration(self, names: Names) -> Flow[Json]:
+        """Register with the client and the project of `names`; part of a larger registration."""
+        body = self.to_registration_body(names.project_id)
+        return (yield from self._register(names.client, body))
+
+    def _register(self, client: Platform, body: dict[str, Json]) -> Flow[Json]:
+        found = yield from register_job(client, body)
+        self.id = found["id"]
+        return found
+
+    @overload
+    def register(
+        self, client: AsyncClient, project_id: str = "", *, endpoint_url: str = ""
+    ) -> Awaitable[Job]: ...
+
+    @overload
+    def register(self, client: Client, project_id: str = "", *, endpoint_url: str = "") -> Job: ...
+
+    def register(
+        self, client: Client | AsyncClient, project_id: str = "", *, endpoint_url: str = ""
+    ) -> Job | Awaitable[Job]:
+        """Create the job on the platform, or change there what differs.
+
+        Registering again changes nothing, except that a signing secret is sent each time,
+        because the platform never shows which one it has.
+
+        Args:
+            client: a `Client`, or an `AsyncClient`, whose answer is to be awaited.
+            project_id: the project, instead of the one in the options.
+            endpoint_url: the endpoint, instead of the one in the options.
+
+        Returns:
+            The platform's job.
+
+        Raises:
+            DefinitionError: there is no project, or no endpoint for a job that needs one.
+        """
+        body = self.to_registration_body(project_id, endpoint_url)
+        return dispatch(client, self._register(client, body))
+
+    @overload
+    def trigger(
+        self, client: AsyncClient, input: TriggerJobInput[TPayload]
+    ) -> Awaitable[TriggerResult]: ...
+
+    @overload
+    def trigger(self, client: Client, input: TriggerJobInput[TPayload]) -> TriggerResult: ...
+
+    def trigger(
+        self, client: Client | AsyncClient, input: TriggerJobInput[TPayload]
+    ) -> TriggerResult | Awaitable[TriggerResult]:
+        """Start a run of the job.
+
+        Raises:
+            DefinitionError: the job's id is not known, or the input cannot be.
+        """
+        job_id = self._job_id(input.job_id, "trigger")
+        body = trigger_body(self.slug, input)
+        key = input.idempotency_key
+        if key:
+            return client.jobs.trigger(job_id, body, idempotency_key=key)
+        return client.jobs.trigger(job_id, body)
+
+    @overload
+    def batch_trigger(
+        self, client: AsyncClient, items: list[TriggerJobInput[TPayload]], job_id: str = ""
+    ) -> Awaitable[BulkTriggerResponse]: ...
+
+    @overload
+    def batch_trigger(
+        self, client: Client, items: list[TriggerJobInput[TPayload]], job_id: str = ""
+    ) -> BulkTriggerResponse: ...
+
+    def batch_trigger(
+        self,
+        client: Client | AsyncClient,
+        items: list[TriggerJobInput[TPayload]],
+        job_id: str = "",
+    ) -> BulkTriggerResponse | Awaitable[BulkTriggerResponse]:
+        """Start up to 500 runs of the job with one request.
+
+        Raises:
+            DefinitionError: the job's id is not known, or an item cannot be.
+        """
+        known = self._job_id(job_id, "batch_trigger")
+        body = {"items": [batch_item(self.slug, item) for item in items]}
+        return client.jobs.bulk_trigger(known, body)
+
+    def _job_id(self, given: str, operation: str) -> str:
+        known = given or self.id
+        if not known:
+            raise Checks(f"define_job({self.slug})").refuse(
+                f"{operation} requires `job_id` or prior successful `register()`"
+            )
+        return known
+
+
+def define_job(opts: JobOptions[TPayload]) -> JobDefinition[TPayload]:
+    """Define a job.
+
+    Raises:
+        DefinitionError: an option cannot work; the text names it.
+    """
+    return JobDefinition(opts)
+
+
+def _left_out(value: object) -> bool:
+    """Say whether an option was not given; zero and False were."""
+    return value is None or value == "" or (isinstance(value, (dict, list)) and not value)
+
+
+def _check(opts: JobOptions[TPayload]) -> None:
+    checks = Checks(f"define_job({opts.slug})")
+    checks.text("name", opts.name)
+    checks.text("slug", opts.slug, longest=128)
+    checks.text("description", opts.description, longest=2000, shortest=0)
+    for name in ("endpoint_url", "fallback_endpoint_url"):
+        if getattr(opts, name):
+            checks.url(name, getattr(opts, name))
+    for name, (least, most) in _NUMBERS.items():
+        checks.number(name, getattr(opts, name), least=least, most=most)
+    for name, words in _WORDS.items():
+        if getattr(opts, name):
+            checks.one_of(name, getattr(opts, name), words)
+    for name in ("cron", "execution_window_cron"):
+        if getattr(opts, name):
+            checks.cron(name, getattr(opts, name))
+    checks.texts("tags", opts.tags)
+    for name in ("payload_schema", "result_schema", "default_run_metadata"):
+        checks.json(name, getattr(opts, name))
+    for name in _HANDLERS:
+        if getattr(opts, name) is not None and not callable(getattr(opts, name)):
+            raise checks.refuse(f"`{name}` must be a function, not {getattr(opts, name)!r}")
+    _check_delays(checks, opts.retry_delays_secs)
+    _check_secrets(checks, opts)
+    _check_combinations(checks, opts)
+
+
+def _check_delays(checks: Checks, delays: Sequence[int] | None) -> None:
+    for index, delay in enumerate(delays or ()):
+        checks.number(f"retry_delays_secs[{index}]", delay)
+
+
+def _check_secrets(checks: Checks, opts: JobOptions[TPayload]) -> None:
+    for name in ("webhook_secret", "endpoint_signing_secret"):
+        length = len(getattr(opts, name))
+        if length and not 16 <= length <= 4096:
+            # The secret itself is never part of a text.
+            raise checks.refuse(f"`{name}` must have 16 to 4096 characters, not {length}")
+    if opts.webhook_secret and opts.endpoint_signing_secret:
+        raise checks.refuse(
+            "`webhook_secret` is another name of `endpoint_signing_secret`; give one of them"
+        )
+
+
+def _check_combinations(checks: Checks, opts: JobOptions[TPayload]) -> None:
+    if opts.webhook_url:
+        raise checks.refuse(
+            "`webhook_url` is not something that a platform takes with a job; "
+            "subscribe with `client.webhooks.create_subscription`"
+        )
+    if opts.debounce_window_secs and opts.batch_window_secs:
+        raise checks.refuse("`debounce_window_secs` and `batch_window_secs` exclude each other")

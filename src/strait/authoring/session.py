@@ -1,0 +1,410 @@
+"""What a run context knows and asks of the platform, written once for all contexts.
+
+A `RunSession` holds the run's facts and makes each call as a flow; `context` has the two faces
+of it, one with methods to await and one whose methods block. Nothing is created here before it
+is used, so that a handler that needs no context costs none.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from strait.authoring.flow import Call, Flow, as_json, run_flow_async
+from strait.authoring.logs import LogForwarder, make_logger
+from strait.authoring.validation import MAX_WAIT_SECS, Checks
+from strait.errors import HttpError, NotFoundError, UnsupportedByPlatform
+from strait.reserved import STATE_PREFIX, event_state_key
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping
+    from typing import Literal, TypeAlias
+
+    from strait.authoring.logs import LogBody
+    from strait.errors import Json
+
+    Outcome: TypeAlias = Literal["", "completed", "failed", "waiting"]
+
+T = TypeVar("T")
+_log = logging.getLogger("strait.authoring")
+# Answers of a platform version that has no such operation.
+_NO_SUCH_OPERATION = (404, 410, 501)
+
+
+class AttemptSuspended(BaseException):
+    """Ends an attempt whose run now waits; the host answers the dispatch with it.
+
+    It is no `Exception`, so that a handler's `except Exception` does not keep a waiting run
+    going. When what the run waits for has come, the run is dispatched again from its beginning.
+    """
+
+
+class RunContextClient(Protocol):
+    """What a run context needs of a client: `client.sdk_runs`, synchronous or asynchronous."""
+
+    def checkpoint_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Persist a state."""
+        ...
+
+    def heartbeat_run(self, run_id: str, /) -> object:
+        """Say that the run is alive."""
+        ...
+
+    def progress_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Report progress."""
+        ...
+
+    def log_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Add a log event."""
+        ...
+
+    def usage_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Report the usage of a model."""
+        ...
+
+    def tool_call_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Report a tool call."""
+        ...
+
+    def output_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Save a named output."""
+        ...
+
+    def wait_for_event_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Let the run wait for an event."""
+        ...
+
+    def spawn_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Start a child run."""
+        ...
+
+    def continue_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Start the run that continues this one."""
+        ...
+
+    def annotate_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Lay entries over the run's metadata."""
+        ...
+
+    def complete_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """End the run with a result."""
+        ...
+
+    def fail_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """End the run with an error."""
+        ...
+
+    def set_state(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Write a state key."""
+        ...
+
+    def list_state(self, run_id: str, /) -> object:
+        """Read all state keys."""
+        ...
+
+    def get_state(self, run_id: str, key: str, /) -> object:
+        """Read a state key."""
+        ...
+
+    def delete_state(self, run_id: str, key: str, /) -> object:
+        """Delete a state key."""
+        ...
+
+    def stream_run(self, run_id: str, body: dict[str, Json], /) -> object:
+        """Publish a chunk of a stream."""
+        ...
+
+
+class RunSession:
+    """One attempt of one run.
+
+    Args:
+        make_api: returns `client.sdk_runs`; called when that is first needed.
+        run_id: the run.
+        attempt: which attempt of the run this is, from 1.
+        hosted: whether a wait ends the attempt by `AttemptSuspended`.
+        loop: the loop that log lines are sent on.
+        unsupported: operations that this platform is known to lack; shared by the runs of a host.
+    """
+
+    def __init__(
+        self,
+        make_api: Callable[[], RunContextClient],
+        run_id: str,
+        attempt: int = 1,
+        *,
+        hosted: bool = False,
+        loop: asyncio.AbstractEventLoop | None = None,
+        unsupported: set[str] | None = None,
+    ) -> None:
+        self._make_api = make_api
+        self._api: RunContextClient | None = None
+        self.run_id = run_id
+        self.attempt = attempt
+        self.job_id = ""
+        self.project_id = ""
+        self.payload: Json = None
+        self.deadline: float | None = None
+        self.last_checkpoint: Json = None
+        self.previous_error: str | None = None
+        self.secrets: Mapping[str, str] = {}
+        self.outcome: Outcome = ""
+        self._hosted = hosted
+        self._loop = loop
+        self._unsupported: set[str] = set() if unsupported is None else unsupported
+        self._waits: Counter[str] = Counter()
+        self._logger: logging.Logger | None = None
+        self._forwarder: LogForwarder | None = None
+
+    # -- plumbing ------------------------------------------------------------------------------
+
+    @property
+    def api(self) -> RunContextClient:
+        """The service that the calls go to."""
+        if self._api is None:
+            self._api = self._make_api()
+        return self._api
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run a flow; a client that blocks is called in a thread."""
+        blocks = not inspect.iscoroutinefunction(self.api.heartbeat_run)
+        return await run_flow_async(flow, in_thread=blocks)
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger of this attempt."""
+        if self._logger is None:
+            self._logger = make_logger(self.run_id, self.log_handler())
+        return self._logger
+
+    def log_handler(self) -> logging.Handler:
+        """Return what forwards log records; the test harness has another."""
+        self._forwarder = LogForwarder(self.send_log, self._loop)
+        return self._forwarder
+
+    async def send_log(self, body: LogBody) -> None:
+        """Send one log body to the run's events."""
+
+        def flow() -> Flow[None]:
+            yield lambda: self.api.log_run(self.run_id, body)
+
+        await self.run(flow())
+
+    async def drain(self) -> None:
+        """Return once all log lines are sent; a run that has ended takes none any more."""
+        if self._forwarder is not None:
+            await self._forwarder.drain()
+
+    def suspend(self) -> None:
+        """Note that the run waits, and end the attempt if a host runs it."""
+        self.outcome = "waiting"
+        if self._hosted:
+            raise AttemptSuspended(self.run_id)
+
+    def _optional(self, what: str, call: Call) -> Flow[None]:
+        """Make a call that some platforms lack; that is told once and never fails a run."""
+        if what in self._unsupported:
+            return
+        try:
+            yield call
+        except (HttpError, UnsupportedByPlatform) as error:
+            known = error.status is None or error.status in _NO_SUCH_OPERATION
+            if not known or self.outcome in ("completed", "failed"):
+                raise
+            self._unsupported.add(what)
+            _log.warning(
+                "this platform takes no %s (%s); they are counted in this process only",
+                what,
+                error,
+            )
+
+    # -- what a handler can do -----------------------------------------------------------------
+
+    def checkpoint(self, state: Json) -> Flow[None]:
+        """Persist a state for the next attempt."""
+        yield lambda: self.api.checkpoint_run(self.run_id, {"state": state, "source": "sdk"})
+
+    def report_progress(
+        self, percent: float, message: str | None, step: str | None, eta_seconds: int | None
+    ) -> Flow[None]:
+        """Report how far the run is."""
+        if isinstance(percent, bool) or not 0 <= percent <= 100:
+            raise Checks("report_progress").refuse(
+                f"`percent` must be a number from 0 to 100, not {percent!r}"
+            )
+        body = {"percent": percent, "message": message or f"{percent:g} %"}
+        body |= _given(step=step, eta_seconds=eta_seconds)
+        yield lambda: self.api.progress_run(self.run_id, body)
+
+    def heartbeat(self) -> Flow[None]:
+        """Say that the run is alive."""
+        yield lambda: self.api.heartbeat_run(self.run_id)
+
+    def report_usage(
+        self,
+        provider: str,
+        model: str,
+        prompt_tokens: int | None,
+        completion_tokens: int | None,
+        total_tokens: int | None,
+        cost_microusd: int | None,
+    ) -> Flow[None]:
+        """Report the usage of a language model."""
+        body = {"provider": provider, "model": model} | _given(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            total_tokens=total_tokens,
+            cost_microusd=cost_microusd,
+        )
+        yield from self._optional("usage reports", lambda: self.api.usage_run(self.run_id, body))
+
+    def log_tool_call(
+        self,
+        tool_name: str,
+        input: Json | None,
+        output: Json | None,
+        duration_ms: int | None,
+        status: str | None,
+    ) -> Flow[None]:
+        """Report the call of a tool."""
+        body = {"tool_name": tool_name} | _given(
+            input=input, output=output, duration_ms=duration_ms, status=status
+        )
+        yield from self._optional("tool calls", lambda: self.api.tool_call_run(self.run_id, body))
+
+    def save_output(self, key: str, value: Json, schema: Json | None) -> Flow[None]:
+        """Save a named output."""
+        body = {"output_key": key, "value": value} | _given(schema=schema)
+        yield lambda: self.api.output_run(self.run_id, body)
+
+    def stream_chunk(self, chunk: Json, stream_id: str | None, done: bool | None) -> Flow[None]:
+        """Publish a chunk of a stream."""
+        body = {"chunk": chunk} | _given(stream_id=stream_id, done=done)
+        yield lambda: self.api.stream_run(self.run_id, body)
+
+    def annotate(self, annotations: Mapping[str, str]) -> Flow[None]:
+        """Lay entries over the run's metadata."""
+        checks = Checks("annotate")
+        if not 1 <= len(annotations) <= 50:
+            raise checks.refuse(f"`annotations` must have 1 to 50 entries, not {len(annotations)}")
+        for key, value in annotations.items():
+            checks.text("annotations key", key, longest=128)
+            if not isinstance(value, str) or len(value) > 1024:
+                raise checks.refuse(
+                    f"`annotations[{key!r}]` must be a string of at most 1024 characters"
+                )
+        body = {"annotations": dict(annotations)}
+        yield lambda: self.api.annotate_run(self.run_id, body)
+
+    def spawn(self, job_slug: str, project_id: str, payload: Json, extra: Json) -> Flow[Json]:
+        """Start a child run; with `await_completion` this run then waits for it."""
+        project = project_id or self.project_id
+        if not project:
+            raise Checks("spawn").refuse("`project_id` is missing; this context does not know it")
+        body = {"job_slug": job_slug, "project_id": project}
+        body |= _given(payload=payload, **extra)
+        child = as_json((yield lambda: self.api.spawn_run(self.run_id, body)))
+        if extra.get("await_completion"):
+            self.outcome = "waiting"
+        return child
+
+    def continue_run(self, payload: Json) -> Flow[Json]:
+        """Start the run that continues this one."""
+        body = _given(payload=payload)
+        return as_json((yield lambda: self.api.continue_run(self.run_id, body)))
+
+    def wait_for_event(
+        self, event_key: str, timeout_secs: int | None, notify_url: str | None
+    ) -> Flow[Json]:
+        """Return what came to an event, or let the run wait for it."""
+        body = self.wait_body(event_key, timeout_secs, notify_url)
+        # A handler starts anew after every wait, so the n-th wait for a key within an attempt is
+        # the same one each time.
+        occurrence = self._waits[event_key]
+        self._waits[event_key] += 1
+        kept = yield from self._read(event_state_key(event_key, occurrence))
+        if kept is not None:
+            return kept["payload"]
+        answer = as_json((yield lambda: self.api.wait_for_event_run(self.run_id, body)))
+        self.suspend()
+        return answer
+
+    def wait_body(
+        self, event_key: str, timeout_secs: int | None, notify_url: str | None
+    ) -> dict[str, Json]:
+        """Check what a wait was asked with and return the body of the request."""
+        checks = Checks("wait_for_event")
+        checks.text("event_key", event_key, longest=512)
+        checks.number("timeout_secs", timeout_secs, least=1, most=MAX_WAIT_SECS)
+        if notify_url is not None:
+            checks.url("notify_url", notify_url)
+        fields = _given(timeout_secs=timeout_secs, notify_url=notify_url)
+        return {"event_key": event_key, **fields}
+
+    def complete(self, result: Json) -> Flow[None]:
+        """End the run with a result."""
+        body = _given(result=result)
+        yield from self._end("completed", lambda: self.api.complete_run(self.run_id, body))
+
+    def fail(self, error: str) -> Flow[None]:
+        """End the run with an error; no attempt follows."""
+        body = {"error": error or "failed"}
+        yield from self._end("failed", lambda: self.api.fail_run(self.run_id, body))
+
+    def _end(self, outcome: Outcome, call: Call) -> Flow[None]:
+        # A run that has ended takes no logs any more.
+        yield self.drain
+        yield call
+        self.outcome = outcome
+
+    # -- state ---------------------------------------------------------------------------------
+
+    def get_state(self, key: str) -> Flow[Json]:
+        """Return the value of a key, or None."""
+        _own_key(key)
+        return (yield from self._read(key))
+
+    def set_state(self, key: str, value: Json) -> Flow[None]:
+        """Write the value of a key."""
+        _own_key(key)
+        yield lambda: self.api.set_state(self.run_id, {"key": key, "value": value})
+
+    def delete_state(self, key: str) -> Flow[None]:
+        """Delete a key; one that is not there is fine."""
+        _own_key(key)
+        try:
+            yield lambda: self.api.delete_state(self.run_id, key)
+        except NotFoundError:
+            return
+
+    def list_state(self) -> Flow[list[dict[str, Json]]]:
+        """Return the entries of the run's own keys."""
+        rows = yield lambda: self.api.list_state(self.run_id)
+        entries = [_entry(as_json(row)) for row in rows or ()]
+        return [entry for entry in entries if not entry["key"].startswith(STATE_PREFIX)]
+
+    def _read(self, key: str) -> Flow[Json]:
+        try:
+            row = yield lambda: self.api.get_state(self.run_id, key)
+        except NotFoundError:
+            return None
+        return as_json(row)["value"]
+
+
+def _entry(row: dict[str, Json]) -> dict[str, Json]:
+    return {"key": row["state_key"], "value": row["value"], "updated_at": row.get("updated_at")}
+
+
+def _own_key(key: str) -> None:
+    checks = Checks("state")
+    checks.text("key", key, longest=256)
+    if key.startswith(STATE_PREFIX):
+        raise checks.refuse(f"`key` must not start with `{STATE_PREFIX}`: {key!r} is reserved")
+
+
+def _given(**fields: Json) -> dict[str, Json]:
+    """Return the fields that are not None; everything else, also `{}` and 0, was meant."""
+    return {name: value for name, value in fields.items() if value is not None}
