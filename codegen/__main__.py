@@ -6,19 +6,29 @@ import argparse
 import sys
 from pathlib import Path
 
-from codegen import output, server
+from codegen import models, output, server, services
 from codegen.ir import Api
 from codegen.load import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "strait"
-FOLDERS = [PACKAGE / "server" / "_generated"]
+FOLDERS = [PACKAGE / name for name in ("client", "models", "server/_generated", "services")]
 
 
 def sources(api: Api) -> dict[Path, str]:
     """Return every generated module, unformatted."""
     generated = PACKAGE / "server" / "_generated"
+    printed = {
+        "models": models.modules_of_models(api),
+        "services": services.modules_of_services(api),
+    }
     return {
+        PACKAGE / "client" / "attributes.py": services.attributes(api),
+        **{
+            PACKAGE / folder / f"{name}.py": source
+            for folder, found in printed.items()
+            for name, source in found.items()
+        },
         generated / "__init__.py": '"""Tables that are generated from the API description."""',
         generated / "routes.py": server.routes(api),
         generated / "bodies.py": server.bodies(api),

@@ -171,6 +171,7 @@ class Stream:
     item: str = ""
     ends_field: str = ""
     ends_values: tuple[str, ...] = ()
+    reopens: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,4 +291,5 @@ def _stream(op_id: str, entry: Json, names: Json, schemas: _Schemas) -> Stream |
         item=item,
         ends_field=ends["field"],
         ends_values=tuple(ends["values"]),
+        reopens=entry["reopens"],
     )

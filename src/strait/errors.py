@@ -19,6 +19,7 @@ Json: TypeAlias = Any
 
 __all__ = [
     "ApiError",
+    "ConfigFileNotFoundError",
     "ConfigurationError",
     "ConflictError",
     "CostBudgetExceededError",
@@ -134,7 +135,7 @@ class PaginationError(StraitError):
     """The platform gave the same cursor twice, so that the pages would never end."""
 
 
-class ValidationError(StraitError):
+class ValidationError(StraitError, ValueError):
     """An argument or a setting is wrong; nothing was sent.
 
     Attributes:
@@ -148,6 +149,10 @@ class ValidationError(StraitError):
 
 class ConfigurationError(ValidationError):
     """A setting is missing or wrong: an argument, an environment variable, or `strait.json`."""
+
+
+class ConfigFileNotFoundError(ConfigurationError, FileNotFoundError):
+    """There is no `strait.json` where it was looked for."""
 
 
 class UnsupportedByPlatform(StraitError):  # noqa: N818 - a statement about the platform

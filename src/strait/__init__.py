@@ -1,0 +1,194 @@
+"""Durable jobs and workflows: a client, an authoring kit, hosts for handlers, and a platform.
+
+    from strait import Client
+
+    client = Client(base_url="https://api.strait.dev", api_key="strait_…")
+    run = client.jobs.trigger(job_id, payload={"key": "value"})
+
+Names are imported when they are first used, so that `import strait` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from strait._version import __version__
+
+if TYPE_CHECKING:
+    from strait.client.aio import AsyncClient, AsyncEventStream
+    from strait.client.middleware import (
+        Middleware,
+        MiddlewareErrorContext,
+        MiddlewareRequestContext,
+        MiddlewareResponseContext,
+    )
+    from strait.client.operation import RequestOptions
+    from strait.client.pages import AsyncPage, AsyncPager, Page
+    from strait.client.sync import Client, EventStream
+    from strait.client.unset import UNSET
+    from strait.config import AuthMode, AuthType, Config, config_from_env, config_from_file
+    from strait.errors import (
+        ApiError,
+        ConfigurationError,
+        ConflictError,
+        CostBudgetExceededError,
+        DagValidationError,
+        DecodeError,
+        HttpError,
+        NonRetryable,
+        NotFoundError,
+        PaginationError,
+        RateLimitedError,
+        RetryAfter,
+        StraitDeprecationWarning,
+        StraitError,
+        StraitTimeoutError,
+        StreamError,
+        TransportError,
+        TransportTimeoutError,
+        UnauthorizedError,
+        UnsupportedByPlatform,
+        ValidationError,
+        map_http_error,
+    )
+    from strait.models import DeploymentVersion as Deployment
+    from strait.models import Job, JobVersion, RunUsage, StraitModel, WorkflowRun, WorkflowStep
+    from strait.models import JobRun as Run
+    from strait.models import WorkflowResponse as Workflow
+    from strait.models import WorkflowStepRun as WorkflowRunStep
+    from strait.retry import JitterStrategy, RetryOptions, RetryPolicy
+
+Headers = dict[str, str]
+JsonDict = dict[str, Any]
+
+# Where a name comes from, and what it is called there when that differs.
+_SOURCES: dict[str, tuple[str, ...]] = {
+    "strait.client.aio": ("AsyncClient", "AsyncEventStream"),
+    "strait.client.middleware": (
+        "Middleware",
+        "MiddlewareErrorContext",
+        "MiddlewareRequestContext",
+        "MiddlewareResponseContext",
+    ),
+    "strait.client.operation": ("RequestOptions",),
+    "strait.client.pages": ("AsyncPage", "AsyncPager", "Page"),
+    "strait.client.sync": ("Client", "EventStream"),
+    "strait.client.unset": ("UNSET",),
+    "strait.config": ("AuthMode", "AuthType", "Config", "config_from_env", "config_from_file"),
+    "strait.errors": (
+        "ApiError",
+        "ConfigurationError",
+        "ConflictError",
+        "CostBudgetExceededError",
+        "DagValidationError",
+        "DecodeError",
+        "HttpError",
+        "NonRetryable",
+        "NotFoundError",
+        "PaginationError",
+        "RateLimitedError",
+        "RetryAfter",
+        "StraitDeprecationWarning",
+        "StraitError",
+        "StraitTimeoutError",
+        "StreamError",
+        "TransportError",
+        "TransportTimeoutError",
+        "UnauthorizedError",
+        "UnsupportedByPlatform",
+        "ValidationError",
+        "map_http_error",
+    ),
+    "strait.models": (
+        "Deployment=DeploymentVersion",
+        "Job",
+        "JobVersion",
+        "Run=JobRun",
+        "RunUsage",
+        "StraitModel",
+        "Workflow=WorkflowResponse",
+        "WorkflowRun",
+        "WorkflowRunStep=WorkflowStepRun",
+        "WorkflowStep",
+    ),
+    "strait.retry": ("JitterStrategy", "RetryOptions", "RetryPolicy"),
+}
+_EXPORTS = {
+    name.partition("=")[0]: (module, name.rpartition("=")[2])
+    for module, names in _SOURCES.items()
+    for name in names
+}
+
+__all__ = [
+    "UNSET",
+    "ApiError",
+    "AsyncClient",
+    "AsyncEventStream",
+    "AsyncPage",
+    "AsyncPager",
+    "AuthMode",
+    "AuthType",
+    "Client",
+    "Config",
+    "ConfigurationError",
+    "ConflictError",
+    "CostBudgetExceededError",
+    "DagValidationError",
+    "DecodeError",
+    "Deployment",
+    "EventStream",
+    "Headers",
+    "HttpError",
+    "JitterStrategy",
+    "Job",
+    "JobVersion",
+    "JsonDict",
+    "Middleware",
+    "MiddlewareErrorContext",
+    "MiddlewareRequestContext",
+    "MiddlewareResponseContext",
+    "NonRetryable",
+    "NotFoundError",
+    "Page",
+    "PaginationError",
+    "RateLimitedError",
+    "RequestOptions",
+    "RetryAfter",
+    "RetryOptions",
+    "RetryPolicy",
+    "Run",
+    "RunUsage",
+    "StraitDeprecationWarning",
+    "StraitError",
+    "StraitModel",
+    "StraitTimeoutError",
+    "StreamError",
+    "TransportError",
+    "TransportTimeoutError",
+    "UnauthorizedError",
+    "UnsupportedByPlatform",
+    "ValidationError",
+    "Workflow",
+    "WorkflowRun",
+    "WorkflowRunStep",
+    "WorkflowStep",
+    "__version__",
+    "config_from_env",
+    "config_from_file",
+    "map_http_error",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, source = _EXPORTS[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(import_module(module), source)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,36 @@
+"""Clients of a platform: `Client` and `AsyncClient` over one core without I/O.
+
+`flows` and `streams` decide, as generators that yield the effects of `effects`; `sync` and `aio`
+carry them out; `transport` alone knows an HTTP library. `pages`, `results` and `body` give values
+their shape. The services stand above this room and are imported by name when they are used.
+"""
+
+from strait.client.aio import AsyncClient, AsyncEventStream
+from strait.client.middleware import (
+    Middleware,
+    MiddlewareErrorContext,
+    MiddlewareRequestContext,
+    MiddlewareResponseContext,
+)
+from strait.client.operation import RequestOptions
+from strait.client.pages import AsyncPage, AsyncPager, Page
+from strait.client.sse import ServerEvent
+from strait.client.sync import Client, EventStream
+from strait.client.unset import UNSET
+
+__all__ = [
+    "UNSET",
+    "AsyncClient",
+    "AsyncEventStream",
+    "AsyncPage",
+    "AsyncPager",
+    "Client",
+    "EventStream",
+    "Middleware",
+    "MiddlewareErrorContext",
+    "MiddlewareRequestContext",
+    "MiddlewareResponseContext",
+    "Page",
+    "RequestOptions",
+    "ServerEvent",
+]

@@ -1,0 +1,93 @@
+"""Bodies: a mapping, a model or keywords become JSON bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Set
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from strait.client.address import timestamp
+from strait.client.unset import UNSET
+from strait.errors import Json, ValidationError
+
+
+def merged(
+    body: object, keywords: Mapping[str, Any], nullable: frozenset[str] = frozenset()
+) -> Json:
+    """Return what is to be sent: `body`, with the keywords that were given over it.
+
+    Args:
+        body: a mapping, a model, any other JSON, or None for none.
+        keywords: by their names on the wire; `UNSET` was not given, and neither was None.
+        nullable: the keywords that are any JSON, of which None is a value.
+
+    Raises:
+        ValidationError: there are keywords, and `body` is not something with fields.
+    """
+    given = {
+        name: value
+        for name, value in keywords.items()
+        if value is not UNSET and (value is not None or name in nullable)
+    }
+    if body is None:
+        return given or None
+    fields = _fields(body)
+    if not given:
+        return body if fields is None else fields
+    if fields is None:
+        names = ", ".join(f"`{name}`" for name in given)
+        raise ValidationError(f"{names} cannot be added to a body of {type(body).__name__}")
+    return {**fields, **given}
+
+
+def _fields(body: object) -> dict[str, Any] | None:
+    if isinstance(body, Mapping):
+        return dict(body)
+    if hasattr(body, "to_dict"):
+        fields: dict[str, Any] = body.to_dict()
+        return fields
+    if is_dataclass(body) and not isinstance(body, type):
+        return asdict(body)
+    return None
+
+
+def encode(body: Json) -> bytes:
+    """Return the JSON of a body in UTF-8.
+
+    Raises:
+        ValidationError: something in it is no JSON: an unknown type, NaN, or a lone surrogate.
+    """
+    try:
+        return _ENCODE(body).encode()
+    except ValidationError:
+        raise
+    except UnicodeEncodeError as error:
+        raise ValidationError("the body has a text that is no valid Unicode") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValidationError(f"the body is no JSON: {error}") from error
+
+
+def _plain(value: object) -> Json:
+    """Return what JSON has for a value that it does not know."""
+    fields = _fields(value)
+    if fields is not None:
+        return fields
+    match value:
+        case datetime():
+            return timestamp(value, "body")
+        case date() | UUID():
+            return str(value)
+        case Enum():
+            return value.value
+        case Set():
+            return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+_ENCODE = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+).encode

@@ -1,0 +1,146 @@
+"""The flow of a call: send, judge, wait, and send again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+from strait.client.effects import Flow, Notify, Request, Response, Send, Sleep
+from strait.client.headers import HookHeaders
+from strait.client.middleware import (
+    Middleware,
+    MiddlewareErrorContext,
+    MiddlewareRequestContext,
+    MiddlewareResponseContext,
+)
+from strait.client.operation import Operation
+from strait.client.policy import Policy, is_ambiguous
+from strait.errors import DecodeError, HttpError, Json, StraitError, map_http_error
+
+T = TypeVar("T")
+
+_REDIRECTS = frozenset({301, 302, 307, 308})
+
+logger = logging.getLogger("strait.http")
+
+
+class Hooks:
+    """The hooks of a client's middleware, each kind in its order."""
+
+    __slots__ = ("error", "present", "request", "response")
+
+    def __init__(self, middleware: list[Middleware]) -> None:
+        self.request = [m.on_request for m in middleware if m.on_request]
+        self.response = [m.on_response for m in reversed(middleware) if m.on_response]
+        self.error = [m.on_error for m in reversed(middleware) if m.on_error]
+        self.present = bool(middleware)
+
+    def before(self, request: Request) -> Generator[Notify, Any, None]:
+        """Call the hooks of a request that is about to be sent."""
+        if not self.request:
+            return
+        context = MiddlewareRequestContext(
+            request.method, request.url, HookHeaders(request.headers), request.content
+        )
+        for hook in self.request:
+            yield Notify(hook, context)
+
+    def answered(
+        self, request: Request, status: int, seconds: float
+    ) -> Generator[Notify, Any, None]:
+        """Call the hooks of an answer."""
+        if not self.response:
+            return
+        context = MiddlewareResponseContext(
+            request.method, request.url, status, round(seconds * 1000)
+        )
+        for hook in self.response:
+            yield Notify(hook, context)
+
+    def failed(self, request: Request, error: StraitError) -> Generator[Notify, Any, None]:
+        """Call the hooks of an attempt that failed."""
+        for hook in self.error:
+            yield Notify(hook, MiddlewareErrorContext(request.method, request.url, error))
+
+
+def call(operation: Operation[T], request: Request, policy: Policy, hooks: Hooks) -> Flow[T]:
+    """Send `request` until it succeeds or the policy gives up, and return the result."""
+    attempt = 0
+    lost = False  # an earlier attempt may have done it, and its answer did not come
+    history: list[str] = []
+    timeout = request.timeout
+    while True:
+        attempt += 1
+        request.timeout = policy.timeout(timeout)
+        if attempt > 1:
+            request.headers["x-strait-retry-count"] = str(attempt - 1)
+        started = policy.clock()
+        try:
+            response = yield from _attempt(request, policy, hooks)
+            if lost and response.status == operation.settled:
+                return operation.decode(Response(200, response.headers))
+            if response.status >= 300:
+                raise error_of(request, response)
+            return operation.decode(response)
+        except StraitError as error:
+            if hooks.present:
+                yield from hooks.failed(request, error)
+            history.append(f"attempt {attempt}: {error} after {policy.clock() - started:.2f} s")
+            wait = None if isinstance(error, DecodeError) else policy.delay(error, attempt)
+            if wait is None:
+                if attempt > 1:
+                    error.add_note("\n".join(history))
+                raise
+            lost = lost or is_ambiguous(error)
+        logger.debug("retry %d of %s in %.2f s", attempt, operation.id, wait)
+        yield Sleep(wait)
+
+
+def _attempt(request: Request, policy: Policy, hooks: Hooks) -> Flow[Response]:
+    if hooks.present:
+        yield from hooks.before(request)
+    started = policy.clock()
+    response: Response = yield Send(request, policy.deadline)
+    if response.status in _REDIRECTS and (url := _redirected(request, response)):
+        response = yield Send(replace(request, url=url), policy.deadline)
+    if logger.isEnabledFor(logging.INFO):
+        took = (policy.clock() - started) * 1000
+        logger.info("%s %s %d %.0f ms", request.method, path_of(request.url), response.status, took)
+    if hooks.present:
+        yield from hooks.answered(request, response.status, policy.clock() - started)
+    return response
+
+
+def _redirected(request: Request, response: Response) -> str:
+    """Return the address to read instead; none that would carry the token to another host."""
+    url = urljoin(request.url, response.headers.get("location", ""))
+    same = urlsplit(url)[:2] == urlsplit(request.url)[:2]
+    return url if same and url != request.url and request.method == "GET" else ""
+
+
+def error_of(request: Request, response: Response) -> HttpError:
+    """Return the error for an answer other than success."""
+    return map_http_error(
+        response.status,
+        body=_body(response),
+        headers=response.headers,
+        request=f"{request.method} {path_of(request.url)}",
+    )
+
+
+def path_of(url: str) -> str:
+    """Return the path of an address: its query may hold a token, and is not told."""
+    return urlsplit(url).path
+
+
+def _body(response: Response) -> Json:
+    if not response.content:
+        return None
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError):
+        return response.text()

@@ -1,0 +1,85 @@
+"""Operations: what the generated services know of each call, and what a caller may change of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypedDict, TypeVar
+
+from strait.client.effects import Response
+
+T = TypeVar("T")
+
+
+class RequestOptions(TypedDict, total=False):
+    """What any call can be told beside its own arguments.
+
+    Attributes:
+        timeout: seconds that one attempt may take.
+        deadline: seconds that the call may take with all its attempts and waits.
+        headers: further headers, over those of the client.
+        idempotency_key: the key under which the platform does this once only.
+        max_retries: how often to try again; 0 is never.
+    """
+
+    timeout: float
+    deadline: float
+    headers: Mapping[str, str]
+    idempotency_key: str
+    max_retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """An operation of the API, as far as a client needs it.
+
+    Attributes:
+        id: the id in the description.
+        method: the HTTP method.
+        path: the address, cut where its parameters stand; one part more than there are.
+        arguments: the Python names of those parameters.
+        decode: makes the result of a successful answer.
+        idempotent: whether the platform honours `Idempotency-Key`.
+        repeatable: whether it may be sent twice without harm.
+        settled: the status that says "done before" after an answer was lost; 0 for none.
+        nullable: the fields of the body of which null is a value.
+        comma: the parameters whose lists are one text with commas.
+        missing: why no present platform has it; empty when one does.
+        accept: the media types to ask for.
+    """
+
+    id: str
+    method: str
+    path: tuple[str, ...]
+    decode: Callable[[Response], T]
+    arguments: tuple[str, ...] = ()
+    idempotent: bool = False
+    repeatable: bool = False
+    settled: int = 0
+    nullable: frozenset[str] = frozenset()
+    comma: frozenset[str] = frozenset()
+    missing: str = ""
+    accept: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOperation(Generic[T]):
+    """An operation that answers with server-sent events.
+
+    Attributes:
+        id: the id in the description.
+        path: the address, cut where its parameters stand.
+        arguments: the Python names of those parameters.
+        decode: makes an item of the data of an event.
+        ends_field: the field of an item that tells of its end; empty for none.
+        ends_values: the values of it that do.
+        reopens: whether the stream goes on after the server closed it.
+    """
+
+    id: str
+    path: tuple[str, ...]
+    decode: Callable[[bytes], T]
+    arguments: tuple[str, ...] = ()
+    ends_field: str = ""
+    ends_values: frozenset[str] = frozenset()
+    reopens: bool = True

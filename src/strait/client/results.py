@@ -1,0 +1,145 @@
+"""Results: from the bytes of a successful answer to a model, a page, text, or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from strait.client.effects import Response
+from strait.errors import DecodeError, Json
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Model(Protocol[T_co]):
+    """A class that knows how to read itself, and lists of itself, from JSON."""
+
+    def from_json(self, data: bytes) -> T_co:
+        """Return the model of a JSON object."""
+        ...
+
+    def list_from_json(self, data: bytes) -> list[Any]:
+        """Return the models of a JSON array; null counts as an empty one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PageData(Generic[T]):
+    """A page as it came.
+
+    Attributes:
+        items: what is listed.
+        cursor: the value of the parameter that gives the next page; None at the end.
+        envelope: the whole answer, or None where it was a bare array.
+    """
+
+    items: list[T]
+    cursor: str | int | None = None
+    envelope: Any = None
+
+
+def nothing(response: Response) -> None:
+    """Take an answer that has no body, or none that matters."""
+
+
+def text(response: Response) -> str:
+    """Return the body as text."""
+    return response.text()
+
+
+def content(response: Response) -> bytes:
+    """Return the body as it came."""
+    return response.content
+
+
+def json_value(response: Response) -> Json:
+    """Return the JSON of the body; None when there is none."""
+    if not response.content:
+        return None
+    return _checked(response, json.loads)
+
+
+def model(cls: Model[T]) -> Callable[[Response], T]:
+    """Return what makes one model of an answer; an empty one makes a model without fields."""
+    load = cls.from_json
+
+    def decode(response: Response) -> T:
+        try:
+            return load(response.content or b"{}")
+        except ValueError as error:
+            raise _undecodable(response, error) from error
+
+    return decode
+
+
+def array(cls: Model[T]) -> Callable[[Response], PageData[T]]:
+    """Return what makes a page of a bare array, or of one item a line."""
+
+    def decode(response: Response) -> PageData[T]:
+        if response.content_type == "application/x-ndjson":
+            lines = [line for line in response.content.split(b"\n") if line.strip()]
+            return PageData([_checked(response, cls.from_json, line) for line in lines])
+        return PageData(_checked(response, cls.list_from_json))
+
+    return decode
+
+
+def cursor_page(
+    envelope: Model[Any], data: str, following: str, more: str
+) -> Callable[[Response], PageData[Any]]:
+    """Return what makes a page of an envelope with a cursor.
+
+    Args:
+        envelope: the model of the answer.
+        data: its field with the items.
+        following: its field with the cursor of the next page.
+        more: its field that says whether there is one; empty where the cursor says it.
+    """
+
+    def decode(response: Response) -> PageData[Any]:
+        page = _checked(response, envelope.from_json)
+        cursor = getattr(page, following, None) or None
+        if more and getattr(page, more, None) is False:
+            cursor = None
+        return PageData(getattr(page, data, None) or [], cursor, page)
+
+    return decode
+
+
+def offset_page(envelope: Model[Any], data: str, more: str) -> Callable[[Response], PageData[Any]]:
+    """Return what makes a page of an envelope with an offset."""
+
+    def decode(response: Response) -> PageData[Any]:
+        page = _checked(response, envelope.from_json)
+        items = getattr(page, data, None) or []
+        goes_on = getattr(page, more, False) and items
+        return PageData(items, (page.offset or 0) + len(items) if goes_on else None, page)
+
+    return decode
+
+
+def query(given: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters of a call: a mapping, with the keywords that were given over it."""
+    if not given:
+        return keywords
+    return {**given, **{name: value for name, value in keywords.items() if value is not None}}
+
+
+def _checked(response: Response, load: Callable[[bytes], T], data: bytes | None = None) -> T:
+    try:
+        return load(response.content if data is None else data)
+    except ValueError as error:
+        raise _undecodable(response, error) from error
+
+
+def _undecodable(response: Response, error: ValueError) -> DecodeError:
+    kind = response.content_type or "no media type"
+    what = str(error).partition("\n")[0]
+    wrong = DecodeError(f"the answer is not what was expected ({kind}): {what}", response.text())
+    wrong.status = response.status
+    wrong.headers = {name.lower(): value for name, value in response.headers.items()}
+    wrong.request_id = wrong.headers.get("x-request-id")
+    return wrong

@@ -1,0 +1,108 @@
+"""The flow of an event stream: open, read, reconnect where it broke off, and end in time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from strait.client.effects import Close, Emit, Open, Read, Request, Response, Sleep, StreamFlow
+from strait.client.flows import Hooks, error_of
+from strait.client.operation import StreamOperation
+from strait.client.policy import Policy
+from strait.client.sse import EventParser, ServerEvent
+from strait.errors import HttpError, Json, StraitError, StreamError, TransportError
+
+T = TypeVar("T")
+
+# The platform writes a comment every 15 seconds; a stream that is silent for four is broken.
+IDLE_SECS = 60.0
+_REOPEN_SECS = 1.0
+_GONE = 410
+# Go's `\x1b` is no JSON, but chunks of output have it.
+_GO_ESCAPE = re.compile(r"((?:^|[^\\])(?:\\\\)*)\\x([0-9a-fA-F]{2})")
+
+
+def follow(
+    operation: StreamOperation[T], request: Request, policy: Policy, hooks: Hooks
+) -> StreamFlow:
+    """Emit the items of a stream until it is over.
+
+    It is over when an item tells so, when the platform says that there is nothing (more) to
+    follow (410), or, for a stream that has an end of its own, when the server closes it. A stream
+    that breaks off is opened again with `Last-Event-ID`, as often as the policy allows in a row.
+    """
+    parser = EventParser()
+    failures = 0
+    while True:
+        try:
+            response = yield from _open(request, policy, hooks)
+            if response.status == _GONE:
+                return
+            if response.status >= 300:
+                response.content = yield from _rest()
+                raise error_of(request, response)
+            parser = EventParser(parser.last_id)
+            while chunk := (yield Read()):
+                events = parser.feed(chunk)
+                failures = 0 if events else failures
+                for event in events:
+                    item = _item(operation, event)
+                    yield Emit((item, event))
+                    if _is_last(operation, item):
+                        return
+            yield Close()
+            if not operation.reopens:
+                return
+            wait = _REOPEN_SECS
+        except (TransportError, HttpError) as error:
+            yield Close()
+            failures += 1
+            yield from hooks.failed(request, error)
+            delay = policy.delay(error, failures)
+            if delay is None:
+                raise
+            wait = delay
+        yield Sleep(wait if parser.retry_secs is None else parser.retry_secs)
+        if parser.last_id:
+            request.headers["last-event-id"] = parser.last_id
+
+
+def _open(request: Request, policy: Policy, hooks: Hooks) -> Generator[Any, Any, Response]:
+    yield from hooks.before(request)
+    started = policy.clock()
+    response: Response = yield Open(request)
+    yield from hooks.answered(request, response.status, policy.clock() - started)
+    return response
+
+
+def _rest() -> Generator[Read, bytes, bytes]:
+    parts = []
+    while chunk := (yield Read()):
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _item(operation: StreamOperation[T], event: ServerEvent) -> T:
+    if event.event == "error":
+        raise StreamError(_message(event.data), event.data)
+    for text in (event.data, _GO_ESCAPE.sub(r"\1\\u00\2", event.data)):
+        try:
+            return operation.decode(text.encode())
+        except ValueError:
+            continue
+    raise StreamError(f"an event is no JSON: {event.data[:200]!r}", event.data)
+
+
+def _message(data: str) -> str:
+    return f"the platform ended the stream with an error: {data[:500]}"
+
+
+def _is_last(operation: StreamOperation[T], item: object) -> bool:
+    if not operation.ends_field:
+        return False
+    value: Json = getattr(item, operation.ends_field, None)
+    return isinstance(value, str) and value in operation.ends_values
+
+
+__all__ = ["IDLE_SECS", "StraitError", "follow"]

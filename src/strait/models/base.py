@@ -1,0 +1,163 @@
+"""What every model is: lenient pydantic, and a read-only mapping by the API's own names.
+
+An answer never fails because the platform has become newer: unknown fields are kept, unknown
+values of an enum are texts, and a field of a wrong type is kept as it came (with one warning).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+logger = logging.getLogger("strait.models")
+
+
+class StraitModel(BaseModel):
+    """A thing of the platform: `job.id`, `job["id"]`, `job.get("id")`, `dict(job)`.
+
+    Fields that the platform left out are None as attributes and are not `in` the model.
+    """
+
+    model_config = ConfigDict(
+        extra="allow", populate_by_name=True, protected_namespaces=(), use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Return the model of a JSON object.
+
+        Raises:
+            ValueError: the bytes are no JSON object.
+        """
+        try:
+            found: Self = cls.__pydantic_validator__.validate_json(data)
+        except ValidationError as error:
+            value = from_json(data)
+            if not isinstance(value, dict):
+                kind = type(value).__name__
+                raise ValueError(f"an object was expected, not {kind}") from error
+            return cls._kept(value, error)
+        return found
+
+    @classmethod
+    def list_from_json(cls, data: bytes) -> list[Self]:
+        """Return the models of a JSON array; null counts as an empty one.
+
+        Raises:
+            ValueError: the bytes are no JSON array of objects.
+        """
+        try:
+            found: list[Self] | None = _array(cls).validate_json(data)
+        except ValidationError as error:
+            values = from_json(data)
+            if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
+                raise ValueError("an array of objects was expected") from error
+            return [cls._kept(value, error) for value in values]
+        return found or []
+
+    @classmethod
+    def _kept(cls, value: dict[str, Any], error: ValidationError) -> Self:
+        _warn(cls.__name__, ", ".join(_path(entry["loc"]) for entry in error.errors()[:5]))
+        kept: Self = lenient(cls, value)
+        return kept
+
+    def __getitem__(self, name: str) -> Any:
+        field = _attributes(type(self)).get(name)
+        if field is not None:
+            return getattr(self, field)
+        if self.__pydantic_extra__ is not None and name in self.__pydantic_extra__:
+            return self.__pydantic_extra__[name]
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        field = _attributes(type(self)).get(name) if isinstance(name, str) else None
+        if field is not None:
+            return field in self.__pydantic_fields_set__
+        return name in (self.__pydantic_extra__ or {})
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:  # type: ignore[override] # by wire names
+        for name, field in _attributes(type(self)).items():
+            if field in self.__pydantic_fields_set__:
+                yield name, getattr(self, field)
+        yield from (self.__pydantic_extra__ or {}).items()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a field by the API's name, or `default` where the platform left it out."""
+        return self[name] if name in self else default  # noqa: SIM401 - this is `get`
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the platform sent, as it stands in JSON."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+
+    def to_json(self) -> str:
+        """Return what the platform sent, as JSON."""
+        return self.model_dump_json(by_alias=True, exclude_unset=True, warnings=False)
+
+
+@cache
+def _attributes(cls: type[StraitModel]) -> dict[str, str]:
+    return {field.alias or name: name for name, field in cls.model_fields.items()}
+
+
+@cache
+def _array(cls: type[StraitModel]) -> TypeAdapter[Any]:
+    annotation: Any = list[cls] | None  # type: ignore[valid-type] # the class is a value here
+    return TypeAdapter(annotation)
+
+
+@cache
+def _field(cls: type[StraitModel], name: str) -> TypeAdapter[Any]:
+    annotation: Any = cls.model_fields[name].annotation
+    return TypeAdapter(annotation)
+
+
+@cache
+def _warn(model: str, fields: str) -> None:
+    """Warn once of each model and its fields; every further answer would say the same."""
+    logger.warning("the platform sent fields of `%s` in another form: %s", model, fields)
+
+
+def _path(places: tuple[int | str, ...]) -> str:
+    return ".".join(str(place) for place in places)
+
+
+def lenient(cls: type[StraitModel], value: dict[str, Any]) -> Any:
+    """Return a model in which every field that does not fit is kept as it came."""
+    known = _attributes(cls)
+    found: dict[str, Any] = {
+        name: field.get_default(call_default_factory=True) if not field.is_required() else None
+        for name, field in cls.model_fields.items()
+    }
+    fields = {
+        known[wire]: _fitted(cls, known[wire], raw) for wire, raw in value.items() if wire in known
+    }
+    extra = {wire: raw for wire, raw in value.items() if wire not in known}
+    return cls.model_construct(_fields_set=set(fields), **{**found, **fields, **extra})
+
+
+def _fitted(cls: type[StraitModel], name: str, raw: Any) -> Any:
+    try:
+        return _field(cls, name).validate_python(raw)
+    except ValidationError:
+        inner = _model_within(cls.model_fields[name].annotation)
+    if inner is not None and isinstance(raw, dict):
+        return lenient(inner, raw)
+    if inner is not None and isinstance(raw, list):
+        return [lenient(inner, item) if isinstance(item, dict) else item for item in raw]
+    return raw
+
+
+def _model_within(annotation: Any) -> type[StraitModel] | None:
+    """Return the model in `Model`, `Model | None`, `list[Model]` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, StraitModel):
+        return annotation
+    for part in get_args(annotation):
+        inner = _model_within(part)
+        if inner is not None:
+            return inner
+    return None
