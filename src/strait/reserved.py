@@ -22,3 +22,21 @@ def event_state_key(event_key: str, occurrence: int) -> str:
     """
     digest = sha256(event_key.encode()).hexdigest()[:32]
     return f"{STATE_PREFIX}event.{occurrence}.{digest}"
+
+
+def spawn_key(name: str) -> str:
+    """Return the state key that holds the id of a child that was spawned under a name.
+
+    The host names each spawn of an attempt by its place (`<occurrence>:<job slug>`), so that the
+    same call of the next dispatch finds the child that is there instead of making another.
+    """
+    digest = sha256(name.encode()).hexdigest()[:32]
+    return f"{STATE_PREFIX}spawn.{digest}"
+
+
+def child_outcome_key(child_run_id: str) -> str:
+    """Return the state key of a parent that holds how a child ended.
+
+    The value is an object with `run_id`, `status`, and `result` or `error` where there is one.
+    """
+    return f"{STATE_PREFIX}child.{child_run_id}"

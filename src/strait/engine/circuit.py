@@ -43,3 +43,7 @@ class Circuit:
         self.probing = False
         if self.failures >= FAILURES_TO_OPEN:
             self.open_until = now + OPEN_SECS * SECOND
+
+    def cancelled(self) -> None:
+        """Take note that a call ended without telling anything of the endpoint."""
+        self.probing = False

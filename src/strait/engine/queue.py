@@ -53,6 +53,10 @@ class ReadyQueue:
         """How many runs wait to start."""
         return len(self._queued)
 
+    def __contains__(self, run_id: object) -> bool:
+        """Whether a run waits to start."""
+        return run_id in self._queued
+
     @property
     def executing(self) -> int:
         """How many runs have started and not ended."""

@@ -14,13 +14,13 @@ from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
-from strait.fsm import is_terminal_run_status, run_can_move
 
 from strait.clock import SECOND, to_timestamp
 from strait.engine import outcomes
 from strait.engine.entries import Entry, moved
 from strait.engine.model import Job, Json, Run
 from strait.engine.refusal import Refused
+from strait.fsm import is_terminal_run_status, run_can_move
 from strait.retry import backoff_secs
 
 MAX_SNOOZES = 50
@@ -142,10 +142,14 @@ class Expired(Struct, frozen=True):
 
 
 class Snoozed(Struct, frozen=True):
-    """The endpoint is left alone until an instant; this takes nothing from `max_attempts`."""
+    """The endpoint is left alone until an instant; this takes nothing from `max_attempts`.
+
+    `counts` is false while the endpoint is being tried: that wait is none of the run's doing.
+    """
 
     until: int
     error: str
+    counts: bool = True
 
 
 class Canceled(Struct, frozen=True):
@@ -436,7 +440,7 @@ def _snoozed(state: State, event: Snoozed, now: int) -> Transition | None:
     run = state.run
     if run.status not in {"executing", "queued"}:
         return None
-    count = int(run.metadata.get("snooze_count", "0")) + 1
+    count = int(run.metadata.get("snooze_count", "0")) + int(event.counts)
     metadata = {**run.metadata, "snooze_count": str(count)}
     if count > MAX_SNOOZES:
         error = f"max snooze count ({MAX_SNOOZES}) exceeded: {event.error}"
@@ -550,3 +554,42 @@ _DECISIONS: dict[type, Callable[[State, Any, int], Transition | None]] = {
     Replayed: _replayed,
     Rescheduled: _rescheduled,
 }
+
+
+# --------------------------------------------------------------------------------------- instants
+
+
+def due_at(state: State) -> str:
+    """Return the next instant at which something happens to the run by itself, or ""."""
+    run = state.run
+    match run.status:
+        case "delayed":
+            return run.scheduled_at
+        case "queued":
+            return run.next_retry_at or run.expires_at
+        case "executing":
+            return state.deadline_at
+        case _:
+            return ""
+
+
+def due_event(state: State, job: Job, now: int, rand: float) -> Event | None:
+    """Return what happens to the run now that its instant has come."""
+    match state.run.status:
+        case "delayed":
+            return Due()
+        case "queued" if state.run.expires_at and state.run.expires_at <= to_timestamp(now):
+            return Expired()
+        case "executing":
+            return TimedOut(state.assignment, job, rand)
+        case _:
+            return None
+
+
+def renewed(state: State, now: int) -> State:
+    """Return the state of a waiting run whose expiry passed while no server ran."""
+    run = state.run
+    overdue = run.expires_at and run.expires_at <= to_timestamp(now)
+    if run.status not in {"delayed", "queued"} or not overdue or not state.ttl_secs:
+        return state
+    return replace(state, run=replace(run, expires_at=_renewed_expiry(state, now)))

@@ -1,0 +1,303 @@
+"""The ASGI application: from the bytes of a request to the function that answers it.
+
+A request's way: route → caller → scope → headers → (transaction) → answer. The body is read here
+and decoded by the function that answers, because the order of checks is part of the contract.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+from msgspec.structs import replace
+
+from strait import ids
+from strait.clock import SECOND, from_timestamp, to_timestamp
+from strait.engine.refusal import Refused
+from strait.server import auth
+from strait.server._generated.routes import ROUTES
+from strait.server.auth import Principal
+from strait.server.errors import ApiError
+from strait.server.http import Call, Reply, StreamReply, encode, replayed
+from strait.server.platform import Platform
+from strait.server.router import MethodNotAllowed, Router
+from strait.server.routes import registry
+from strait.server.unit import Unit
+from strait.store import meta
+from strait.store.runs import StaleWrite
+from strait.store.writer import StoreUnavailable
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+logger = logging.getLogger("strait.server")
+
+IDEMPOTENCY_SECS = 24 * 3600
+_MAX_KEY_CHARS = 256
+_STANDARD_HEADERS = (
+    (b"x-api-version", b"v1"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_JSON_PLANES = frozenset({"v1"})
+# Operations that keep their own record of idempotency keys, in the run that a key has made.
+_OWN_IDEMPOTENCY = frozenset({"trigger-job"})
+
+
+class App:
+    """Serves the platform's API over ASGI."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._router = Router(route for route in ROUTES if route.method)
+        self._request_prefix = f"{socket.gethostname()}/{ids.uuid7(platform.clock.now())[-8:]}"
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; the server of the application takes care of its lifespan."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1003})
+            return
+        headers = dict(scope["headers"])
+        request_id = self._request_id(headers)
+        try:
+            answer = await self._answer(scope, headers, receive, request_id)
+        except Exception as error:  # noqa: BLE001 - no traceback may reach a client
+            answer = self._failure(error, request_id)
+        try:
+            if isinstance(answer, Reply):
+                await _send_reply(send, answer, request_id)
+            else:
+                await _send_stream(receive, send, answer, request_id)
+        except OSError:
+            logger.debug("the client of request %s went away", request_id)
+
+    # -------------------------------------------------------------------------------- one request
+
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str
+    ) -> Reply | StreamReply:
+        path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+        try:
+            found = self._router.match(scope["method"], path.partition("?")[0])
+        except MethodNotAllowed:
+            return Reply(405)
+        if found is None:
+            return Reply(404, b"404 page not found\n", content_type=b"text/plain; charset=utf-8")
+        route, params = found
+        now = self._platform.clock.now()
+        call = Call(route, params, headers, scope["query_string"], request_id, now)
+        if route.auth not in {"none", "run_token", "signature"}:
+            call.principal = self._caller(call)
+            if route.plane in _JSON_PLANES:
+                _check_media_types(scope["method"], headers)
+            call.principal.require(route.permission or None)
+        if scope["method"] not in {"GET", "HEAD"}:
+            limit = self._platform.settings.max_body_bytes
+            call.body_bytes = await _read_body(receive, headers, limit)
+        return await self._run(call)
+
+    async def _run(self, call: Call) -> Reply | StreamReply:
+        operation = call.route.id
+        read = registry.reads.get(operation)
+        if read is not None:
+            return read(call, self._platform.reader)
+        write = registry.writes.get(operation)
+        if write is not None:
+            if call.route.idempotent and call.idempotency_key:
+                _check_idempotency_key(call.idempotency_key)
+                if operation not in _OWN_IDEMPOTENCY:
+                    return await self._platform.write(lambda unit: _once(call, unit))
+            return await self._platform.write(lambda unit: write(call, unit))
+        other = registry.others.get(operation)
+        if other is not None:
+            return await other(call, self._platform)
+        raise ApiError(
+            501,
+            f"operation `{operation}` is not served by the embedded server"
+            + (f": {call.route.instead}" if call.route.instead else ""),
+        )
+
+    def _caller(self, call: Call) -> Principal:
+        now = call.now
+        token = call.header(b"authorization")
+        bearer = token[7:].strip() if token[:7].lower() == "bearer " else ""
+        if bearer.startswith(auth.KEY_PREFIX):
+            key_hash, record = self._platform.keys.find(self._platform.reader, bearer)
+            principal = auth.authenticate_key(record, now)
+            if record is not None and auth.is_stale(record.last_used_at, now):
+                self._touch(key_hash, record, now)
+            return principal
+        return auth.authenticate_internal(
+            self._platform.settings.internal_secret,
+            call.header(b"x-internal-secret") or bearer,
+            project_id=call.header(b"x-project-id"),
+            actor=call.header(b"x-actor-id"),
+        )
+
+    def _touch(self, key_hash: str, record: meta.ApiKey, now: int) -> None:
+        """Write when a key was last used; nobody waits for it."""
+
+        def work(unit: Unit) -> None:
+            present = meta.key_by_hash(unit.db, key_hash)
+            if present is None:
+                return
+            used = replace(present, last_used_at=unit.stamp)
+            meta.update_key(unit.db, used)
+            self._platform.keys.touch(key_hash, used)
+
+        # Mark it at once, so that the requests of this moment write it only once.
+        stamped = replace(record, last_used_at=to_timestamp(now))
+        self._platform.keys.touch(key_hash, stamped)
+        self._platform.write(work).add_done_callback(_ignore_failure)
+
+    # ------------------------------------------------------------------------------------ answers
+
+    def _failure(self, error: Exception, request_id: str) -> Reply:
+        match error:
+            case ApiError():
+                failure = error
+            case Refused():
+                failure = ApiError(error.status, error.message, code=error.code)
+            case StaleWrite():
+                failure = ApiError(409, "it was changed by another request; try again")
+            case StoreUnavailable():
+                logger.error("request %s: %s", request_id, error)
+                failure = ApiError(503, "the database cannot be written; nothing was changed")
+            case _:
+                logger.error("request %s failed", request_id, exc_info=error)
+                failure = ApiError(500, "internal server error")
+        headers = tuple((k.lower().encode(), v.encode()) for k, v in failure.headers.items())
+        return Reply(failure.status, encode(failure.envelope(request_id)), headers)
+
+    def _request_id(self, headers: dict[bytes, bytes]) -> str:
+        given = headers.get(b"x-request-id", b"")
+        if given and len(given) <= 128 and given.isascii() and given.decode().isprintable():
+            return given.decode()
+        return f"{self._request_prefix}-{next(self._numbers):06d}"
+
+
+# ---------------------------------------------------------------------------------- idempotency
+
+
+def _once(call: Call, unit: Unit) -> Reply:
+    """Answer a request under its idempotency key: the first time by doing it, later from memory."""
+    scope = (
+        f"{call.project_id}|{call.principal.actor}|{call.route.id}|{sorted(call.params.items())}"
+    )
+    key = call.idempotency_key
+    digest = sha256(call.body_bytes).hexdigest()
+    kept = meta.kept_answer(unit.db, scope, key)
+    if kept is not None and from_timestamp(kept.created_at) > unit.now - IDEMPOTENCY_SECS * SECOND:
+        return replayed(Reply(kept.status, kept.body), same_body=kept.body_hash == digest)
+    answer = registry.writes[call.route.id](call, unit)
+    if 200 <= answer.status < 300:
+        meta.keep_answer(
+            unit.db, scope, key, meta.Answer(digest, answer.status, answer.body, unit.stamp)
+        )
+    return answer
+
+
+def _check_idempotency_key(key: str) -> None:
+    if len(key) > _MAX_KEY_CHARS:
+        raise ApiError(400, f"idempotency key must be {_MAX_KEY_CHARS} characters or fewer")
+
+
+# ----------------------------------------------------------------------------------------- wire
+
+
+def _check_media_types(method: str, headers: dict[bytes, bytes]) -> None:
+    accept = headers.get(b"accept", b"").lower()
+    if accept and not any(kind in accept for kind in _ACCEPTED):
+        raise ApiError(406, "this API only serves application/json")
+    has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    if method in {"POST", "PUT", "PATCH"} and has_body:
+        content_type = headers.get(b"content-type", b"").lower()
+        if content_type and not content_type.startswith(b"application/json"):
+            raise ApiError(415, "Content-Type must be application/json")
+
+
+_ACCEPTED = (b"json", b"*/*", b"application/*", b"x-ndjson", b"text/csv", b"text/event-stream")
+
+
+async def _read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > limit:
+        raise ApiError(413, f"request body is larger than {limit} bytes")
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ApiError(400, "the request body was cut off")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise ApiError(413, f"request body is larger than {limit} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks) if len(chunks) > 1 else chunk
+
+
+async def _send_reply(send: Send, answer: Reply, request_id: str) -> None:
+    headers = [*_STANDARD_HEADERS, (b"x-request-id", request_id.encode("latin-1", "replace"))]
+    headers += answer.headers
+    if answer.body:
+        headers.append((b"content-type", answer.content_type))
+    if answer.status != 204:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _send_stream(receive: Receive, send: Send, answer: StreamReply, request_id: str) -> None:
+    headers = [
+        *_STANDARD_HEADERS,
+        (b"x-request-id", request_id.encode("latin-1", "replace")),
+        (b"content-type", answer.content_type),
+        (b"x-accel-buffering", b"no"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    async with asyncio.TaskGroup() as group:
+        gone = group.create_task(_disconnected(receive))
+        writing = group.create_task(_write_frames(send, answer.frames))
+        await asyncio.wait({gone, writing}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        writing.cancel()
+
+
+async def _write_frames(send: Send, frames: AsyncIterator[bytes]) -> None:
+    async for frame in frames:
+        await send({"type": "http.response.body", "body": frame, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+def _ignore_failure(future: asyncio.Future[None]) -> None:
+    if not future.cancelled():
+        future.exception()

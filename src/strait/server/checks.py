@@ -1,0 +1,191 @@
+"""Checks of what users send that the description cannot express, in the contract's words."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Raw, UnsetType
+
+from strait.clock import from_timestamp, to_timestamp
+from strait.server.errors import ApiError
+
+MAX_TAGS = 20
+MAX_PAYLOAD_BYTES = 5 * 1024 * 1024
+MAX_SCHEMA_DEPTH = 32
+END_OF_TIME = "9999"
+
+_sorted = msgspec.json.Encoder(order="sorted")
+
+
+def tags(value: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the tags of a request.
+
+    Raises:
+        ApiError: 400, too many, empty or too long.
+    """
+    if not value:
+        return {}
+    if len(value) > MAX_TAGS:
+        raise ApiError(400, f"too many tags (max {MAX_TAGS})")
+    for key, text in value.items():
+        if not key:
+            raise ApiError(400, "tag keys must be non-empty")
+        if len(key) > 64:
+            raise ApiError(400, "tag key too long (max 64 characters)")
+        if len(text) > 256:
+            raise ApiError(400, "tag value too long (max 256 characters)")
+    return dict(value)
+
+
+def canonical(payload: Raw | UnsetType) -> str:
+    """Return a payload as JSON text with sorted keys and no white space; none is `{}`."""
+    if isinstance(payload, UnsetType):
+        return "{}"
+    if len(bytes(payload)) > MAX_PAYLOAD_BYTES:
+        raise ApiError(400, f"payload too large (max {MAX_PAYLOAD_BYTES} bytes)")
+    return _sorted.encode(msgspec.json.decode(payload)).decode()
+
+
+def payload_hash(text: str) -> str:
+    """Return the hash that the API shows for a canonical payload."""
+    return sha256(text.encode()).hexdigest()
+
+
+def is_absent(value: Raw | UnsetType | None) -> bool:
+    """Return whether free JSON was not sent at all."""
+    return value is None or isinstance(value, UnsetType)
+
+
+def json_value(value: Raw | UnsetType | None) -> Any:
+    """Return free JSON as a Python value, with None for what is absent."""
+    if value is None or isinstance(value, UnsetType):
+        return None
+    return msgspec.json.decode(value)
+
+
+def schema(value: Any, against: Any, what: str, *, status: int = 400, code: str = "") -> None:
+    """Check a value against a schema as the platform does: type, required, properties, items.
+
+    Raises:
+        ApiError: naming the first place that does not fit.
+    """
+    problem = _mismatch(value, against, "$", 0)
+    if problem:
+        raise ApiError(status, f"{what} validation failed: {problem}", code=code)
+
+
+def _mismatch(value: Any, against: Any, path: str, depth: int) -> str:
+    if not isinstance(against, dict) or depth > MAX_SCHEMA_DEPTH:
+        return ""
+    wanted = against.get("type")
+    if isinstance(wanted, str) and not _is_a(value, wanted):
+        return f"{path} must be of type {wanted}"
+    if isinstance(value, dict):
+        return _object_mismatch(value, against, path, depth)
+    if isinstance(value, list) and isinstance(against.get("items"), dict):
+        for index, item in enumerate(value):
+            problem = _mismatch(item, against["items"], f"{path}[{index}]", depth + 1)
+            if problem:
+                return problem
+    return ""
+
+
+def _object_mismatch(value: dict[str, Any], against: dict[str, Any], path: str, depth: int) -> str:
+    required = against.get("required")
+    for name in required if isinstance(required, list) else ():
+        if name not in value:
+            return f"{path}.{name} is required"
+    properties = against.get("properties")
+    for name, inner in properties.items() if isinstance(properties, dict) else ():
+        if name in value:
+            problem = _mismatch(value[name], inner, f"{path}.{name}", depth + 1)
+            if problem:
+                return problem
+    return ""
+
+
+def _is_a(value: Any, wanted: str) -> bool:
+    match wanted:
+        case "integer":
+            whole = isinstance(value, float) and value.is_integer()
+            return whole or (isinstance(value, int) and not isinstance(value, bool))
+        case "number":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case _:
+            kind = _TYPES.get(wanted)
+            return kind is None or isinstance(value, kind)
+
+
+_TYPES: dict[str, type] = {
+    "string": str,
+    "boolean": bool,
+    "object": dict,
+    "array": list,
+    "null": type(None),
+}
+
+
+def endpoint(url: str | None, field: str) -> str:
+    """Return the URL of an endpoint that this server may call.
+
+    On one machine handlers live on loopback, so that is allowed; other private networks are not,
+    since a request could otherwise be made to reach into them (`contract/runs.md` §4.6).
+
+    Raises:
+        ApiError: 400 with what is wrong.
+    """
+    if not url:
+        return ""
+    if len(url) > 2048:
+        raise ApiError(400, f"invalid {field}: longer than 2048 characters")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ApiError(400, f"invalid {field}: {error}") from error
+    if parts.scheme not in {"http", "https"}:
+        raise ApiError(400, f"invalid {field}: scheme must be http or https")
+    if not parts.hostname or port == 0:
+        raise ApiError(400, f"invalid {field}: it has no host")
+    if parts.username or parts.password:
+        raise ApiError(400, f"invalid {field}: credentials do not belong into a URL")
+    if _is_forbidden(parts.hostname):
+        raise ApiError(400, f"invalid {field}: `{parts.hostname}` is a private address")
+    return url
+
+
+def _is_forbidden(host: str) -> bool:
+    if host == "metadata.google.internal":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not address.is_loopback and (
+        address.is_private or address.is_link_local or address.is_multicast or address.is_reserved
+    )
+
+
+def cursor(query: Mapping[str, Any]) -> str:
+    """Return what rows of the next page must be older than."""
+    given = query.get("cursor")
+    return canonical_instant(str(given)) if given else END_OF_TIME
+
+
+def after(query: Mapping[str, Any]) -> str:
+    """Return what rows of the next page must be younger than, for lists with the oldest first."""
+    given = query.get("cursor")
+    return canonical_instant(str(given)) if given else ""
+
+
+def canonical_instant(text: str) -> str:
+    """Return a timestamp in the fixed width in which instants are stored and compared."""
+    try:
+        return to_timestamp(from_timestamp(text))
+    except (ValueError, OverflowError) as error:
+        raise ApiError(400, "invalid cursor format") from error

@@ -1,0 +1,322 @@
+"""Sending runs to their handlers, and taking in what they answer (`contract/runs.md` §4)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from strait.clock import SECOND, from_timestamp
+from strait.engine import outcomes
+from strait.engine import runs as engine
+from strait.engine.circuit import Circuit
+from strait.engine.model import Job, Run
+from strait.engine.queue import Ticket
+from strait.server import signing_headers, tokens
+from strait.server.jobs_cache import JobEntry
+from strait.server.outbound import Answer, CallError, Header, Outbound
+from strait.server.unit import Unit
+from strait.server.work import records, runs
+from strait.store import runs as run_rows
+from strait.store.writer import StoreUnavailable
+
+if TYPE_CHECKING:
+    from strait.server.platform import Platform
+
+# A disk that is full stays full for a while; asking each second is soon enough.
+_STORE_RETRY_SECS = 1.0
+# How soon a run looks again while one call tries an endpoint whose circuit was open.
+_TRIAL_SECS = 5
+_MAX_ERROR_CHARS = 4_096
+_CHECKPOINT_HEADER_BYTES = 65_536
+
+
+class Dispatch(NamedTuple):
+    """All that is needed to call a handler once."""
+
+    run: Run
+    entry: JobEntry
+    assignment: str
+    payload: bytes
+    headers: tuple[Header, ...]
+
+    @property
+    def job(self) -> Job:
+        """The definition that the run follows."""
+        return self.entry.job
+
+
+class _HandlerError(msgspec.Struct):
+    type: str
+    message: str
+
+
+class _HandlerFailure(msgspec.Struct):
+    error: _HandlerError
+
+
+_failure_decoder = msgspec.json.Decoder(_HandlerFailure)
+
+
+class Dispatcher:
+    """Calls handlers, at most `max_in_flight` at a time."""
+
+    def __init__(self, platform: Platform, *, max_in_flight: int) -> None:
+        self._platform = platform
+        self._max_in_flight = max_in_flight
+        self._outbound = Outbound(max_body_bytes=outcomes.MAX_RESULT_BYTES)
+        self._calls: dict[str, tuple[str, asyncio.Task[None]]] = {}
+        self._beginning = 0
+        self._circuits: dict[tuple[str, str], Circuit] = defaultdict(Circuit)
+        self._sequence = 0
+
+    def has_room(self) -> bool:
+        """Return whether one more handler may be called."""
+        return len(self._calls) + self._beginning < self._max_in_flight
+
+    def begin(self, ticket: Ticket) -> None:
+        """Start a run: write that it executes, and call its handler."""
+        self._beginning += 1
+        started = self._platform.write(lambda unit: self._start(unit, ticket))
+        started.add_done_callback(lambda done: self._begun(ticket, done))
+
+    def abort(self, run_id: str) -> None:
+        """End the call of a run that no longer matters."""
+        call = self._calls.pop(run_id, None)
+        if call is not None:
+            call[1].cancel()
+
+    async def stop(self, drain_secs: float) -> None:
+        """Let handlers that are running finish for a while, then end their calls.
+
+        Runs whose calls are ended stay `executing` on disk; the next server dispatches them again.
+        """
+        tasks = [task for _, task in self._calls.values()]
+        if tasks and drain_secs > 0:
+            await asyncio.wait(tasks, timeout=drain_secs)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._outbound.close()
+
+    # ------------------------------------------------------------------------------------ start
+
+    def _begun(self, ticket: Ticket, done: asyncio.Future[bool]) -> None:
+        self._beginning -= 1
+        error = done.exception() if not done.cancelled() else None
+        if error is not None:
+            self._platform.report("a run could not be started", error)
+            self._platform.retry_later(ticket.run_id, _STORE_RETRY_SECS)
+        if error is not None or not done.result():
+            self._platform.scheduler.freed(ticket.run_id)
+
+    def _start(self, unit: Unit, ticket: Ticket) -> bool:
+        """Write the start of a dispatch; return whether the run is now executing."""
+        stored = run_rows.load(unit.db, ticket.run_id)
+        if stored is None or stored.run.status != "queued":
+            return False
+        entry = self._platform.jobs.for_run(unit.db, stored.run)
+        if entry is None:
+            runs.apply(unit, stored, engine.Canceled("its job was deleted"))
+            return False
+        if not self._admitted(unit, stored, entry.job):
+            return False
+        assignment = self._new_assignment()
+        timeout = engine.timeout_secs(stored.run, entry.job)
+        first = not stored.state.assignment
+        transition = runs.apply(unit, stored, engine.Dispatched(assignment, timeout))
+        if transition is None:
+            return False
+        dispatch = self._prepare(unit, transition.run, entry, assignment, stored.run.error)
+        if first:
+            # Its trigger is on disk; if this start is lost with the server it is dispatched anew.
+            self._launch(dispatch)
+        else:
+            unit.after(lambda: self._launch(dispatch))
+        return True
+
+    def _admitted(self, unit: Unit, stored: run_rows.Stored, job: Job) -> bool:
+        circuit = self._circuits[job.project_id, job.endpoint_url]
+        if circuit.admit(unit.now):
+            return True
+        trying = circuit.open_until <= unit.now
+        until = unit.now + _TRIAL_SECS * SECOND if trying else circuit.open_until
+        event = engine.Snoozed(until, "endpoint circuit breaker open", counts=not trying)
+        runs.apply(unit, stored, event)
+        return False
+
+    def _new_assignment(self) -> str:
+        # The epoch grows with every start of the server, so no two dispatches share an assignment.
+        self._sequence += 1
+        return f"{self._platform.epoch}.{self._sequence}"
+
+    def _prepare(
+        self, unit: Unit, run: Run, entry: JobEntry, assignment: str, last_error: str
+    ) -> Dispatch:
+        platform, job = self._platform, entry.job
+        timeout = engine.timeout_secs(run, job)
+        token = tokens.issue(
+            platform.token_key,
+            tokens.RunToken(run.id, run.attempt, assignment),
+            now=unit.now,
+            timeout_secs=timeout,
+        )
+        payload = (run_rows.payload(unit.db, run.id) or "{}").encode()
+        headers: list[Header] = [
+            (b"X-Run-ID", run.id.encode()),
+            (b"X-Job-ID", run.job_id.encode()),
+            (b"X-Attempt", str(run.attempt).encode()),
+            (b"X-Run-Token", token.encode()),
+            (b"X-Strait-Timeout-Secs", str(timeout).encode()),
+        ]
+        headers += signing_headers.trace(run.metadata)
+        if entry.signing_secret:
+            headers += signing_headers.signature(entry.signing_secret, payload, unit.now)
+        if last_error and run.attempt > 1:
+            headers.append((b"X-Previous-Error", signing_headers.header_text(last_error)))
+        headers += self._checkpoint_headers(unit, run)
+        return Dispatch(run, entry, assignment, payload, tuple(headers))
+
+    def _checkpoint_headers(self, unit: Unit, run: Run) -> list[Header]:
+        if run.attempt == 1 and not run.error:
+            # A fresh run has none; a run that was woken finds what it waited for in its state.
+            return []
+        last = records.last_checkpoint(unit.db, run.id)
+        if last is None or len(bytes(last.state)) > _CHECKPOINT_HEADER_BYTES:
+            return []
+        return [
+            (b"X-Last-Checkpoint", signing_headers.json_header(bytes(last.state))),
+            (b"X-Checkpoint-At", last.created_at.encode()),
+        ]
+
+    # ------------------------------------------------------------------------------------- call
+
+    def _launch(self, dispatch: Dispatch) -> None:
+        task = asyncio.get_running_loop().create_task(self._call(dispatch))
+        self._calls[dispatch.run.id] = (dispatch.assignment, task)
+
+    async def _call(self, dispatch: Dispatch) -> None:
+        run_id = dispatch.run.id
+        try:
+            outcome = await self._outcome(dispatch)
+            await self._take_in(dispatch, outcome)
+        except asyncio.CancelledError:
+            return  # the run was canceled, paused or timed out, or the server stops
+        finally:
+            if self._calls.get(run_id, ("",))[0] == dispatch.assignment:
+                del self._calls[run_id]
+            self._platform.scheduler.pump()
+
+    async def _outcome(self, dispatch: Dispatch) -> outcomes.Succeeded | outcomes.Erred | None:
+        """Call the endpoint, and its fallback where that may help; None means: dispatch anew."""
+        job = dispatch.job
+        outcome = await self._ask(job.endpoint_url, dispatch)
+        if (
+            not isinstance(outcome, outcomes.Erred)
+            or not job.fallback_endpoint_url
+            or outcome.error_class not in outcomes.FALLBACK_CLASSES
+        ):
+            return outcome
+        second = await self._ask(job.fallback_endpoint_url, dispatch)
+        if not isinstance(second, outcomes.Erred):
+            return second
+        return outcomes.Erred(
+            f"{outcome.error}; fallback: {second.error}",
+            second.error_class,
+            second.retry_after_secs,
+            second.final,
+        )
+
+    async def _ask(
+        self, url: str, dispatch: Dispatch
+    ) -> outcomes.Succeeded | outcomes.Erred | None:
+        circuit = self._circuits[dispatch.job.project_id, url]
+        try:
+            answer = await self._outbound.post(url, dispatch.headers, dispatch.payload)
+        except CallError as error:
+            if error.reusable_broke:
+                circuit.cancelled()
+                return None
+            if error.error_class == "connection":
+                circuit.failed(self._platform.clock.now())
+            return outcomes.Erred(
+                str(error), error.error_class, final=error.error_class == "client"
+            )
+        except asyncio.CancelledError:
+            circuit.cancelled()
+            raise
+        if answer.status >= 500:
+            circuit.failed(self._platform.clock.now())
+        else:
+            circuit.succeeded()
+        return read_answer(answer, self._platform.clock.now())
+
+    async def _take_in(
+        self, dispatch: Dispatch, outcome: outcomes.Succeeded | outcomes.Erred | None
+    ) -> None:
+        event: engine.Event
+        if outcome is None:
+            event = engine.Recovered("the kept connection to the endpoint was closed")
+        else:
+            event = engine.Answered(dispatch.assignment, outcome, dispatch.job, random.random())  # noqa: S311 - it spreads retries
+        while True:
+            try:
+                await self._platform.write(lambda unit: self._answered(unit, dispatch, event))
+            except StoreUnavailable as error:
+                self._platform.report("the end of a run could not be written", error)
+                await self._platform.nap(_STORE_RETRY_SECS)
+            else:
+                return
+
+    def _answered(self, unit: Unit, dispatch: Dispatch, event: engine.Event) -> None:
+        stored = run_rows.load(unit.db, dispatch.run.id)
+        if stored is not None and stored.state.assignment == dispatch.assignment:
+            runs.apply(unit, stored, event)
+
+
+def read_answer(answer: Answer, now: int) -> outcomes.Succeeded | outcomes.Erred:
+    """Return what a handler's HTTP answer means for its run."""
+    if 200 <= answer.status < 300:
+        return outcomes.Succeeded(read_result(answer.body))
+    error = f"endpoint returned {answer.status}"
+    error_class = outcomes.class_of_status(answer.status)
+    try:
+        failure = _failure_decoder.decode(answer.body).error
+    except msgspec.DecodeError:
+        pass  # not one of our hosts, which tell what was raised
+    else:
+        error = f"{failure.type}: {failure.message}"[:_MAX_ERROR_CHARS]
+        error_class = outcomes.class_of_message(error) or error_class
+    retry_after = read_retry_after(answer.headers.get(b"retry-after", b""), now)
+    return outcomes.Erred(error, error_class, retry_after)
+
+
+def read_result(body: bytes) -> str | None:
+    """Return the JSON text of a result: what is no JSON becomes a JSON string."""
+    if not body.strip():
+        return None
+    try:
+        msgspec.json.decode(body)
+        return body.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.encode(body.decode(errors="replace")).decode()
+
+
+def read_retry_after(value: bytes, now: int) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for, in either of its two forms."""
+    text = value.decode("latin-1").strip()
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, from_timestamp(moment.isoformat()) - now) / SECOND

@@ -1,0 +1,68 @@
+"""Jobs in memory: every trigger and every dispatch looks at one."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from msgspec import Struct
+
+from strait.engine.model import Job, Run
+from strait.store import jobs
+
+
+class JobEntry(Struct, frozen=True):
+    """A job and the secret that signs what is sent to it."""
+
+    job: Job
+    signing_secret: str
+
+
+class JobsCache:
+    """Present definitions by id, and old versions once they were asked for."""
+
+    def __init__(self) -> None:
+        self._present: dict[str, JobEntry] = {}
+        self._versions: dict[tuple[str, int], Job] = {}
+
+    def clear(self) -> None:
+        """Forget everything; the next look reads the database."""
+        self._present.clear()
+        self._versions.clear()
+
+    def forget(self, job_id: str) -> None:
+        """Forget the present definition of a job that is being changed."""
+        self._present.pop(job_id, None)
+
+    def get(self, db: sqlite3.Connection, job_id: str) -> JobEntry | None:
+        """Return a job as it is now, or None."""
+        entry = self._present.get(job_id)
+        if entry is None:
+            job = jobs.get(db, job_id)
+            if job is None:
+                return None
+            entry = JobEntry(job, jobs.signing_secret(db, job_id))
+            self._present[job_id] = entry
+        return entry
+
+    def for_run(self, db: sqlite3.Connection, run: Run) -> JobEntry | None:
+        """Return the definition that a run follows: the one it was made under, or the present one.
+
+        `version_policy` decides (`contract/runs.md` §4.5): `pin` keeps the version of the run,
+        `latest` takes the present one, `minor` takes it when it says it is compatible.
+        """
+        entry = self.get(db, run.job_id)
+        if entry is None or not run.job_version or entry.job.version == run.job_version:
+            return entry
+        policy = entry.job.version_policy
+        if policy == "latest" or (policy == "minor" and entry.job.backwards_compatible):
+            return entry
+        job = self._version(db, run.job_id, run.job_version)
+        return entry if job is None else JobEntry(job, entry.signing_secret)
+
+    def _version(self, db: sqlite3.Connection, job_id: str, version: int) -> Job | None:
+        job = self._versions.get((job_id, version))
+        if job is None:
+            job = jobs.get_version(db, job_id, version)
+            if job is not None:
+                self._versions[job_id, version] = job
+        return job

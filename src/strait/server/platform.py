@@ -1,0 +1,159 @@
+"""The embedded server without its HTTP: database, clock, queue, dispatcher and timers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import TypeVar
+
+from strait.clock import SECOND, Clock, SystemClock
+from strait.server import recovery, tokens
+from strait.server.auth import Keys
+from strait.server.dispatcher import Dispatcher
+from strait.server.hub import Hub
+from strait.server.jobs_cache import JobsCache
+from strait.server.scheduler import Scheduler
+from strait.server.settings import Settings
+from strait.server.timers import Timers
+from strait.server.unit import Unit
+from strait.server.work import due
+from strait.server.work.settle import settle
+from strait.store import meta
+from strait.store.connection import open_reader, open_writer, refuse_network_file_system
+from strait.store.ledger import Line
+from strait.store.migrations import migrate
+from strait.store.owner import Ownership
+from strait.store.writer import Writer
+
+T = TypeVar("T")
+
+logger = logging.getLogger("strait.server")
+
+
+class Platform:
+    """One embedded platform over one database.
+
+    Args:
+        settings: what can be set.
+        clock: where time comes from; a virtual one in tests.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.jobs = JobsCache()
+        self.keys = Keys()
+        self.hub: Hub[Line] = Hub()
+        self.chunk_hub: Hub[dict[str, object]] = Hub()
+        self.trigger_hub: Hub[object] = Hub()
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._last_tick = 0
+        self.started_at = self.clock.now()
+
+    # --------------------------------------------------------------------------------- lifecycle
+
+    async def start(self) -> None:
+        """Open the database, take over what the last server left, and begin to run jobs.
+
+        Raises:
+            StoreError: the database cannot be opened, or another process owns it.
+        """
+        self.database = self._database_path()
+        self.owner = Ownership(self.database)
+        connection = open_writer(self.database)
+        os.chmod(self.database, 0o600)
+        migrate(connection)
+        self.reader = open_reader(self.database)
+        self.writer = Writer(connection, on_rollback=self._forget_caches)
+        self.timers = Timers(self.clock, self._on_due)
+        self.scheduler = Scheduler(self)
+        self.dispatcher = Dispatcher(self, max_in_flight=self.settings.max_in_flight)
+        self._last_tick = recovery.newest_instant(connection)
+        await self.write(self._claim)
+        await self.write(recovery.take_over)
+        self.timers.start()
+        self.scheduler.start()
+
+    async def stop(self) -> None:
+        """Let running handlers finish for a while, write what is left, and close the database."""
+        self.scheduler.stop()
+        self.hub.close()
+        self.chunk_hub.close()
+        self.trigger_hub.close()
+        await self.dispatcher.stop(self.settings.drain_secs)
+        await self.timers.stop()
+        self.reader.close()
+        await self.writer.close()
+        self.owner.release()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _database_path(self) -> Path:
+        if self.settings.database is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="strait-")
+            return Path(self._temporary.name) / "strait.db"
+        path = self.settings.database
+        path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_network_file_system(path)
+        return path
+
+    def _claim(self, unit: Unit) -> None:
+        self.epoch = meta.next_epoch(unit.db)
+        self.token_key = meta.get_meta(unit.db, "token_key") or ""
+        if not self.token_key:
+            self.token_key = tokens.new_signing_key()
+            meta.set_meta(unit.db, "token_key", self.token_key)
+
+    # -------------------------------------------------------------------------------------- work
+
+    def tick(self) -> int:
+        """Return the present instant, later than any that was returned before.
+
+        Records get distinct instants, so that a cursor over them never skips one.
+        """
+        self._last_tick = max(self.clock.now(), self._last_tick + 1)
+        return self._last_tick
+
+    def write(self, work: Callable[[Unit], T]) -> asyncio.Future[T]:
+        """Run `work`, and all that follows from it, in one transaction.
+
+        The future is done once it is on disk.
+        """
+
+        def operation() -> T:
+            unit = Unit(self)
+            value = work(unit)
+            settle(unit)
+            return value
+
+        return self.writer.submit(operation)
+
+    def report(self, what: str, error: BaseException) -> None:
+        """Log a failure that nobody waits for."""
+        logger.error("%s: %s", what, error, exc_info=error)
+
+    def retry_later(self, run_id: str, seconds: float) -> None:
+        """Look at a run again after a while."""
+        self.timers.set(("run", run_id), self.clock.now() + round(seconds * SECOND))
+
+    async def nap(self, seconds: float) -> None:
+        """Wait by the clock of the server."""
+        await self.clock.sleep_until(self.clock.now() + round(seconds * SECOND))
+
+    def _on_due(self, key: Hashable) -> None:
+        done = self.write(lambda unit: due.handle(unit, key))
+        done.add_done_callback(lambda future: self._due_done(key, future))
+
+    def _due_done(self, key: Hashable, future: asyncio.Future[None]) -> None:
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            self.report(f"a timer could not be handled ({key})", error)
+            self.timers.set(key, self.clock.now() + SECOND)
+
+    def _forget_caches(self) -> None:
+        self.jobs.clear()
+        self.keys.forget()

@@ -1,0 +1,38 @@
+"""Taking over what the last server left: what is durable is all there is."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+
+from strait.clock import from_timestamp
+from strait.server.unit import Unit
+from strait.server.work import events, runs, schedules, workflows
+from strait.store import jobs
+from strait.store import runs as run_rows
+
+
+def newest_instant(db: sqlite3.Connection) -> int:
+    """Return the latest instant in the database, so that a clock set back repeats none."""
+    (newest,) = db.execute(
+        "SELECT max(coalesce((SELECT max(created_at) FROM runs), ''), "
+        "coalesce((SELECT max(created_at) FROM workflow_runs), ''), "
+        "coalesce((SELECT max(created_at) FROM jobs), ''))"
+    ).fetchone()
+    return from_timestamp(newest) if newest else 0
+
+
+def take_over(unit: Unit) -> None:
+    """Queue what was queued, dispatch anew what was executing, and watch what is due.
+
+    An executing run is dispatched again as the same attempt under a new assignment: its old
+    handler may still be at work, and what that one writes is refused from now on.
+    """
+    scheduler = unit.platform.scheduler
+    for job in jobs.everything(unit.db):
+        schedules.watch_job(unit, job)
+        unit.after(partial(scheduler.job_changed, job))
+    for stored in list(run_rows.active(unit.db)):
+        runs.after_restart(unit, stored)
+    events.after_restart(unit)
+    workflows.after_restart(unit)

@@ -1,0 +1,38 @@
+"""The functions that answer the operations of the API, one module per family of resources."""
+
+from strait.server.registry import Registry
+from strait.server.routes import (
+    api_keys,
+    bulk_runs,
+    events,
+    job_admin,
+    jobs,
+    projects,
+    run_reads,
+    runs,
+    sdk,
+    sdk_records,
+    streams,
+    system,
+    triggers,
+)
+
+registry = Registry()
+for _module in (
+    api_keys,
+    bulk_runs,
+    events,
+    job_admin,
+    jobs,
+    projects,
+    run_reads,
+    runs,
+    sdk,
+    sdk_records,
+    streams,
+    system,
+    triggers,
+):
+    registry.merge(_module.registry)
+
+__all__ = ["registry"]

@@ -1,0 +1,212 @@
+"""API keys: made once, stored as hashes, rotated with a grace period (`contract/runs.md` §7.1)."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+
+from msgspec.structs import replace
+
+from strait.clock import SECOND, from_timestamp, to_timestamp
+from strait.server import checks
+from strait.server._generated import bodies
+from strait.server.auth import SCOPES, hash_key, new_key
+from strait.server.errors import ApiError, not_found
+from strait.server.http import Call, Reply, page, reply
+from strait.server.registry import Registry
+from strait.server.routes import projects
+from strait.server.unit import Unit
+from strait.store import meta
+
+registry = Registry()
+
+_DAY = 24 * 3600
+DEFAULT_LIFETIME_DAYS = 90
+_DEFAULT_GRACE_MINUTES = 60
+
+
+@registry.write("create-api-key")
+def create(call: Call, unit: Unit) -> Reply:
+    """Make a key; its secret is in this answer and nowhere else."""
+    body = call.body(bodies.CreateAPIKeyRequest)
+    if call.project_id and body.project_id != call.project_id:
+        raise ApiError(403, "project_id does not match authenticated project")
+    _check_scopes(call, body.scopes)
+    days = _lifetime_days(unit.db, body.project_id, body.expires_in_days)
+    rotation_secret = f"whsec_{secrets.token_hex(32)}" if body.rotation_webhook_url else ""
+    record, key = make(
+        unit,
+        project_id=body.project_id,
+        name=body.name,
+        scopes=list(body.scopes or ()),
+        lifetime_days=days,
+        org_id=body.org_id or "",
+        environment_id=body.environment_id or "",
+        rotation_interval_days=body.rotation_interval_days or 0,
+        rotation_webhook_url=body.rotation_webhook_url or "",
+    )
+    answer: dict[str, object] = {
+        "id": record.id,
+        "project_id": record.project_id,
+        "name": record.name,
+        "key": key,
+        "key_prefix": record.key_prefix,
+        "scopes": record.scopes,
+        "created_at": record.created_at,
+    }
+    if record.expires_at:
+        answer["expires_at"] = record.expires_at
+    if rotation_secret:
+        answer["rotation_webhook_secret"] = rotation_secret
+    return reply(answer, 201)
+
+
+def make(
+    unit: Unit,
+    *,
+    project_id: str,
+    name: str,
+    scopes: list[str],
+    lifetime_days: int | None,
+    key: str = "",
+    org_id: str = "",
+    environment_id: str = "",
+    rotation_interval_days: int = 0,
+    rotation_webhook_url: str = "",
+) -> tuple[meta.ApiKey, str]:
+    """Make a key and return its record and its secret; None days is for ever."""
+    key = key or new_key()
+    unit.tick()
+    rotation = rotation_interval_days * _DAY
+    record = meta.ApiKey(
+        id=unit.new_id(),
+        project_id=project_id,
+        name=name,
+        key_prefix=key[:12],
+        scopes=scopes,
+        created_at=unit.stamp,
+        expires_at="" if lifetime_days is None else unit.in_secs(lifetime_days * _DAY),
+        org_id=org_id,
+        environment_id=environment_id,
+        rotation_interval_days=rotation_interval_days,
+        next_rotation_at=unit.in_secs(rotation) if rotation else "",
+        rotation_webhook_url=rotation_webhook_url,
+    )
+    meta.put_key(unit.db, record, hash_key(key))
+    return record, key
+
+
+@registry.read("list-api-keys")
+def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the keys of the project, newest first."""
+    limit = call.query["limit"]
+    rows = meta.keys_of(db, call.project_id, before=checks.cursor(call.query), limit=limit + 1)
+    return page(rows, limit, lambda key: key.created_at)
+
+
+@registry.read("list-expiring-keys")
+def expiring(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the keys that end soon, and those that never do."""
+    within = int(call.query.get("within_days") or 30) * _DAY
+    horizon = to_timestamp(call.now + within * SECOND)
+    keys = meta.keys_of(db, call.project_id, before=checks.END_OF_TIME, limit=10_000)
+    soon = [k for k in keys if not k.revoked_at and (not k.expires_at or k.expires_at <= horizon)]
+    return reply([_expiring(key, call.now) for key in soon])
+
+
+def _expiring(key: meta.ApiKey, now: int) -> dict[str, object]:
+    row: dict[str, object] = {
+        "id": key.id,
+        "name": key.name,
+        "key_prefix": key.key_prefix,
+        "days_left": 0,
+        "no_expiry": not key.expires_at,
+        "created_at": key.created_at,
+    }
+    if key.expires_at:
+        row["expires_at"] = key.expires_at
+        row["days_left"] = max(0, (from_timestamp(key.expires_at) - now) // (_DAY * SECOND))
+    return row
+
+
+@registry.write("rotate-api-key")
+def rotate(call: Call, unit: Unit) -> Reply:
+    """Make a successor of a key; the old one goes on working for a grace period."""
+    body = call.body(bodies.RotateAPIKeyRequest)
+    old = _own(call, unit.db)
+    if old.revoked_at:
+        raise ApiError(409, "api key is already revoked")
+    minutes = body.grace_period_minutes
+    grace = unit.in_secs(60 * (_DEFAULT_GRACE_MINUTES if minutes is None else minutes))
+    lifetime = None
+    if old.expires_at:
+        whole = from_timestamp(old.expires_at) - from_timestamp(old.created_at)
+        lifetime = max(1, whole // (_DAY * SECOND))
+    record, key = make(
+        unit,
+        project_id=old.project_id,
+        name=f"{old.name} (rotated)",
+        scopes=old.scopes,
+        lifetime_days=lifetime,
+        org_id=old.org_id,
+        environment_id=old.environment_id,
+        rotation_interval_days=old.rotation_interval_days,
+        rotation_webhook_url=old.rotation_webhook_url,
+    )
+    _save(
+        unit,
+        replace(old, revoked_at=unit.stamp, grace_expires_at=grace, replaced_by_key_id=record.id),
+    )
+    answer: dict[str, object] = {
+        "old_key_id": old.id,
+        "new_key_id": record.id,
+        "project_id": record.project_id,
+        "name": record.name,
+        "key": key,
+        "key_prefix": record.key_prefix,
+        "scopes": record.scopes,
+        "created_at": record.created_at,
+        "grace_expires_at": grace,
+    }
+    if record.expires_at:
+        answer["expires_at"] = record.expires_at
+    return reply(answer, 201)
+
+
+@registry.write("revoke-api-key")
+def revoke(call: Call, unit: Unit) -> Reply:
+    """End a key at once."""
+    key = _own(call, unit.db)
+    _save(unit, replace(key, revoked_at=key.revoked_at or unit.stamp, grace_expires_at=""))
+    return reply({"status": "revoked"})
+
+
+def _own(call: Call, db: sqlite3.Connection) -> meta.ApiKey:
+    key = meta.key_by_id(db, call.params["keyID"])
+    bare = call.principal.internal and not call.project_id
+    if key is None or (not bare and key.project_id != call.project_id):
+        raise not_found("api key")
+    return key
+
+
+def _save(unit: Unit, key: meta.ApiKey) -> None:
+    meta.update_key(unit.db, key)
+    unit.after(unit.platform.keys.forget)
+
+
+def _check_scopes(call: Call, scopes: list[str] | None) -> None:
+    if not scopes:
+        raise ApiError(400, "scopes must contain at least one explicit permission")
+    for scope in scopes:
+        if scope not in SCOPES:
+            raise ApiError(400, f'unknown scope: "{scope}"')
+        if not call.principal.grants(scope):
+            raise ApiError(403, f"cannot grant permission {scope}: caller does not have it")
+
+
+def _lifetime_days(db: sqlite3.Connection, project_id: str, asked: int | None) -> int:
+    most = projects.max_key_lifetime_days(db, project_id)
+    days = asked or min(most or DEFAULT_LIFETIME_DAYS, DEFAULT_LIFETIME_DAYS)
+    if most is not None and days > most:
+        raise ApiError(400, f"expires_in_days exceeds project maximum of {most} days")
+    return days

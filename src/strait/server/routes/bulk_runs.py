@@ -1,0 +1,160 @@
+"""Operations over many runs at once."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from strait.engine import runs as engine
+from strait.engine.refusal import Refused
+from strait.server import checks
+from strait.server._generated import bodies
+from strait.server.errors import ApiError, invalid, not_found
+from strait.server.http import Call, Reply, raw, raw_page, reply
+from strait.server.registry import Registry
+from strait.server.routes.runs import replay_as_new, requeue_dead_letter
+from strait.server.unit import Unit
+from strait.server.work import records, runs
+from strait.store import runs as run_rows
+
+registry = Registry()
+
+_CANCEL_ALL = ("delayed", "queued", "dequeued", "executing")
+
+
+@registry.write("bulk-cancel-runs")
+def bulk_cancel(call: Call, unit: Unit) -> Reply:
+    """Cancel runs by id; each has its own outcome."""
+    wanted = call.body(bodies.BulkCancelRequest).run_ids or []
+    results = [_cancel(call, unit, run_id) for run_id in wanted]
+    canceled = sum(1 for row in results if row["status"] == "canceled")
+    return reply(
+        {
+            "results": results,
+            "total": len(results),
+            "canceled": canceled,
+            "failed": len(results) - canceled,
+        }
+    )
+
+
+def _cancel(call: Call, unit: Unit, run_id: str) -> dict[str, str]:
+    stored = run_rows.load(unit.db, run_id)
+    if stored is None or stored.run.project_id != call.project_id:
+        return {"id": run_id, "status": "failed", "error": "run not found"}
+    try:
+        runs.apply(unit, stored, engine.Canceled("canceled by user"))
+    except Refused as refusal:
+        return {"id": run_id, "status": "failed", "error": refusal.message}
+    return {"id": run_id, "status": "canceled"}
+
+
+@registry.write("bulk-cancel-all-runs")
+def bulk_cancel_all(call: Call, unit: Unit) -> Reply:
+    """Cancel all runs that fit the filters."""
+    body = call.body(bodies.BulkCancelAllRequest)
+    filters = {
+        "job_id": body.job_id,
+        "batch_id": body.batch_id,
+        "doc ->> 'triggered_by'": body.triggered_by,
+        "status": body.status,
+    }
+    given = {column: value for column, value in filters.items() if value}
+    if not given:
+        raise ApiError(400, "at least one filter is required")
+    marks = ", ".join(f"'{status}'" for status in _CANCEL_ALL)
+    where = " AND ".join(
+        ["project_id = ?", f"status IN ({marks})", *(f"{column} = ?" for column in given)]
+    )
+    wanted = run_rows.ids(unit.db, where, (call.project_id, *given.values()))
+    canceled = [run_id for run_id in wanted if _cancel(call, unit, run_id)["status"] == "canceled"]
+    return reply({"canceled": len(canceled), "run_ids": canceled})
+
+
+@registry.write("bulk-replay-runs")
+def bulk_replay(call: Call, unit: Unit) -> Reply:
+    """Make new runs like ones that have failed; each has its own outcome."""
+    wanted = call.body(bodies.BulkReplayRunsRequest).run_ids or []
+    results = [_replay(call, unit, run_id) for run_id in wanted]
+    replayed = sum(1 for row in results if row["status"] == "replayed")
+    return reply({"results": results, "total": len(results), "replayed": replayed})
+
+
+def _replay(call: Call, unit: Unit, run_id: str) -> dict[str, str]:
+    stored = run_rows.load(unit.db, run_id)
+    if stored is None or stored.run.project_id != call.project_id:
+        return {"original_run_id": run_id, "status": "failed", "error": "run not found"}
+    try:
+        run = replay_as_new(call, unit, stored.run)
+    except ApiError as error:
+        return {"original_run_id": run_id, "status": "skipped", "error": error.message}
+    return {"original_run_id": run_id, "new_run_id": run.id, "status": "replayed"}
+
+
+@registry.read("list-dead-letter-runs")
+def dead_letters(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the dead letters of the project, newest first."""
+    limit = call.query["limit"]
+    rows = run_rows.documents(
+        db,
+        "project_id = ? AND status = 'dead_letter' AND created_at < ?",
+        (call.project_id, checks.cursor(call.query)),
+        limit=limit + 1,
+    )
+    return raw_page(rows, limit)
+
+
+@registry.write("bulk-replay-dead-letter-runs")
+def bulk_replay_dead_letters(call: Call, unit: Unit) -> Reply:
+    """Put dead letters back into the queue: those that are named, or the oldest of the project."""
+    body = call.body(bodies.BulkReplayDeadLetterRunsRequest)
+    named = body.run_ids or []
+    if bool(named) == bool(body.project_id):
+        raise invalid("exactly one of run_ids and project_id is required")
+    if body.project_id and body.project_id != call.project_id:
+        raise ApiError(403, "project_id does not match authenticated project")
+    stored = _named(call, unit, named) if named else _oldest(call, unit, body.limit or 100)
+    dead = [row for row in stored if row.run.status == "dead_letter"]
+    if not dead:
+        raise ApiError(409, "no runs in dead_letter status")
+    for row in dead:
+        requeue_dead_letter(unit, row)
+    documents = [run_rows.document(unit.db, row.run.id) or b"null" for row in dead]
+    count = str(len(dead)).encode()
+    return raw(b'{"replayed":[' + b",".join(documents) + b'],"count":' + count + b"}")
+
+
+def _named(call: Call, unit: Unit, run_ids: list[str]) -> list[run_rows.Stored]:
+    return [runs.load(unit, call.project_id, run_id) for run_id in dict.fromkeys(run_ids)]
+
+
+def _oldest(call: Call, unit: Unit, limit: int) -> list[run_rows.Stored]:
+    if not 1 <= limit <= 500:
+        raise invalid("limit: must be between 1 and 500")
+    ids = run_rows.ids(unit.db, "project_id = ? AND status = 'dead_letter'", (call.project_id,))
+    return [runs.load(unit, call.project_id, run_id) for run_id in ids[:limit]]
+
+
+@registry.read("list-batch-operations")
+def batches(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the bulk triggers of the project, newest first."""
+    limit = call.query["limit"]
+    rows = records.documents(
+        db,
+        "batches",
+        "project_id = ? AND created_at < ?",
+        (call.project_id, checks.cursor(call.query)),
+        limit=limit + 1,
+    )
+    return raw_page(rows, limit)
+
+
+@registry.read("get-batch-operation")
+def batch(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show a bulk trigger."""
+    row = db.execute(
+        "SELECT doc FROM batches WHERE id = ? AND project_id = ?",
+        (call.params["batchID"], call.project_id),
+    ).fetchone()
+    if row is None:
+        raise not_found("batch operation")
+    return raw(row[0].encode())

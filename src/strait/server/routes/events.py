@@ -1,0 +1,133 @@
+"""Event triggers: who waits for which event, and sending it (`contract/runs.md` §9.1)."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from msgspec import Raw, json
+
+from strait.clock import SECOND, to_timestamp
+from strait.engine.model import EventTrigger
+from strait.server import checks
+from strait.server._generated import bodies
+from strait.server.errors import ApiError, not_found
+from strait.server.http import Call, Reply, page, reply
+from strait.server.registry import Registry
+from strait.server.unit import Unit
+from strait.server.work import events
+from strait.store import triggers
+
+registry = Registry()
+
+_DAY_US = 24 * 3600 * SECOND
+
+
+@registry.read("list-event-triggers")
+def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the waits of the project, newest first."""
+    query = call.query
+    limit = query["limit"]
+    rows = triggers.page(
+        db,
+        call.project_id,
+        status=query.get("status") or "",
+        workflow_run_id=query.get("workflow_run_id") or "",
+        source_type=query.get("source_type") or "",
+        before=checks.cursor(query),
+        limit=limit + 1,
+    )
+    return page(rows, limit, lambda trigger: trigger.requested_at)
+
+
+@registry.read("get-event-trigger-stats")
+def stats(call: Call, db: sqlite3.Connection) -> Reply:
+    """Count the waits of the project."""
+    by_status, mean = triggers.counts(db, call.project_id)
+    return reply(
+        {
+            "total_count": sum(by_status.values()),
+            "waiting_count": by_status.get("waiting", 0),
+            "received_count": by_status.get("received", 0),
+            "timed_out_count": by_status.get("timed_out", 0),
+            "canceled_count": by_status.get("canceled", 0),
+            "avg_wait_duration_secs": mean,
+        }
+    )
+
+
+@registry.read("get-event-trigger")
+def get(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show the newest wait for a key."""
+    return reply(find(call, db))
+
+
+def find(call: Call, db: sqlite3.Connection) -> EventTrigger:
+    """Return the newest wait for the key that a path names.
+
+    Raises:
+        ApiError: 404.
+    """
+    trigger = triggers.newest(db, call.project_id, call.params["eventKey"])
+    if trigger is None:
+        raise not_found("event trigger")
+    return trigger
+
+
+@registry.write("send-event")
+def send(call: Call, unit: Unit) -> Reply:
+    """Hand an event to who waits for it."""
+    trigger = find(call, unit.db)
+    call.principal.require(_scope(trigger))
+    payload = _payload(call)
+    if trigger.status == "received" and trigger.response_payload == payload:
+        return reply(trigger)
+    if trigger.status != "waiting":
+        raise ApiError(409, "event trigger is not in waiting state")
+    return reply(events.receive(unit, trigger, payload, _sender(call)))
+
+
+@registry.write("send-event-by-prefix")
+def send_by_prefix(call: Call, unit: Unit) -> Reply:
+    """Hand an event to all who wait for a key that begins so."""
+    payload = _payload(call)
+    resolved = [
+        events.receive(unit, trigger, payload, _sender(call))
+        for trigger in triggers.waiting_under(unit.db, call.project_id, call.params["prefix"])
+        if call.principal.grants(_scope(trigger))
+    ]
+    return reply({"resolved": len(resolved), "triggers": resolved})
+
+
+@registry.write("cancel-event-trigger")
+def cancel(call: Call, unit: Unit) -> Reply:
+    """End a wait without its event, and with it the run that waits."""
+    trigger = find(call, unit.db)
+    if trigger.status != "waiting":
+        raise ApiError(409, "event trigger is not in waiting state")
+    closed = events.close(unit, trigger, "canceled", "event trigger canceled by user")
+    return reply(closed)
+
+
+@registry.write("purge-event-triggers")
+def purge(call: Call, unit: Unit) -> Reply:
+    """Delete waits that were over long ago, or count them."""
+    body = call.body(bodies.PurgeEventTriggersRequest)
+    days = body.older_than_days or 0
+    before = to_timestamp(max(0, unit.now - days * _DAY_US))
+    count = triggers.purge(unit.db, call.project_id, before, dry_run=bool(body.dry_run))
+    if body.dry_run:
+        return reply({"dry_run": True, "would_delete": count})
+    return reply({"deleted": count})
+
+
+def _payload(call: Call) -> object:
+    payload = call.body(bodies.SendEventRequest).payload
+    return json.decode(payload) if isinstance(payload, Raw) else None
+
+
+def _scope(trigger: EventTrigger) -> str:
+    return "jobs:trigger" if trigger.source_type == "job_run" else "workflows:trigger"
+
+
+def _sender(call: Call) -> str:
+    return "internal" if call.principal.internal else f"api-key:{call.project_id}"

@@ -1,0 +1,284 @@
+"""Jobs: definitions of what runs where, and under which limits (`contract/runs.md` §6.13)."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from strait import cron, ids
+from strait.engine.model import Job
+from strait.server import checks
+from strait.server._generated import bodies
+from strait.server.errors import ApiError, not_found
+from strait.server.http import NO_CONTENT, Call, Reply, page, reply
+from strait.server.registry import Registry
+from strait.server.unit import Unit
+from strait.server.work import schedules
+from strait.store import jobs
+from strait.store import runs as run_rows
+
+registry = Registry()
+
+DEFAULT_MAX_ATTEMPTS = 3
+DEFAULT_TIMEOUT_SECS = 300
+MAX_TIMEOUT_SECS = 86_400
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
+
+# Fields that a request and the record have in common, and that are taken over as they are.
+_PLAIN = (
+    "group_id", "name", "description", "fallback_endpoint_url", "max_attempts", "timeout_secs",
+    "max_concurrency", "max_concurrency_per_key", "execution_window_cron", "timezone", "cron",
+    "rate_limit_max", "rate_limit_window_secs", "dedup_window_secs", "run_ttl_secs",
+    "retry_strategy", "retry_delays_secs", "retry_priority_boost", "environment_id",
+    "version_policy", "default_run_metadata", "cron_overlap_policy", "debounce_window_secs",
+    "batch_window_secs", "batch_max_size", "execution_mode", "poison_pill_threshold",
+    "on_complete_trigger_workflow", "on_complete_trigger_job", "on_failure_trigger_job",
+    "on_failure_trigger_workflow", "enabled", "backwards_compatible", "slug",
+)  # fmt: skip
+_FREE = (
+    "payload_schema",
+    "result_schema",
+    "on_complete_payload_mapping",
+    "on_failure_payload_mapping",
+)
+
+
+@registry.write("create-job")
+def create(call: Call, unit: Unit) -> Reply:
+    """Make a job."""
+    return reply(new_job(call, unit, call.body(bodies.CreateJobRequest)), 201)
+
+
+def new_job(call: Call, unit: Unit, body: bodies.CreateJobRequest) -> Job:
+    """Make a job out of a request.
+
+    Raises:
+        ApiError: with what is wrong with it.
+    """
+    if body.project_id != call.project_id:
+        raise ApiError(403, "project_id does not match authenticated project")
+    unit.tick()
+    job = Job(
+        id=unit.new_id(),
+        project_id=body.project_id,
+        name=body.name,
+        slug=body.slug,
+        endpoint_url="",
+        max_attempts=DEFAULT_MAX_ATTEMPTS,
+        timeout_secs=DEFAULT_TIMEOUT_SECS,
+        enabled=True,
+        paused=False,
+        version=1,
+        version_id=ids.version_id(),
+        version_policy="pin",
+        cron_overlap_policy="allow",
+        execution_mode="http",
+        retry_priority_boost=1,
+        queue="default",
+        created_by=call.principal.actor,
+        updated_by=call.principal.actor,
+        created_at=unit.stamp,
+        updated_at=unit.stamp,
+    )
+    job = _merged(job, body, keep_zero=False)
+    check(job)
+    secret = body.endpoint_signing_secret or body.webhook_secret or ""
+    insert(unit, job, secret)
+    return job
+
+
+def insert(unit: Unit, job: Job, secret: str) -> None:
+    """Store a new job and have its schedule watched.
+
+    Raises:
+        ApiError: 409, the slug is taken.
+    """
+    try:
+        jobs.insert(unit.db, job, secret)
+    except sqlite3.IntegrityError as error:
+        raise _slug_taken(job) from error
+    jobs.keep_version(unit.db, job)
+    _changed(unit, job)
+
+
+@registry.read("list-jobs")
+def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the jobs of the project, newest first."""
+    query = call.query
+    limit = query["limit"]
+    if query.get("tag_value") and not query.get("tag_key"):
+        raise ApiError(400, "tag_key is required when tag_value is provided")
+    rows = jobs.page(
+        db,
+        call.project_id,
+        slug=query.get("slug") or "",
+        tag_key=query.get("tag_key") or "",
+        tag_value=query.get("tag_value") or "",
+        before=checks.cursor(query),
+        limit=limit + 1,
+    )
+    return page(rows, limit, lambda job: job.created_at)
+
+
+@registry.read("get-job")
+def get(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show a job."""
+    return reply(find(db, call))
+
+
+def find(db: sqlite3.Connection, call: Call) -> Job:
+    """Return the job that a path names.
+
+    Raises:
+        ApiError: 404.
+    """
+    job = jobs.get(db, call.params["jobID"])
+    if job is None or job.project_id != call.project_id:
+        raise not_found("job")
+    return job
+
+
+@registry.write("update-job")
+def update(call: Call, unit: Unit) -> Reply:
+    """Change a job; what is left out stays, and runs that are under way keep their version."""
+    job = find(unit.db, call)
+    body = call.body(bodies.UpdateJobRequest)
+    changed = _merged(job, body, keep_zero=True)
+    check(changed)
+    secret = body.endpoint_signing_secret or body.webhook_secret
+    return reply(save(call, unit, changed, secret))
+
+
+def save(call: Call, unit: Unit, job: Job, secret: str | None = None) -> Job:
+    """Store a changed job as its next version and return it.
+
+    Raises:
+        ApiError: 409, its new slug is taken.
+    """
+    unit.tick()
+    job = replace(
+        job,
+        version=job.version + 1,
+        version_id=ids.version_id(),
+        updated_by=call.principal.actor,
+        updated_at=unit.stamp,
+    )
+    try:
+        jobs.update(unit.db, job, secret)
+    except sqlite3.IntegrityError as error:
+        raise _slug_taken(job) from error
+    jobs.keep_version(unit.db, job)
+    _changed(unit, job)
+    return job
+
+
+def save_in_place(unit: Unit, job: Job) -> Job:
+    """Store a switch of a job (paused, enabled) that makes no new version, and return it."""
+    unit.tick()
+    job = replace(job, updated_at=unit.stamp)
+    jobs.update(unit.db, job)
+    _changed(unit, job)
+    return job
+
+
+@registry.write("delete-job")
+def delete(call: Call, unit: Unit) -> Reply:
+    """Delete a job that has nothing under way; its finished runs stay readable."""
+    job = find(unit.db, call)
+    if run_rows.has_active(unit.db, job.id):
+        raise ApiError(409, "job has active runs — cancel them first or wait for completion")
+    jobs.delete(unit.db, job.id)
+    _changed(unit, replace(job, cron=""))
+    return NO_CONTENT
+
+
+@registry.write("pause-job")
+def pause(call: Call, unit: Unit) -> Reply:
+    """Start no runs of a job until it is resumed."""
+    job = find(unit.db, call)
+    body = call.body(bodies.PauseJobRequest)
+    if job.paused:
+        return reply(job)
+    paused = replace(job, paused=True, paused_at=unit.stamp, pause_reason=body.reason or "")
+    return reply(save_in_place(unit, paused))
+
+
+@registry.write("resume-job")
+def resume(call: Call, unit: Unit) -> Reply:
+    """Start the runs of a job again, those first that wait."""
+    job = find(unit.db, call)
+    if not job.paused:
+        return reply(job)
+    return reply(save_in_place(unit, replace(job, paused=False, paused_at="", pause_reason="")))
+
+
+def check(job: Job) -> None:
+    """Check a job as a whole.
+
+    Raises:
+        ApiError: 400 with the contract's text.
+    """
+    if len(job.slug) > 128:
+        raise ApiError(400, "slug too long (max 128 characters)")
+    if job.execution_mode != "worker" and not job.endpoint_url:
+        raise ApiError(400, "endpoint_url is required")
+    if job.timeout_secs > MAX_TIMEOUT_SECS:
+        raise ApiError(400, f"timeout_secs must be at most {MAX_TIMEOUT_SECS}")
+    if job.queue and not _QUEUE_NAME.fullmatch(job.queue):
+        raise ApiError(400, "queue_name must match ^[A-Za-z0-9_-]{1,63}$")
+    if job.debounce_window_secs and job.batch_window_secs:
+        raise ApiError(400, "debounce and batch are mutually exclusive")
+    for expression in (job.cron, job.execution_window_cron):
+        if expression:
+            _check_cron(expression, job.timezone)
+
+
+def _check_cron(expression: str, timezone: str) -> None:
+    try:
+        cron.validate_job_cron(expression)
+        cron.next_fire(expression, timezone or "UTC", 0)
+    except ValueError as error:
+        raise ApiError(400, str(error)) from error
+
+
+def _merged(
+    job: Job, body: bodies.CreateJobRequest | bodies.UpdateJobRequest, *, keep_zero: bool
+) -> Job:
+    """Return a job with the fields that a request sets.
+
+    In a new job the zero value of a field counts as absent, in a change it is a value.
+    """
+    changes: dict[str, object] = {}
+    for name in _PLAIN:
+        value = getattr(body, name, None)
+        if value is not None and (keep_zero or value or isinstance(value, bool)):
+            changes[name] = value
+    for name in _FREE:
+        if name in type(body).__struct_fields__ and getattr(body, name) is not UNSET:
+            changes[name] = checks.json_value(getattr(body, name))
+    if body.tags is not None:
+        changes["tags"] = checks.tags(body.tags)
+    if body.endpoint_url is not None:
+        changes["endpoint_url"] = checks.endpoint(body.endpoint_url, "endpoint_url")
+    if body.fallback_endpoint_url is not None:
+        changes["fallback_endpoint_url"] = checks.endpoint(
+            body.fallback_endpoint_url, "fallback_endpoint_url"
+        )
+    if body.queue_name:
+        changes["queue"] = body.queue_name
+    return replace(job, **changes)
+
+
+def _changed(unit: Unit, job: Job) -> None:
+    platform = unit.platform
+    platform.jobs.forget(job.id)
+    unit.after(lambda: platform.jobs.forget(job.id))
+    unit.after(lambda: platform.scheduler.job_changed(job))
+    schedules.watch_job(unit, job)
+
+
+def _slug_taken(job: Job) -> ApiError:
+    return ApiError(409, f"a job with slug {job.slug!r} already exists in this project")

@@ -1,0 +1,238 @@
+"""Views of runs: lists, history, checkpoints, outputs, lineage."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from msgspec import Raw, json
+
+from strait.server import checks
+from strait.server.errors import ApiError, not_found
+from strait.server.http import Call, Reply, page, raw, raw_page, reply
+from strait.server.registry import Registry
+from strait.server.work import records
+from strait.store import ledger
+from strait.store import runs as run_rows
+
+registry = Registry()
+
+
+def owned(call: Call, db: sqlite3.Connection) -> str:
+    """Return the id of the run that a path names, if it is the caller's.
+
+    Raises:
+        ApiError: 404.
+    """
+    run_id = call.params["runID"]
+    row = db.execute("SELECT project_id FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is None or row[0] != call.project_id:
+        raise not_found("run")
+    return run_id
+
+
+@registry.read("get-run")
+def get(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show a run with its payload and result."""
+    return raw(run_rows.document(db, owned(call, db)) or b"null")
+
+
+@registry.read("list-runs")
+def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the runs of the project that fit the filters, newest first."""
+    query = call.query
+    where = ["project_id = ?", "created_at < ?"]
+    values: list[object] = [call.project_id, checks.cursor(query)]
+    statuses = query.get("statuses") or ([query["status"]] if query.get("status") else [])
+    if statuses:
+        where.append(f"status IN ({', '.join('?' for _ in statuses)})")
+        values += statuses
+    for column in ("triggered_by", "execution_mode", "error_class"):
+        if query.get(column):
+            where.append(f"doc ->> '{column}' = ?")
+            values.append(query[column])
+    if query.get("batch_id"):
+        where.append("batch_id = ?")
+        values.append(query["batch_id"])
+    for family in ("tag", "metadata"):
+        _pair(query, family, where, values)
+    limit = query["limit"]
+    if query.get("payload_contains"):
+        return _containing(db, " AND ".join(where), values, query["payload_contains"], limit)
+    return raw_page(run_rows.documents(db, " AND ".join(where), values, limit=limit + 1), limit)
+
+
+def _pair(query: dict[str, object], family: str, where: list[str], values: list[object]) -> None:
+    key, value = query.get(f"{family}_key"), query.get(f"{family}_value")
+    if value and not key:
+        raise ApiError(400, f"{family}_key is required when {family}_value is provided")
+    if not key:
+        return
+    place = "tags" if family == "tag" else family
+    test = "key = ?" + (" AND value = ?" if value else "")
+    where.append(f"EXISTS (SELECT 1 FROM json_each(doc, '$.{place}') WHERE {test})")
+    values += [key, value] if value else [key]
+
+
+def _containing(
+    db: sqlite3.Connection, where: str, values: list[object], wanted: str, limit: int
+) -> Reply:
+    """Keep the runs whose payload contains a JSON value, looking at pages until one is full."""
+    needle = json.decode(wanted)
+    found: list[tuple[str, bytes]] = []
+    before = values[1]
+    while len(found) <= limit:
+        rows = run_rows.documents(db, where, [values[0], before, *values[2:]], limit=500)
+        for created_at, document in rows:
+            if contains(json.decode(document).get("payload"), needle):
+                found.append((created_at, document))
+        if len(rows) < 500:
+            break
+        before = rows[-1][0]
+    return raw_page(found[: limit + 1], limit)
+
+
+def contains(value: object, needle: object) -> bool:
+    """Return whether JSON contains other JSON, as PostgreSQL's `@>` does for objects and lists."""
+    if isinstance(needle, dict):
+        return isinstance(value, dict) and all(
+            key in value and contains(value[key], inner) for key, inner in needle.items()
+        )
+    if isinstance(needle, list):
+        return isinstance(value, list) and all(
+            any(contains(item, inner) for item in value) for inner in needle
+        )
+    return value == needle and type(value) is type(needle)
+
+
+@registry.read("list-run-events")
+def events(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the history of a run, oldest first."""
+    run_id = owned(call, db)
+    query = call.query
+    limit = query["limit"]
+    rows = ledger.search(
+        db,
+        run_id,
+        level=query.get("level") or "",
+        type=query.get("type") or "",
+        after=checks.after(query),
+        limit=limit + 1,
+    )
+    return page([event(line) for line in rows], limit, lambda row: str(row["created_at"]))
+
+
+def event(line: ledger.Line) -> dict[str, object]:
+    """Return a ledger line as the API's `RunEvent`."""
+    row: dict[str, object] = {
+        "id": line.id,
+        "run_id": line.subject,
+        "type": line.type,
+        "level": line.level,
+        "message": line.message,
+        "created_at": line.at,
+    }
+    if line.data is not None:
+        row["data"] = Raw(line.data.encode())
+    return row
+
+
+def _records(table: str, extra: str = "") -> Callable[[Call, sqlite3.Connection], Reply]:
+    def read(call: Call, db: sqlite3.Connection) -> Reply:
+        run_id = owned(call, db)
+        limit = call.query["limit"]
+        where = f"run_id = ? AND created_at < ?{extra}"
+        rows = records.documents(
+            db, table, where, (run_id, checks.cursor(call.query)), limit=limit + 1
+        )
+        return raw_page(rows, limit)
+
+    return read
+
+
+registry.read("list-run-checkpoints")(_records("checkpoints"))
+registry.read("list-run-outputs")(_records("run_outputs"))
+registry.read("list-run-usage")(_records("run_samples", " AND kind = 'usage'"))
+registry.read("list-run-tool-calls")(_records("run_samples", " AND kind = 'tool_call'"))
+
+
+@registry.read("list-run-resources")
+def resources(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the resource snapshots of a run, newest first."""
+    run_id = owned(call, db)
+    query = call.query
+    rows = records.documents(
+        db,
+        "run_samples",
+        "run_id = ? AND kind = 'resource' AND created_at >= ? AND created_at <= ?",
+        (
+            run_id,
+            checks.canonical_instant(query["from"]) if query.get("from") else "",
+            checks.canonical_instant(query["to"]) if query.get("to") else checks.END_OF_TIME,
+        ),
+        limit=query.get("limit") or 100,
+    )
+    return raw(b"[" + b",".join(document for _, document in rows) + b"]")
+
+
+@registry.read("list-run-state")
+def state(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show the state that a run has written."""
+    return reply(records.states(db, owned(call, db)))
+
+
+@registry.read("list-child-runs")
+def children(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the runs that a run has spawned, newest first."""
+    run_id = owned(call, db)
+    limit = call.query["limit"]
+    rows = run_rows.documents(
+        db,
+        "parent_run_id = ? AND created_at < ?",
+        (run_id, checks.cursor(call.query)),
+        limit=limit + 1,
+    )
+    return raw_page(rows, limit)
+
+
+@registry.read("list-run-lineage")
+def lineage(call: Call, db: sqlite3.Connection) -> Reply:
+    """List a run with those that it continues and those that continue it, newest first."""
+    run_id = owned(call, db)
+    limit = call.query["limit"]
+    chain = (
+        "WITH RECURSIVE up (id, before) AS ("
+        "SELECT id, doc ->> 'continuation_of' FROM runs WHERE id = ? UNION "
+        "SELECT runs.id, doc ->> 'continuation_of' FROM runs JOIN up ON runs.id = up.before"
+        "), down (id) AS (SELECT ? UNION "
+        "SELECT runs.id FROM runs JOIN down ON doc ->> 'continuation_of' = down.id "
+        "WHERE runs.project_id = ? AND json_extract(doc, '$.lineage_depth') > 0"
+        ") SELECT id FROM up UNION SELECT id FROM down"
+    )
+    rows = run_rows.documents(
+        db,
+        f"id IN ({chain}) AND created_at < ?",
+        (run_id, run_id, call.project_id, checks.cursor(call.query)),
+        limit=limit + 1,
+    )
+    return raw_page(rows, limit)
+
+
+@registry.read("get-debug-bundle")
+def debug_bundle(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show all there is of a run in one answer."""
+    run_id = owned(call, db)
+    parts: dict[str, object] = {
+        "run": Raw(run_rows.document(db, run_id) or b"null"),
+        "events": [event(line) for line in ledger.lines(db, run_id)],
+    }
+    for name, table, where in (
+        ("checkpoints", "checkpoints", "run_id = ?"),
+        ("outputs", "run_outputs", "run_id = ?"),
+        ("usage", "run_samples", "run_id = ? AND kind = 'usage'"),
+        ("tool_calls", "run_samples", "run_id = ? AND kind = 'tool_call'"),
+        ("resource_snapshots", "run_samples", "run_id = ? AND kind = 'resource'"),
+    ):
+        rows = records.documents(db, table, where, (run_id,), limit=1_000, newest_first=False)
+        parts[name] = [Raw(document) for _, document in rows]
+    return reply(parts)

@@ -1,0 +1,172 @@
+"""What can be done with one run: cancel, pause, replay, move (`contract/runs.md` §6.6-6.8)."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from strait.clock import SECOND, from_timestamp
+from strait.engine import admission
+from strait.engine import runs as engine
+from strait.engine.model import Job, Run
+from strait.server import checks
+from strait.server._generated import bodies
+from strait.server.errors import ApiError, not_found
+from strait.server.http import Call, Reply, raw, reply
+from strait.server.registry import Registry
+from strait.server.unit import Unit
+from strait.server.work import runs
+from strait.store import runs as run_rows
+
+registry = Registry()
+
+
+def document(unit: Unit, run_id: str, status: int = 200) -> Reply:
+    """Answer with a run as it is now."""
+    found = run_rows.document(unit.db, run_id)
+    if found is None:
+        raise not_found("run")
+    return raw(found, status)
+
+
+def request(call: Call, unit: Unit, event: engine.Event) -> Reply:
+    """Let the run that a path names take an event, and answer with it."""
+    stored = runs.load(unit, call.project_id, call.params["runID"])
+    runs.apply(unit, stored, event)
+    return document(unit, stored.run.id)
+
+
+@registry.write("cancel-run")
+def cancel(call: Call, unit: Unit) -> Reply:
+    """Cancel a run and all that it has spawned."""
+    return request(call, unit, engine.Canceled("canceled by user"))
+
+
+@registry.write("pause-run")
+def pause(call: Call, unit: Unit) -> Reply:
+    """Hold a run that executes; what its handler still answers is dropped."""
+    return request(call, unit, engine.Paused())
+
+
+@registry.write("resume-run")
+def resume(call: Call, unit: Unit) -> Reply:
+    """Let a held run go on, from the start of its attempt."""
+    return request(call, unit, engine.Resumed())
+
+
+@registry.write("restart-run")
+def restart(call: Call, unit: Unit) -> Reply:
+    """Dispatch the same attempt of a run again."""
+    return request(call, unit, engine.Restarted())
+
+
+@registry.write("replay-dead-letter-run")
+def replay_dead_letter(call: Call, unit: Unit) -> Reply:
+    """Put a dead letter back into the queue, from attempt 1."""
+    stored = runs.load(unit, call.project_id, call.params["runID"])
+    requeue_dead_letter(unit, stored)
+    return document(unit, stored.run.id)
+
+
+def requeue_dead_letter(unit: Unit, stored: run_rows.Stored) -> None:
+    """Let a dead letter run again.
+
+    Raises:
+        Refused: 409, it is none.
+    """
+    job = _job(unit, stored.run)
+    expires_at = unit.in_secs(time_to_live(job))
+    runs.apply(unit, stored, engine.Replayed(expires_at))
+
+
+def time_to_live(job: Job) -> int:
+    """Return how many seconds a run of a job may wait to be dispatched."""
+    return job.run_ttl_secs or job.timeout_secs + 60
+
+
+@registry.write("replay-run")
+def replay(call: Call, unit: Unit) -> Reply:
+    """Make a new run like one that has failed."""
+    stored = runs.load(unit, call.project_id, call.params["runID"])
+    checkpoint = call.query.get("from_checkpoint")
+    run = replay_as_new(call, unit, stored.run, checkpoint)
+    return document(unit, run.id, 201)
+
+
+def replay_as_new(call: Call, unit: Unit, run: Run, checkpoint: int | None = None) -> Run:
+    """Make a new run like one that has failed, and return it.
+
+    Raises:
+        ApiError: 400, the run did not fail, or its job is disabled; 404, no such checkpoint.
+    """
+    if run.status not in engine.REPLAYABLE:
+        raise ApiError(400, "run is not replayable")
+    job = _job(unit, run)
+    if not job.enabled:
+        raise ApiError(400, "job is disabled")
+    payload = run_rows.payload(unit.db, run.id)
+    if checkpoint is not None:
+        payload = _checkpoint_state(unit, run.id, checkpoint)
+    asked = admission.Request(
+        triggered_by="manual",
+        created_by=call.principal.actor,
+        tags=run.tags,
+        priority=run.priority,
+        concurrency_key=run.concurrency_key,
+        replayed_run_id=run.id,
+        debug_mode=checkpoint is not None or run.debug_mode,
+    )
+    versioned = replace(job, version=run.job_version, version_id=run.job_version_id)
+    return runs.create(unit, versioned, asked, payload)
+
+
+def _checkpoint_state(unit: Unit, run_id: str, sequence: int) -> str:
+    row = unit.db.execute(
+        "SELECT doc -> 'state' FROM checkpoints WHERE run_id = ? AND sequence = ?",
+        (run_id, sequence),
+    ).fetchone()
+    if row is None:
+        raise not_found("checkpoint")
+    return str(row[0])
+
+
+@registry.write("reschedule-run")
+def reschedule(call: Call, unit: Unit) -> Reply:
+    """Move a run that was not dispatched yet, with another payload when one is given."""
+    stored = runs.load(unit, call.project_id, call.params["runID"])
+    body = call.body(bodies.RescheduleRunRequest)
+    try:
+        instant = from_timestamp(body.scheduled_at)
+    except ValueError as error:
+        raise ApiError(400, f"invalid scheduled_at: {error}") from error
+    if instant > unit.now + admission.MAX_SCHEDULE_AHEAD_SECS * SECOND:
+        raise ApiError(400, "scheduled_at must be within 30 days")
+    runs.apply(unit, stored, engine.Rescheduled(instant))
+    if not checks.is_absent(body.payload):
+        run_rows.set_payload(unit.db, stored.run.id, checks.canonical(body.payload))
+    return document(unit, stored.run.id)
+
+
+@registry.write("set-debug-mode")
+def set_debug_mode(call: Call, unit: Unit) -> Reply:
+    """Switch the debug mark of a run."""
+    stored = runs.load(unit, call.project_id, call.params["runID"])
+    on = bool(call.body(bodies.SetDebugModeRequest).debug_mode)
+    changed = replace(stored.state, run=replace(stored.run, debug_mode=on))
+    run_rows.save(unit.db, stored, changed)
+    return reply({"status": "ok"})
+
+
+@registry.write("reset-idempotency-key")
+def reset_key(call: Call, unit: Unit) -> Reply:
+    """Free the idempotency key of a run, so that it makes another one."""
+    stored = runs.load(unit, call.project_id, call.params["runID"])
+    changed = replace(stored.state, run=replace(stored.run, idempotency_key=""))
+    run_rows.save(unit.db, stored, changed)
+    return reply({"status": "reset", "run_id": stored.run.id})
+
+
+def _job(unit: Unit, run: Run) -> Job:
+    entry = unit.platform.jobs.get(unit.db, run.job_id)
+    if entry is None:
+        raise not_found("job")
+    return entry.job

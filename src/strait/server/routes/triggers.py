@@ -1,0 +1,294 @@
+"""Triggering jobs: one run, many runs, or a look at what would happen (`contract/runs.md` §3)."""
+
+from __future__ import annotations
+
+from msgspec import Raw, Struct, UnsetType, json
+
+from strait import cron
+from strait.clock import SECOND, from_timestamp, to_timestamp
+from strait.engine import admission
+from strait.engine.model import Job, Run
+from strait.server import checks
+from strait.server._generated import bodies
+from strait.server.errors import ApiError, invalid
+from strait.server.http import Call, Reply, replayed, reply
+from strait.server.registry import Registry
+from strait.server.unit import Unit
+from strait.server.work import runs
+from strait.store import runs as run_rows
+
+registry = Registry()
+
+MAX_BULK_ITEMS = 500
+KEY_SECS = 24 * 3600
+RETRY_AFTER_SECS = 5
+_TRACE_HEADERS = (
+    (b"traceparent", "_trace_parent", 256),
+    (b"tracestate", "_trace_state", 8192),
+    (b"sentry-trace", "_sentry_trace", 8192),
+    (b"baggage", "_baggage", 8192),
+)
+
+
+class Asked(Struct, frozen=True):
+    """What one trigger asks for, checked; `payload` is canonical JSON text."""
+
+    payload: str
+    tags: dict[str, str]
+    scheduled_at: int
+    priority: int
+    ttl_secs: int
+    concurrency_key: str
+    idempotency_key: str
+    metadata: dict[str, str]
+
+
+@registry.write("trigger-job")
+def trigger(call: Call, unit: Unit) -> Reply:
+    """Make a run of a job, or answer with the one that its idempotency key has made."""
+    job = unit.job(call.project_id, call.params["jobID"])
+    key = call.idempotency_key
+    if key:
+        present = _present(unit, job, key)
+        if present is not None:
+            return _repeated(call, unit, present)
+    check_open(job)
+    body = call.body(bodies.TriggerRequest)
+    metadata = _trace(call)
+    scheduled_at = _scheduled_at(body.scheduled_at, unit.now)
+    payload = checks.canonical(body.payload)
+    asked = Asked(
+        payload=payload,
+        tags=checks.tags(body.tags),
+        scheduled_at=scheduled_at,
+        priority=body.priority or 0,
+        ttl_secs=body.ttl_secs or 0,
+        concurrency_key=body.concurrency_key or "",
+        idempotency_key=key,
+        metadata={**metadata, **_dependency_key(payload)},
+    )
+    _check_payload(job, body.payload, payload)
+    if body.dry_run:
+        return _dry_run(job, asked, unit)
+    check_rate(unit, job, 1)
+    run = admit(call, unit, job, asked)
+    return reply(_created(run, payload), 201)
+
+
+@registry.write("bulk-trigger-job")
+def bulk(call: Call, unit: Unit) -> Reply:
+    """Make many runs of a job, all or none."""
+    job = unit.job(call.project_id, call.params["jobID"])
+    check_open(job)
+    items = call.body(bodies.BulkTriggerRequest).items or []
+    if not items:
+        raise invalid("items: failed on 'min'")
+    if len(items) > MAX_BULK_ITEMS:
+        raise ApiError(400, f"too many items (max {MAX_BULK_ITEMS})")
+    asked = [_bulk_item(job, item, index, unit.now) for index, item in enumerate(items)]
+    check_rate(unit, job, len(asked))
+    batch_id = unit.new_id()
+    results, created = [], 0
+    for item in asked:
+        present = _present(unit, job, item.idempotency_key) if item.idempotency_key else None
+        hit = present is not None
+        run = present or admit(call, unit, job, item, batch_id=batch_id)
+        results.append({"id": run.id, "status": run.status, "idempotency_hit": hit})
+        created += not hit
+    _keep_batch(call, unit, job, batch_id, len(asked), created)
+    return reply(
+        {"batch_id": batch_id, "results": results, "total": len(asked), "created": created}, 201
+    )
+
+
+def admit(call: Call, unit: Unit, job: Job, asked: Asked, *, batch_id: str = "") -> Run:
+    """Make the run that a checked trigger asks for."""
+    request = admission.Request(
+        triggered_by="manual",
+        created_by=call.principal.actor,
+        tags=asked.tags,
+        metadata=asked.metadata,
+        scheduled_at=_in_window(job, asked.scheduled_at, unit.now),
+        priority=asked.priority,
+        ttl_secs=asked.ttl_secs,
+        idempotency_key=asked.idempotency_key,
+        concurrency_key=asked.concurrency_key,
+        batch_id=batch_id,
+    )
+    return runs.create(unit, job, request, asked.payload)
+
+
+def check_open(job: Job) -> None:
+    """Check that a job takes triggers.
+
+    Raises:
+        ApiError: it is disabled (400) or paused (409).
+    """
+    if not job.enabled:
+        raise ApiError(400, "job is disabled")
+    if job.paused:
+        raise ApiError(409, "job is paused -- resume it before triggering new runs")
+
+
+def check_rate(unit: Unit, job: Job, more: int) -> None:
+    """Check how many runs of a job were made lately.
+
+    Raises:
+        ApiError: 429 with `Retry-After`.
+    """
+    if not job.rate_limit_max or not job.rate_limit_window_secs:
+        return
+    since = to_timestamp(unit.now - job.rate_limit_window_secs * SECOND)
+    lately = run_rows.created_since(unit.db, job.id, since, job.rate_limit_max + 1)
+    if lately + more > job.rate_limit_max:
+        raise ApiError(
+            429,
+            "job rate limit exceeded",
+            details=[f"retry_after_seconds={RETRY_AFTER_SECS}"],
+            headers={"Retry-After": str(RETRY_AFTER_SECS)},
+        )
+
+
+# ---------------------------------------------------------------------------------- idempotency
+
+
+def _present(unit: Unit, job: Job, key: str) -> Run | None:
+    """Return the run that a key has made, until 24 hours after its end."""
+    run = run_rows.by_key(unit.db, job.id, key)
+    if run is None or run.status == "expired":
+        return None
+    over = run.finished_at and from_timestamp(run.finished_at) < unit.now - KEY_SECS * SECOND
+    return None if over else run
+
+
+def _repeated(call: Call, unit: Unit, run: Run) -> Reply:
+    payload = run_rows.payload(unit.db, run.id) or "{}"
+    same_body = checks.canonical(call.body(bodies.TriggerRequest).payload) == payload
+    if run.created_by != call.principal.actor:
+        hit = {"id": run.id, "status": run.status, "idempotency_hit": True}
+        return replayed(reply(hit), same_body=same_body)
+    status = "delayed" if run.scheduled_at > run.created_at else "queued"
+    first = {**_created(run, payload), "status": status}
+    return replayed(reply(first, 201), same_body=same_body)
+
+
+def _created(run: Run, payload: str) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "status": run.status,
+        "payload_hash": checks.payload_hash(payload),
+        "idempotency_hit": False,
+    }
+
+
+# --------------------------------------------------------------------------------------- checks
+
+
+def _scheduled_at(text: str | None, now: int) -> int:
+    if not text:
+        return 0
+    try:
+        instant = from_timestamp(text)
+    except ValueError as error:
+        raise ApiError(400, f"invalid scheduled_at: {error}") from error
+    if instant < now:
+        raise ApiError(400, "scheduled_at must not be in the past")
+    if instant > now + admission.MAX_SCHEDULE_AHEAD_SECS * SECOND:
+        raise ApiError(400, "scheduled_at must be within 30 days")
+    return instant
+
+
+def _check_payload(job: Job, raw: Raw | UnsetType, payload: str, item: int | None = None) -> None:
+    if job.payload_schema is None:
+        return
+    value = None if isinstance(raw, UnsetType) else json.decode(payload)
+    what = "payload" if item is None else f"payload validation failed for item {item}: payload"
+    checks.schema(value, job.payload_schema, what)
+
+
+def _bulk_item(job: Job, item: bodies.BulkTriggerItem, index: int, now: int) -> Asked:
+    payload = checks.canonical(item.payload)
+    _check_payload(job, item.payload, payload, index)
+    return Asked(
+        payload=payload,
+        tags=checks.tags(item.tags),
+        scheduled_at=_scheduled_at(item.scheduled_at, now),
+        priority=min(max(item.priority or 0, 0), 10),
+        ttl_secs=item.ttl_secs or 0,
+        concurrency_key=item.concurrency_key or "",
+        idempotency_key=item.idempotency_key or "",
+        metadata=_dependency_key(payload),
+    )
+
+
+def _trace(call: Call) -> dict[str, str]:
+    metadata = {}
+    for header, name, longest in _TRACE_HEADERS:
+        value = call.headers.get(header)
+        if value:
+            if len(value) > longest:
+                raise ApiError(400, f"header {header.decode()} is longer than {longest} characters")
+            metadata[name] = value.decode("latin-1")
+    return metadata
+
+
+def _dependency_key(payload: str) -> dict[str, str]:
+    if '"dependency_key"' not in payload:
+        return {}
+    value = json.decode(payload)
+    key = value.get("dependency_key") if isinstance(value, dict) else None
+    return {"dependency_key": key} if isinstance(key, str) else {}
+
+
+def _in_window(job: Job, scheduled_at: int, now: int) -> int:
+    """Return when a run may start under the job's execution window; 0 is at once."""
+    window = job.execution_window_cron
+    start = max(scheduled_at, now)
+    if not window or cron.matches(window, job.timezone or "UTC", start):
+        return scheduled_at
+    return cron.next_fire(window, job.timezone or "UTC", start) or scheduled_at
+
+
+# ---------------------------------------------------------------------------------------- others
+
+
+def _dry_run(job: Job, asked: Asked, unit: Unit) -> Reply:
+    base = asked.scheduled_at or unit.now
+    ttl = asked.ttl_secs or job.run_ttl_secs or job.timeout_secs + 60
+    shown = {
+        "id": job.id,
+        "name": job.name,
+        "slug": job.slug,
+        "execution_mode": job.execution_mode,
+        "queue": job.queue,
+        "timeout_secs": job.timeout_secs,
+        "max_attempts": job.max_attempts,
+        "version": job.version,
+        "version_id": job.version_id,
+    }
+    answer: dict[str, object] = {
+        "job": shown,
+        "payload_hash": checks.payload_hash(asked.payload),
+        "payload": Raw(asked.payload.encode()),
+        "expires_at": to_timestamp(base + ttl * SECOND),
+    }
+    if asked.scheduled_at:
+        answer["scheduled_at"] = to_timestamp(asked.scheduled_at)
+    return reply(answer)
+
+
+def _keep_batch(call: Call, unit: Unit, job: Job, batch_id: str, items: int, created: int) -> None:
+    batch = {
+        "id": batch_id,
+        "project_id": job.project_id,
+        "job_id": job.id,
+        "item_count": items,
+        "created_count": created,
+        "created_by": call.principal.actor,
+        "created_at": unit.stamp,
+        "finished_at": unit.stamp,
+    }
+    unit.db.execute(
+        "INSERT INTO batches (id, project_id, created_at, doc) VALUES (?, ?, ?, ?)",
+        (batch_id, job.project_id, unit.stamp, json.encode(batch).decode()),
+    )

@@ -1,0 +1,102 @@
+"""Serving a platform over HTTP: uvicorn inside this process, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+from contextlib import nullcontext
+
+import uvicorn
+
+from strait.clock import Clock
+from strait.server.app import App
+from strait.server.platform import Platform
+from strait.server.settings import Settings
+
+
+class Server:
+    """An embedded platform and the address that it is served under.
+
+    Use it as an async context manager: inside, requests are answered; afterwards everything is
+    written and closed.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self.platform = Platform(settings, clock=clock)
+        self._socket: socket.socket | None = None
+        self._uvicorn: uvicorn.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self.base_url = ""
+
+    async def __aenter__(self) -> Server:
+        """Bind the address, start the platform, and answer requests.
+
+        Raises:
+            StoreError: the database cannot be opened.
+            OSError: the address is taken.
+        """
+        settings = self.platform.settings
+        self._socket = bind(settings.host, settings.port)
+        try:
+            await self.platform.start()
+        except BaseException:
+            self._socket.close()
+            raise
+        host, port = self._socket.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self.base_url = f"http://{shown}:{port}"
+        self.platform.owner.announce(self.base_url)
+        config = uvicorn.Config(
+            App(self.platform),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._uvicorn = _QuietServer(config)
+        self._serving = asyncio.create_task(self._uvicorn.serve(sockets=[self._socket]))
+        while not self._uvicorn.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0)
+        # What was imported stays; looking at it again in every full collection costs milliseconds.
+        gc.collect()
+        gc.freeze()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop answering, let handlers finish, write what is left."""
+        await self.platform.stop()
+        if self._uvicorn is not None and self._serving is not None:
+            self._uvicorn.should_exit = True
+            await asyncio.gather(self._serving, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+
+
+class _QuietServer(uvicorn.Server):
+    """Leaves signals to the program that embeds it."""
+
+    def install_signal_handlers(self) -> None:
+        """Install none."""
+
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # its type is a private detail of uvicorn
+        """Capture none."""
+        return nullcontext()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address; port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

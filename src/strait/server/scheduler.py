@@ -1,0 +1,113 @@
+"""The memory of what is queued, due and executing, kept in step with what is on disk.
+
+`observe` is told every state of a run after its commit and draws from it what must happen next.
+Nothing here is the truth: after a restart it is made again from the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+from strait.clock import from_timestamp, to_timestamp
+from strait.engine import runs as engine
+from strait.engine.model import Job
+from strait.engine.queue import Limits, ReadyQueue, Ticket
+
+if TYPE_CHECKING:
+    from strait.server.platform import Platform
+
+
+class Scheduler:
+    """Starts runs as soon as they may start, and remembers when what is due."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._queue = ReadyQueue()
+        self._running = False
+
+    @property
+    def queued(self) -> int:
+        """How many runs wait to be dispatched."""
+        return len(self._queue)
+
+    @property
+    def executing(self) -> int:
+        """How many runs are with their handlers."""
+        return self._queue.executing
+
+    def start(self) -> None:
+        """Begin to start runs."""
+        self._running = True
+        self.pump()
+
+    def stop(self) -> None:
+        """Start no further runs; what executes goes on."""
+        self._running = False
+
+    def job_changed(self, job: Job) -> None:
+        """Apply the limits of a job that was made or changed."""
+        limits = Limits(
+            max_concurrency=job.max_concurrency,
+            max_concurrency_per_key=job.max_concurrency_per_key,
+            closed=job.paused or not job.enabled,
+        )
+        self._queue.set_limits(job.id, limits)
+        self.pump()
+
+    def observe(self, state: engine.State, *, abort: bool = False) -> None:
+        """Take note of what a run has become."""
+        run = state.run
+        key = ("run", run.id)
+        if run.status == "executing":
+            self._platform.timers.set(key, from_timestamp(state.deadline_at))
+            return
+        self._queue.release(run.id)
+        if abort:
+            self._platform.dispatcher.abort(run.id)
+        due = engine.due_at(state)
+        if run.status == "queued":
+            if self._offer(state):
+                self.pump()
+                if run.id not in self._queue:
+                    return  # it has started, and needs no timer for its expiry
+        else:
+            self._queue.discard(run.id)
+            self.pump()
+        if due:
+            self._platform.timers.set(key, from_timestamp(due))
+        else:
+            self._platform.timers.cancel(key)
+
+    def due(self, key: Hashable, state: engine.State) -> None:
+        """Queue a run whose pause between attempts is over."""
+        if self._offer(state):
+            self.pump()
+            if state.run.id in self._queue and state.run.expires_at:
+                self._platform.timers.set(key, from_timestamp(state.run.expires_at))
+
+    def freed(self, run_id: str) -> None:
+        """Take note that a run did not start after all."""
+        self._queue.release(run_id)
+        self.pump()
+
+    def pump(self) -> None:
+        """Start what may start."""
+        dispatcher = self._platform.dispatcher
+        while self._running and dispatcher.has_room():
+            ticket = self._queue.pop()
+            if ticket is None:
+                return
+            dispatcher.begin(ticket)
+
+    def _offer(self, state: engine.State) -> bool:
+        """Queue a run if it may be dispatched by this server now; return whether it may."""
+        run = state.run
+        if run.execution_mode == "worker":
+            return False  # it waits for a worker to ask for it
+        now = to_timestamp(self._platform.clock.now())
+        if run.next_retry_at and run.next_retry_at > now:
+            return False
+        rank = (-run.priority, run.created_at)
+        self._queue.push(Ticket(run.id, run.job_id, rank, run.concurrency_key))
+        return True

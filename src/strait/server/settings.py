@@ -1,0 +1,34 @@
+"""What can be set about an embedded server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one embedded server.
+
+    Attributes:
+        database: the SQLite file, or None for a database that lives in a temporary directory and
+            goes with the server.
+        host: the address to bind; anything but loopback is open to the network.
+        port: the port to bind; 0 takes a free one.
+        internal_secret: when set, requests with `X-Internal-Secret` may make projects and keys.
+        max_in_flight: how many handlers are called at the same time.
+        max_body_bytes: the largest request body.
+        keepalive_secs: how often a silent event stream sends a comment.
+        stream_max_secs: when an event stream is ended; clients connect again.
+        drain_secs: how long a clean stop waits for handlers that are running.
+    """
+
+    database: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 7676
+    internal_secret: str = field(default="", repr=False)
+    max_in_flight: int = 1_024
+    max_body_bytes: int = 1024 * 1024
+    keepalive_secs: float = 15.0
+    stream_max_secs: float = 1_800.0
+    drain_secs: float = 10.0

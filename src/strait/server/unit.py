@@ -1,0 +1,101 @@
+"""One transaction's work: what a write reads, decides and leaves to be done after the commit."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from strait import ids
+from strait.clock import SECOND, Timestamp, to_timestamp
+from strait.engine.entries import Entry
+from strait.engine.model import EventTrigger, Job, Run, WorkflowRun
+from strait.server.errors import not_found
+from strait.store import ledger
+
+if TYPE_CHECKING:
+    from strait.server.platform import Platform
+
+
+class RunEnded(Struct, frozen=True):
+    """A run is over; `result` is the JSON text of its result."""
+
+    run: Run
+    result: str | None
+
+
+class WorkflowRunEnded(Struct, frozen=True):
+    """A workflow run is over."""
+
+    run: WorkflowRun
+
+
+class TriggerSettled(Struct, frozen=True):
+    """A wait for an event is over, one way or another."""
+
+    trigger: EventTrigger
+
+
+Signal = RunEnded | WorkflowRunEnded | TriggerSettled
+
+
+class Unit:
+    """The context of one operation of the writer.
+
+    Everything written through it is in one transaction. What follows from a change inside the
+    database is a signal, worked off before the commit; what follows outside of it is an action,
+    done after the commit.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.db = platform.writer.connection
+        self.now = platform.tick()
+        self.stamp: Timestamp = to_timestamp(self.now)
+        self.signals: deque[Signal] = deque()
+
+    def tick(self) -> int:
+        """Move on to an instant that no other record has, and return it."""
+        self.now = self.platform.tick()
+        self.stamp = to_timestamp(self.now)
+        return self.now
+
+    def new_id(self) -> str:
+        """Return a fresh id."""
+        return ids.uuid7(self.now)
+
+    def in_secs(self, seconds: float) -> Timestamp:
+        """Return the timestamp of an instant that many seconds from now."""
+        return to_timestamp(self.now + round(seconds * SECOND))
+
+    def after(self, action: Callable[[], None]) -> None:
+        """Have `action` called once the transaction is on disk."""
+        self.platform.writer.after_commit(action)
+
+    def signal(self, signal: Signal) -> None:
+        """Have something that follows in the database worked off before the commit."""
+        self.signals.append(signal)
+
+    def record(
+        self, subject: str, project_id: str, entries: Sequence[Entry], *, first: bool = False
+    ) -> None:
+        """Append entries to the ledger of a subject, and publish them after the commit."""
+        if not entries:
+            return
+        write = ledger.begin if first else ledger.append
+        lines = write(self.db, subject, project_id, self.stamp, entries)
+        hub = self.platform.hub
+        self.after(lambda: hub.publish_all(subject, lines))
+
+    def job(self, project_id: str, job_id: str) -> Job:
+        """Return a job of a project.
+
+        Raises:
+            ApiError: 404.
+        """
+        entry = self.platform.jobs.get(self.db, job_id)
+        if entry is None or entry.job.project_id != project_id:
+            raise not_found("job")
+        return entry.job

@@ -1,0 +1,42 @@
+"""What happens when an instant has come: one function per kind of timer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Hashable
+
+from strait.engine import runs as engine
+from strait.server.unit import Unit
+from strait.server.work import events, runs, schedules, workflows
+from strait.store import runs as run_rows
+
+
+def handle(unit: Unit, key: Hashable) -> None:
+    """Do what is due under a timer's key, a pair of its kind and an id."""
+    if not isinstance(key, tuple):
+        raise TypeError(f"a timer's key is a pair, not {key!r}")
+    kind, subject = key
+    _KINDS[kind](unit, subject)
+
+
+def _run_due(unit: Unit, run_id: str) -> None:
+    stored = run_rows.load(unit.db, run_id)
+    if stored is None:
+        return
+    entry = unit.platform.jobs.for_run(unit.db, stored.run)
+    if entry is None:
+        return
+    event = engine.due_event(stored.state, entry.job, unit.now, random.random())  # noqa: S311 - it spreads retries
+    if event is None or runs.apply(unit, stored, event) is None:
+        scheduler, state = unit.platform.scheduler, stored.state
+        unit.after(lambda: scheduler.due(("run", run_id), state))
+
+
+_KINDS: dict[str, Callable[[Unit, str], None]] = {
+    "run": _run_due,
+    "trigger": events.expire,
+    "workflow_run": workflows.run_due,
+    "approval": workflows.approval_due,
+    "job_cron": schedules.job_due,
+    "workflow_cron": schedules.workflow_due,
+}

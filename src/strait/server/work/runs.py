@@ -1,0 +1,79 @@
+"""Carrying out decisions over runs."""
+
+from __future__ import annotations
+
+from strait.engine import admission
+from strait.engine import runs as engine
+from strait.engine.model import Job, Run
+from strait.server.errors import not_found
+from strait.server.unit import RunEnded, Unit
+from strait.store import runs
+
+
+def create(unit: Unit, job: Job, request: admission.Request, payload: str | None) -> Run:
+    """Put a new run of a job into the queue and return it."""
+    now = unit.tick()
+    state, entries = admission.admit(job, request, unit.new_id(), now)
+    runs.insert(unit.db, state, payload)
+    unit.record(state.run.id, state.run.project_id, entries, first=True)
+    scheduler = unit.platform.scheduler
+    unit.after(lambda: scheduler.observe(state))
+    return state.run
+
+
+def load(unit: Unit, project_id: str, run_id: str) -> runs.Stored:
+    """Return a run of a project.
+
+    Raises:
+        ApiError: 404.
+    """
+    stored = runs.load(unit.db, run_id)
+    if stored is None or stored.run.project_id != project_id:
+        raise not_found("run")
+    return stored
+
+
+def apply(unit: Unit, stored: runs.Stored, event: engine.Event) -> engine.Transition | None:
+    """Let a run take an event, and save what it becomes.
+
+    Raises:
+        Refused: the event is a request, and the run is in no state for it.
+        StaleWrite: the run was changed since it was read.
+    """
+    transition = engine.decide(stored.state, event, unit.now)
+    if transition is None:
+        return None
+    runs.save(unit.db, stored, transition.state, result=transition.result)
+    unit.record(transition.run.id, transition.run.project_id, transition.entries)
+    scheduler, state, abort = unit.platform.scheduler, transition.state, transition.abort
+    unit.after(lambda: scheduler.observe(state, abort=abort))
+    if transition.ended:
+        unit.signal(RunEnded(transition.run, transition.result))
+    return transition
+
+
+def apply_by_id(unit: Unit, run_id: str, event: engine.Event) -> engine.Transition | None:
+    """Let a run take an event; a run that is gone takes none."""
+    stored = runs.load(unit.db, run_id)
+    return None if stored is None else apply(unit, stored, event)
+
+
+def cancel_descendants(unit: Unit, run: Run) -> None:
+    """Cancel the children of a run that was canceled; theirs follow by the same rule."""
+    for child in runs.children(unit.db, run.id):
+        stored = runs.load(unit.db, child.id)
+        if stored is not None and child.status in runs.ACTIVE:
+            apply(unit, stored, engine.Canceled("parent run canceled"))
+
+
+def after_restart(unit: Unit, stored: runs.Stored) -> None:
+    """Bring a run that was not over when the last server ended into the new one's care."""
+    reason = "the server that dispatched it is gone"
+    if apply(unit, stored, engine.Recovered(reason)) is not None:
+        return
+    # The time in which no server ran does not count as waiting.
+    state = engine.renewed(stored.state, unit.now)
+    if state is not stored.state:
+        runs.save(unit.db, stored, state)
+    scheduler = unit.platform.scheduler
+    unit.after(lambda: scheduler.observe(state))

@@ -1,0 +1,34 @@
+"""What follows inside the database from a change, worked off before the commit."""
+
+from __future__ import annotations
+
+from strait.server.unit import RunEnded, TriggerSettled, Unit, WorkflowRunEnded
+from strait.server.work import children, events, runs, workflows
+from strait.store import triggers
+
+
+def settle(unit: Unit) -> None:
+    """Work off the signals of a unit, and those that they cause."""
+    while unit.signals:
+        match unit.signals.popleft():
+            case RunEnded() as signal:
+                _run_ended(unit, signal)
+            case WorkflowRunEnded(run=run):
+                workflows.ended(unit, run)
+            case TriggerSettled(trigger=trigger):
+                if trigger.source_type == "job_run":
+                    events.wake_run(unit, trigger)
+                else:
+                    workflows.trigger_settled(unit, trigger)
+
+
+def _run_ended(unit: Unit, signal: RunEnded) -> None:
+    run = signal.run
+    for trigger in triggers.waiting_of_run(unit.db, run.id):
+        events.close_quietly(unit, trigger, "canceled", f"run {run.status}")
+    if run.status == "canceled":
+        runs.cancel_descendants(unit, run)
+    if run.workflow_step_run_id:
+        workflows.job_ended(unit, run, signal.result)
+    if run.parent_run_id:
+        children.ended(unit, run, signal.result)

@@ -1,0 +1,148 @@
+"""Waits for events."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from msgspec import json
+
+from strait.clock import Timestamp
+from strait.engine.model import EventTrigger
+
+_encoder = json.Encoder()
+_decoder = json.Decoder(EventTrigger)
+
+
+def insert(db: sqlite3.Connection, trigger: EventTrigger) -> None:
+    """Insert a wait.
+
+    Raises:
+        sqlite3.IntegrityError: somebody waits for the key already.
+    """
+    db.execute(
+        "INSERT INTO event_triggers (id, project_id, event_key, status, source_type, created_at, "
+        "expires_at, workflow_run_id, step_run_id, job_run_id, doc) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            trigger.id,
+            trigger.project_id,
+            trigger.event_key,
+            trigger.status,
+            trigger.source_type,
+            trigger.requested_at,
+            trigger.expires_at,
+            trigger.workflow_run_id or None,
+            trigger.workflow_step_run_id or None,
+            trigger.job_run_id or None,
+            _encoder.encode(trigger).decode(),
+        ),
+    )
+
+
+def save(db: sqlite3.Connection, trigger: EventTrigger) -> None:
+    """Write a wait that has changed."""
+    db.execute(
+        "UPDATE event_triggers SET status = ?, doc = ? WHERE id = ?",
+        (trigger.status, _encoder.encode(trigger).decode(), trigger.id),
+    )
+
+
+def load(db: sqlite3.Connection, trigger_id: str) -> EventTrigger | None:
+    """Return a wait, or None."""
+    row = db.execute("SELECT doc FROM event_triggers WHERE id = ?", (trigger_id,)).fetchone()
+    return None if row is None else _decoder.decode(row[0])
+
+
+def newest(db: sqlite3.Connection, project_id: str, event_key: str) -> EventTrigger | None:
+    """Return the newest wait for a key, whether it is over or not."""
+    row = db.execute(
+        "SELECT doc FROM event_triggers WHERE project_id = ? AND event_key = ? "
+        "ORDER BY seq DESC LIMIT 1",
+        (project_id, event_key),
+    ).fetchone()
+    return None if row is None else _decoder.decode(row[0])
+
+
+def waiting(db: sqlite3.Connection) -> list[EventTrigger]:
+    """Return all waits that are open."""
+    rows = db.execute("SELECT doc FROM event_triggers WHERE status = 'waiting' ORDER BY seq")
+    return [_decoder.decode(doc) for (doc,) in rows]
+
+
+def waiting_of_run(db: sqlite3.Connection, run_id: str) -> list[EventTrigger]:
+    """Return the open waits of a job run."""
+    rows = db.execute(
+        "SELECT doc FROM event_triggers WHERE job_run_id = ? AND status = 'waiting'", (run_id,)
+    )
+    return [_decoder.decode(doc) for (doc,) in rows]
+
+
+def waiting_of_step(db: sqlite3.Connection, step_run_id: str) -> list[EventTrigger]:
+    """Return the open waits of a workflow step."""
+    rows = db.execute(
+        "SELECT doc FROM event_triggers WHERE step_run_id = ? AND status = 'waiting'",
+        (step_run_id,),
+    )
+    return [_decoder.decode(doc) for (doc,) in rows]
+
+
+def waiting_under(db: sqlite3.Connection, project_id: str, prefix: str) -> list[EventTrigger]:
+    """Return the open waits whose key begins with a prefix, oldest first."""
+    rows = db.execute(
+        "SELECT doc FROM event_triggers WHERE project_id = ? AND status = 'waiting' "
+        "AND substr(event_key, 1, ?) = ? ORDER BY seq",
+        (project_id, len(prefix), prefix),
+    )
+    return [_decoder.decode(doc) for (doc,) in rows]
+
+
+def page(
+    db: sqlite3.Connection,
+    project_id: str,
+    *,
+    status: str = "",
+    workflow_run_id: str = "",
+    source_type: str = "",
+    before: Timestamp,
+    limit: int,
+) -> list[EventTrigger]:
+    """Return waits of a project that are older than `before`, newest first."""
+    rows = db.execute(
+        "SELECT doc FROM event_triggers WHERE project_id = :project AND created_at < :before "
+        "AND (:status = '' OR status = :status) "
+        "AND (:run = '' OR workflow_run_id = :run) "
+        "AND (:source = '' OR source_type = :source) ORDER BY created_at DESC LIMIT :limit",
+        {
+            "project": project_id,
+            "before": before,
+            "status": status,
+            "run": workflow_run_id,
+            "source": source_type,
+            "limit": limit,
+        },
+    )
+    return [_decoder.decode(doc) for (doc,) in rows]
+
+
+def counts(db: sqlite3.Connection, project_id: str) -> tuple[dict[str, int], float]:
+    """Return how many waits of a project there are by status, and the mean wait in seconds."""
+    rows = db.execute(
+        "SELECT status, count(*) FROM event_triggers WHERE project_id = ? GROUP BY status",
+        (project_id,),
+    )
+    by_status = dict(rows.fetchall())
+    (mean,) = db.execute(
+        "SELECT avg((julianday(doc ->> 'received_at') - julianday(doc ->> 'requested_at')) * 86400)"
+        " FROM event_triggers WHERE project_id = ? AND status = 'received'",
+        (project_id,),
+    ).fetchone()
+    return by_status, float(mean or 0.0)
+
+
+def purge(db: sqlite3.Connection, project_id: str, before: Timestamp, *, dry_run: bool) -> int:
+    """Delete, or count, the waits of a project that were over before an instant."""
+    where = "project_id = ? AND status != 'waiting' AND created_at < ?"
+    if dry_run:
+        query = f"SELECT count(*) FROM event_triggers WHERE {where}"  # noqa: S608 - constant
+        return int(db.execute(query, (project_id, before)).fetchone()[0])
+    return db.execute(f"DELETE FROM event_triggers WHERE {where}", (project_id, before)).rowcount  # noqa: S608 - constant
