@@ -130,7 +130,7 @@ class Outbound:
     async def _connect(self, origin: Origin) -> _Connection:
         loop = asyncio.get_running_loop()
         try:
-            _, connection = await loop.create_connection(
+            transport, connection = await loop.create_connection(
                 lambda: _Connection(self._max_body_bytes, self._open),
                 origin.host,
                 origin.port,
@@ -139,6 +139,7 @@ class Outbound:
         except (OSError, ssl.SSLError) as error:
             reason = error.strerror or type(error).__name__
             raise CallError(f"connection to the endpoint failed: {reason}", "connection") from error
+        connection.attach(transport)
         return connection
 
     def _context(self) -> ssl.SSLContext:
@@ -163,6 +164,10 @@ class _Connection(asyncio.Protocol):
         self.usable = True
         self.received = False
 
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Take the transport that the connection writes to."""
+        self._transport = transport
+
     async def request(self, message: bytes) -> Answer:
         """Send a request and return the answer."""
         if self._transport is None:
@@ -183,9 +188,6 @@ class _Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream transport was expected")
-        self._transport = transport
         self._registry.add(self)
 
     def data_received(self, data: bytes) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from strait.cron import next_fire
-
 from strait.clock import SECOND, from_timestamp
+from strait.cron import next_fire
 from strait.engine import runs as engine
 from strait.engine.admission import Request
 from strait.engine.model import Job, Workflow
