@@ -83,6 +83,8 @@ class Table:
 
 
 class SyncClient:
+    project_id = "p-of-the-client"
+
     def __init__(self):
         self.jobs = Table("job")
         self.workflows = Table("workflow")
@@ -110,6 +112,8 @@ class _Awaited:
 
 
 class AsyncClient:
+    project_id = "p-of-the-client"
+
     def __init__(self):
         self.jobs = _Awaited(Table("job"))
         self.workflows = _Awaited(Table("workflow"))

@@ -10,7 +10,7 @@ import pytest
 from strait.authoring import AttemptSuspended, DefinitionError, RunContext, create_run_context
 from strait.authoring.session import RunSession
 from strait.errors import ApiError, NotFoundError, map_http_error
-from strait.reserved import event_state_key
+from strait.reserved import child_outcome_key, event_state_key, spawn_key
 
 from .fakes import AsyncRuns, SyncRuns
 
@@ -182,6 +182,61 @@ async def test_a_wait_returns_what_the_server_kept_for_this_key_and_occurrence()
     with pytest.raises(AttemptSuspended):
         await context.wait_for_event("paid")
     assert runs.calls == [("wait_for_event_run", "run_1", {"event_key": "paid"})]
+
+
+class Parent(AsyncRuns):
+    """Keeps children by name like the server, and tells which of them have ended."""
+
+    def __init__(self):
+        super().__init__()
+        self.state = {}
+
+    async def spawn_run(self, run_id, body):
+        self.calls.append(("spawn_run", run_id, dict(body)))
+        child = self.state.setdefault(spawn_key(body["name"]), f"child-{len(self.state)}")
+        return {"id": child, "parent_run_id": run_id}
+
+    async def list_state(self, run_id):
+        return [{"state_key": key, "value": value} for key, value in self.state.items()]
+
+    def end(self, name, **outcome):
+        child = self.state[spawn_key(name)]
+        self.state[child_outcome_key(child)] = {"run_id": child, **outcome}
+
+
+async def test_a_child_that_is_awaited_ends_the_attempt_and_its_outcome_comes_with_the_next():
+    runs = Parent()
+    with pytest.raises(AttemptSuspended):
+        await hosted(runs).spawn("audit", "p", {"n": 1}, await_completion=True)
+    sent = {"job_slug": "audit", "project_id": "p", "name": "0:audit", "payload": {"n": 1}}
+    assert runs.bodies("spawn_run") == [{**sent, "await_completion": True}]
+    runs.end("0:audit", status="completed", result=7)
+    outcome = await hosted(runs).spawn("audit", "p", {"n": 1}, await_completion=True)
+    assert outcome == {"run_id": "child-0", "status": "completed", "result": 7}
+    assert len(runs.calls) == 1
+
+
+async def test_only_the_last_of_many_children_lets_the_run_wait():
+    runs = Parent()
+    with pytest.raises(AttemptSuspended):
+        await hosted(runs).spawn_many("audit", [1, 2, 3], "p")
+    assert [(b["name"], b["await_completion"]) for b in runs.bodies("spawn_run")] == [
+        ("0:audit", False),
+        ("1:audit", False),
+        ("2:audit", True),
+    ]
+    runs.end("0:audit", status="completed", result=1)
+    runs.end("2:audit", status="failed", error="broken")
+    runs.calls.clear()
+    with pytest.raises(AttemptSuspended):
+        await hosted(runs).spawn_many("audit", [1, 2, 3], "p")
+    assert [(b["name"], b["await_completion"]) for b in runs.bodies("spawn_run")] == [
+        ("1:audit", True)
+    ]
+    runs.end("1:audit", status="completed", result=2)
+    outcomes = await hosted(runs).spawn_many("audit", [1, 2, 3], "p")
+    assert [outcome.get("result", outcome.get("error")) for outcome in outcomes] == [1, 2, "broken"]
+    assert await hosted(runs).spawn_many("audit", [], "p") == []
 
 
 @pytest.mark.parametrize("status", [404, 410, 501])

@@ -81,6 +81,16 @@ async def test_events_can_be_scripted():
     assert [event["event_key"] for event in record.events] == ["paid", "approved"]
 
 
+async def test_children_that_are_waited_for_can_be_scripted():
+    ctx, record = create_test_context(children={"audit": {"ok": True}})
+    one = await ctx.spawn("audit", "p", await_completion=True)
+    many = await ctx.spawn_many("audit", [{"n": 1}, {"n": 2}], "p")
+    assert one == {"run_id": "spawn_1", "status": "completed", "result": {"ok": True}}
+    assert [child["run_id"] for child in many] == ["spawn_2", "spawn_3"]
+    assert [spawn.get("payload") for spawn in record.spawns] == [None, {"n": 1}, {"n": 2}]
+    assert (await ctx.spawn("audit", "p"))["id"] == "spawn_4"
+
+
 async def test_what_the_context_starts_with_can_be_given():
     ctx, record = create_test_context(
         attempt=2, state={"k": [1]}, last_checkpoint={"i": 3}, secrets={"KEY": "v"}

@@ -166,3 +166,8 @@ async def test_the_project_of_the_registration_is_used_for_everything(client):
     await registered(flow([job_step("a", job("charge"))]), client, "elsewhere")
     assert client.workflows.rows["workflow-1"]["project_id"] == "elsewhere"
     assert client.jobs.rows["job-1"]["project_id"] == "elsewhere"
+
+
+async def test_without_a_project_of_its_own_a_definition_goes_to_the_clients(client):
+    await registered(job(project_id=""), client)
+    assert client.jobs.rows["job-1"]["project_id"] == "p-of-the-client"

@@ -31,15 +31,14 @@ from strait.authoring.builders import (
 from strait.authoring.context import (
     RunContext,
     RunContextState,
-    SyncRunContext,
-    SyncRunContextState,
     create_run_context,
 )
 from strait.authoring.events import EventDefinition, define_event
 from strait.authoring.graph import validate_dag
 from strait.authoring.harness import TestRunRecord, create_test_context
 from strait.authoring.jobs import JobDefinition, JobOptions, define_job
-from strait.authoring.session import AttemptSuspended, RunContextClient
+from strait.authoring.run_api import RunContextClient
+from strait.authoring.session import AttemptSuspended
 from strait.authoring.steps import (
     ApprovalStep,
     BaseStepOptions,
@@ -54,6 +53,7 @@ from strait.authoring.steps import (
     WaitForEventStep,
     step_to_api,
 )
+from strait.authoring.sync_context import SyncRunContext, SyncRunContextState
 from strait.authoring.triggers import TriggerJobInput, TriggerWorkflowInput
 from strait.authoring.validation import DefinitionError
 from strait.authoring.workflows import WorkflowDefinition, WorkflowOptions, define_workflow

@@ -8,9 +8,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from strait.authoring.context import RunContext, SyncRunContext
+from strait.authoring.context import RunContext
 from strait.authoring.handlers import is_async_handler
 from strait.authoring.jobs import Handler, JobDefinition, JobOptions
+from strait.authoring.sync_context import SyncRunContext
 from strait.authoring.validation import Checks
 from strait.errors import NonRetryable, StraitError
 

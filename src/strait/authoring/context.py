@@ -1,31 +1,26 @@
-"""The execution context that handlers get: one face to await, one that blocks.
+"""The execution context that `async def` handlers get.
 
-`RunContext` is for `async def` handlers. `SyncRunContext` is for plain functions, which a host
-runs in a thread: the same names, arguments and results, but each call returns when it is done.
-Both are thin; what they do is in `session`.
+It is thin: what its methods do is in `session`. `sync_context` has the same for plain functions.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from strait.authoring.session import RunContextClient, RunSession
+from strait.authoring.session import RunSession
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Coroutine, Mapping
-    from typing import Any, TypeAlias
+    from collections.abc import Iterable, Mapping
 
     from strait.authoring.flow import Flow
+    from strait.authoring.run_api import RunContextClient
     from strait.errors import Json
-
-    # Runs a coroutine to its end from a thread, on the loop of the host.
-    Portal: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]
 
 T = TypeVar("T")
 
 
-class _Facts:
+class RunFacts:
     """What a handler can read without asking the platform."""
 
     def __init__(self, session: RunSession) -> None:
@@ -104,7 +99,7 @@ class RunContextState:
         return await self._session.run(self._session.list_state())
 
 
-class RunContext(_Facts):
+class RunContext(RunFacts):
     """What an `async def` handler can ask of the platform while it runs.
 
     Every method raises a `StraitError` if the platform refuses; a run that has ended answers 410.
@@ -211,15 +206,18 @@ class RunContext(_Facts):
         await_timeout_secs: int | None = None,
         target_api_key: str | None = None,
     ) -> Json:
-        """Start a child run and return it.
+        """Start a child run and return it; with `await_completion`, wait for it.
+
+        A handler that is called again, after a wait or a failed attempt, gets the child that its
+        same call started before: the n-th spawn of one job within an attempt is the same child.
 
         Args:
             job_slug: the slug of its job.
             project_id: the project of the job; by default the one that the host was told.
             payload: its payload.
             priority: sent along; platforms up to 0.1.6 give the child its parent's.
-            await_completion: let this run wait until its children have ended. It is then
-                dispatched again from its beginning, so keep in `state` what was spawned.
+            await_completion: end the attempt until the child has ended, like `wait_for_event`,
+                and then return `{"run_id", "status", "result" or "error"}`.
             await_timeout_secs: seconds of that wait.
             target_api_key: a key of the other project, if it is not this one.
         """
@@ -230,6 +228,20 @@ class RunContext(_Facts):
             "target_api_key": target_api_key,
         }
         return await self._run(self._session.spawn(job_slug, project_id, payload, extra))
+
+    async def spawn_many(
+        self, job_slug: str, payloads: Iterable[Json], project_id: str = ""
+    ) -> list[Json]:
+        """Start a child run for each payload, wait for all, and return how each ended.
+
+        In a host the attempt ends here until all children have ended, and the handler is called
+        again from its beginning; the same call then returns.
+
+        Returns:
+            In the order of the payloads `{"run_id", "status", "result" or "error"}`; outside of
+            a host, where nobody calls the handler again, the children as they were started.
+        """
+        return await self._run(self._session.spawn_many(job_slug, payloads, project_id))
 
     async def continue_run(self, payload: Json | None = None) -> Json:
         """Start the run that continues this one, by default with the same payload."""
@@ -246,154 +258,6 @@ class RunContext(_Facts):
     async def fail(self, error: str) -> None:
         """End the run with an error; no attempt follows."""
         await self._run(self._session.fail(error))
-
-
-class SyncRunContextState:
-    """The key-value store of the run, for plain functions; see `RunContextState`."""
-
-    def __init__(self, session: RunSession, portal: Portal) -> None:
-        self._session = session
-        self._portal = portal
-
-    def _run(self, flow: Flow[T]) -> T:
-        result: T = self._portal(self._session.run(flow))
-        return result
-
-    def get(self, key: str) -> Json:
-        """Return the value of a key, or None if it is not there."""
-        return self._run(self._session.get_state(key))
-
-    def set(self, key: str, value: Json) -> None:
-        """Write the value of a key: at most 256 characters and 64 KiB of JSON."""
-        self._run(self._session.set_state(key, value))
-
-    def delete(self, key: str) -> None:
-        """Delete a key; one that is not there is fine."""
-        self._run(self._session.delete_state(key))
-
-    def list(self) -> list[dict[str, Json]]:
-        """Return `{"key", "value", "updated_at"}` for every key."""
-        return self._run(self._session.list_state())
-
-
-class SyncRunContext(_Facts):
-    """`RunContext` for plain functions: each method returns when it is done.
-
-    Args:
-        session: the attempt.
-        portal: runs a coroutine to its end from the thread of the handler.
-    """
-
-    def __init__(self, session: RunSession, portal: Portal) -> None:
-        super().__init__(session)
-        self._portal = portal
-        self.state = SyncRunContextState(session, portal)
-
-    def _run(self, flow: Flow[T]) -> T:
-        result: T = self._portal(self._session.run(flow))
-        return result
-
-    def flush(self) -> None:
-        """Return once everything that was logged is sent."""
-        self._portal(self._session.drain())
-
-    def checkpoint(self, state: Json) -> None:
-        """See `RunContext.checkpoint`."""
-        self._run(self._session.checkpoint(state))
-
-    def report_progress(
-        self,
-        percent: float,
-        message: str | None = None,
-        *,
-        step: str | None = None,
-        eta_seconds: int | None = None,
-    ) -> None:
-        """See `RunContext.report_progress`."""
-        self._run(self._session.report_progress(percent, message, step, eta_seconds))
-
-    def heartbeat(self) -> None:
-        """See `RunContext.heartbeat`."""
-        self._run(self._session.heartbeat())
-
-    def report_usage(
-        self,
-        provider: str,
-        model: str,
-        prompt_tokens: int | None = None,
-        completion_tokens: int | None = None,
-        total_tokens: int | None = None,
-        cost_microusd: int | None = None,
-    ) -> None:
-        """See `RunContext.report_usage`."""
-        self._run(
-            self._session.report_usage(
-                provider, model, prompt_tokens, completion_tokens, total_tokens, cost_microusd
-            )
-        )
-
-    def log_tool_call(
-        self,
-        tool_name: str,
-        input: Json | None = None,
-        output: Json | None = None,
-        duration_ms: int | None = None,
-        status: str | None = None,
-    ) -> None:
-        """See `RunContext.log_tool_call`."""
-        self._run(self._session.log_tool_call(tool_name, input, output, duration_ms, status))
-
-    def save_output(self, key: str, value: Json, schema: Json | None = None) -> None:
-        """See `RunContext.save_output`."""
-        self._run(self._session.save_output(key, value, schema))
-
-    def stream_chunk(
-        self, chunk: Json, stream_id: str | None = None, done: bool | None = None
-    ) -> None:
-        """See `RunContext.stream_chunk`."""
-        self._run(self._session.stream_chunk(chunk, stream_id, done))
-
-    def wait_for_event(
-        self, event_key: str, timeout_secs: int | None = None, notify_url: str | None = None
-    ) -> Json:
-        """See `RunContext.wait_for_event`."""
-        return self._run(self._session.wait_for_event(event_key, timeout_secs, notify_url))
-
-    def spawn(
-        self,
-        job_slug: str,
-        project_id: str = "",
-        payload: Json | None = None,
-        priority: int | None = None,
-        *,
-        await_completion: bool | None = None,
-        await_timeout_secs: int | None = None,
-        target_api_key: str | None = None,
-    ) -> Json:
-        """See `RunContext.spawn`."""
-        extra = {
-            "priority": priority,
-            "await_completion": await_completion,
-            "await_timeout_secs": await_timeout_secs,
-            "target_api_key": target_api_key,
-        }
-        return self._run(self._session.spawn(job_slug, project_id, payload, extra))
-
-    def continue_run(self, payload: Json | None = None) -> Json:
-        """See `RunContext.continue_run`."""
-        return self._run(self._session.continue_run(payload))
-
-    def annotate(self, annotations: Mapping[str, str]) -> None:
-        """See `RunContext.annotate`."""
-        self._run(self._session.annotate(annotations))
-
-    def complete(self, result: Json | None = None) -> None:
-        """See `RunContext.complete`."""
-        self._run(self._session.complete(result))
-
-    def fail(self, error: str) -> None:
-        """See `RunContext.fail`."""
-        self._run(self._session.fail(error))
 
 
 def create_run_context(client: RunContextClient, run_id: str, attempt: int = 1) -> RunContext:

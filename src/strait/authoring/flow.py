@@ -71,9 +71,28 @@ def is_async(client: object) -> bool:
 
 def as_json(value: object) -> Json:
     """Return what a client answered as plain JSON, be it a model or a mapping already."""
-    dump = getattr(value, "model_dump", None)
+    dump = getattr(value, "to_dict", None)
     if dump is not None:
-        return dump(mode="json", by_alias=True, exclude_unset=True)
+        return dump()
     if isinstance(value, Mapping):
         return dict(value)
     return value
+
+
+def items_of(answer: object) -> list[Json]:
+    """Return the items of a page, or of a bare list."""
+    if answer is None:
+        return []
+    rows: Json = answer if isinstance(answer, list) else _field(answer, "data")
+    return list(rows or ())
+
+
+def next_cursor(page: object) -> str | None:
+    """Return where the page after this one starts; None on the last."""
+    cursor: str | None = _field(page, "next_cursor")
+    return cursor
+
+
+def _field(answer: object, name: str) -> Json:
+    get = getattr(answer, "get")  # noqa: B009 - a page or a mapping; both have it, no type says so
+    return get(name)

@@ -7,14 +7,15 @@ platform refuses: a run that has ended takes nothing any more.
 from __future__ import annotations
 
 import copy
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from strait.authoring.context import RunContext, SyncRunContext
+from strait.authoring.context import RunContext
 from strait.authoring.logs import RecordingHandler
 from strait.authoring.session import RunSession
+from strait.authoring.sync_context import SyncRunContext
 from strait.errors import NotFoundError, map_http_error
 
 if TYPE_CHECKING:
@@ -178,11 +179,17 @@ class _RecordingSession(RunSession):
     """A session whose logs are recorded at once and whose events can be scripted."""
 
     def __init__(
-        self, record: TestRunRecord, run_id: str, attempt: int, events: Mapping[str, Json]
+        self,
+        record: TestRunRecord,
+        run_id: str,
+        attempt: int,
+        events: Mapping[str, Json],
+        children: Mapping[str, Json],
     ) -> None:
         super().__init__(lambda: RecordingRuns(record), run_id, attempt)
         self._record = record
         self._events = events
+        self._children = children
 
     def log_handler(self) -> logging.Handler:
         return RecordingHandler(self._record.logs)
@@ -194,6 +201,23 @@ class _RecordingSession(RunSession):
         answer = yield lambda: self.api.wait_for_event_run(self.run_id, body)
         return copy.deepcopy(self._events.get(event_key, answer))
 
+    def spawn(self, job_slug: str, project_id: str, payload: Json, extra: Json) -> Flow[Json]:
+        child = yield from super().spawn(job_slug, project_id, payload, extra)
+        return self._ended(job_slug, child) if extra.get("await_completion") else child
+
+    def spawn_many(
+        self, job_slug: str, payloads: Iterable[Json], project_id: str
+    ) -> Flow[list[Json]]:
+        children = yield from super().spawn_many(job_slug, payloads, project_id)
+        return [self._ended(job_slug, child) for child in children]
+
+    def _ended(self, job_slug: str, child: Json) -> Json:
+        """Return how a child ended, if its result was scripted."""
+        if job_slug not in self._children:
+            return child
+        result = copy.deepcopy(self._children[job_slug])
+        return {"run_id": child["id"], "status": "completed", "result": result}
+
 
 @overload
 def create_test_context(
@@ -202,6 +226,7 @@ def create_test_context(
     *,
     payload: Json | None = ...,
     events: Mapping[str, Json] | None = ...,
+    children: Mapping[str, Json] | None = ...,
     state: Mapping[str, Json] | None = ...,
     last_checkpoint: Json | None = ...,
     secrets: Mapping[str, str] | None = ...,
@@ -216,6 +241,7 @@ def create_test_context(
     *,
     payload: Json | None = ...,
     events: Mapping[str, Json] | None = ...,
+    children: Mapping[str, Json] | None = ...,
     state: Mapping[str, Json] | None = ...,
     last_checkpoint: Json | None = ...,
     secrets: Mapping[str, str] | None = ...,
@@ -229,6 +255,7 @@ def create_test_context(
     *,
     payload: Json | None = None,
     events: Mapping[str, Json] | None = None,
+    children: Mapping[str, Json] | None = None,
     state: Mapping[str, Json] | None = None,
     last_checkpoint: Json | None = None,
     secrets: Mapping[str, str] | None = None,
@@ -242,13 +269,14 @@ def create_test_context(
         payload: what `ctx.payload` gives.
         events: `{event_key: payload}`, what `wait_for_event` returns. A wait for any other key
             returns `{"status": "waiting", ...}`, as the platform answers at first.
+        children: `{job_slug: result}` of child runs that are waited for.
         state: what the key-value store holds at the start.
         last_checkpoint: what `ctx.last_checkpoint` gives.
         secrets: what `ctx.secrets` gives.
         sync: make the context for a plain function, whose methods return when they are done.
     """
     record = TestRunRecord(state_store=copy.deepcopy(dict(state or {})))
-    session = _RecordingSession(record, run_id, attempt, events or {})
+    session = _RecordingSession(record, run_id, attempt, events or {}, children or {})
     session.payload = payload
     session.last_checkpoint = last_checkpoint
     session.secrets = dict(secrets or {})

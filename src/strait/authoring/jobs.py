@@ -239,7 +239,8 @@ class JobDefinition(Definition, Generic[TPayload]):
 
         Args:
             client: a `Client`, or an `AsyncClient`, whose answer is to be awaited.
-            project_id: the project, instead of the one in the options.
+            project_id: the project, instead of the one in the options; without either, the
+                project of the client.
             endpoint_url: the endpoint, instead of the one in the options.
 
         Returns:
@@ -248,7 +249,8 @@ class JobDefinition(Definition, Generic[TPayload]):
         Raises:
             DefinitionError: there is no project, or no endpoint for a job that needs one.
         """
-        body = self.to_registration_body(project_id, endpoint_url)
+        project = project_id or self.options.project_id or client.project_id
+        body = self.to_registration_body(project, endpoint_url)
         return dispatch(client, self._register(client, body))
 
     @overload

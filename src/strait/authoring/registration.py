@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from strait.authoring.flow import Flow, as_json
+from strait.authoring.flow import Flow, as_json, items_of, next_cursor
 from strait.authoring.steps import JobStep, SubWorkflowStep, target_name
 from strait.authoring.validation import Checks
 from strait.errors import ConflictError, HttpError
@@ -199,10 +199,10 @@ def _find(slug: str, list_page: ListPage) -> Flow[Json]:
     where: dict[str, str] = {}
     while True:
         page = yield partial(list_page, where)
-        for row in page["data"] or ():
+        for row in items_of(page):
             if row["slug"] == slug:
                 return row
-        following = as_json(page).get("next_cursor")
+        following = next_cursor(page)
         if not following or following == where.get("cursor"):
             return None
         where = {"cursor": following}

@@ -10,20 +10,22 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from strait.authoring.flow import Call, Flow, as_json, run_flow_async
+from strait.authoring.flow import Call, Flow, as_json, items_of, run_flow_async
 from strait.authoring.logs import LogForwarder, make_logger
 from strait.authoring.validation import MAX_WAIT_SECS, Checks
 from strait.errors import HttpError, NotFoundError, UnsupportedByPlatform
-from strait.reserved import STATE_PREFIX, event_state_key
+from strait.reserved import STATE_PREFIX, child_outcome_key, event_state_key, spawn_key
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Literal, TypeAlias
 
     from strait.authoring.logs import LogBody
+    from strait.authoring.run_api import RunContextClient
     from strait.errors import Json
 
     Outcome: TypeAlias = Literal["", "completed", "failed", "waiting"]
@@ -40,82 +42,6 @@ class AttemptSuspended(BaseException):
     It is no `Exception`, so that a handler's `except Exception` does not keep a waiting run
     going. When what the run waits for has come, the run is dispatched again from its beginning.
     """
-
-
-class RunContextClient(Protocol):
-    """What a run context needs of a client: `client.sdk_runs`, synchronous or asynchronous."""
-
-    def checkpoint_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Persist a state."""
-        ...
-
-    def heartbeat_run(self, run_id: str, /) -> object:
-        """Say that the run is alive."""
-        ...
-
-    def progress_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Report progress."""
-        ...
-
-    def log_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Add a log event."""
-        ...
-
-    def usage_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Report the usage of a model."""
-        ...
-
-    def tool_call_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Report a tool call."""
-        ...
-
-    def output_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Save a named output."""
-        ...
-
-    def wait_for_event_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Let the run wait for an event."""
-        ...
-
-    def spawn_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Start a child run."""
-        ...
-
-    def continue_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Start the run that continues this one."""
-        ...
-
-    def annotate_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Lay entries over the run's metadata."""
-        ...
-
-    def complete_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """End the run with a result."""
-        ...
-
-    def fail_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """End the run with an error."""
-        ...
-
-    def set_state(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Write a state key."""
-        ...
-
-    def list_state(self, run_id: str, /) -> object:
-        """Read all state keys."""
-        ...
-
-    def get_state(self, run_id: str, key: str, /) -> object:
-        """Read a state key."""
-        ...
-
-    def delete_state(self, run_id: str, key: str, /) -> object:
-        """Delete a state key."""
-        ...
-
-    def stream_run(self, run_id: str, body: dict[str, Json], /) -> object:
-        """Publish a chunk of a stream."""
-        ...
 
 
 class RunSession:
@@ -156,6 +82,8 @@ class RunSession:
         self._loop = loop
         self._unsupported: set[str] = set() if unsupported is None else unsupported
         self._waits: Counter[str] = Counter()
+        self._spawned: Counter[str] = Counter()
+        self._reserved: dict[str, Json] | None = None
         self._logger: logging.Logger | None = None
         self._forwarder: LogForwarder | None = None
 
@@ -300,16 +228,63 @@ class RunSession:
         yield lambda: self.api.annotate_run(self.run_id, body)
 
     def spawn(self, job_slug: str, project_id: str, payload: Json, extra: Json) -> Flow[Json]:
-        """Start a child run; with `await_completion` this run then waits for it."""
+        """Start a child run; with `await_completion`, return how it ended, or wait until it has."""
+        body = self._child(job_slug, project_id, payload) | _given(**extra)
+        if not extra.get("await_completion"):
+            return as_json((yield lambda: self.api.spawn_run(self.run_id, body)))
+        if self._hosted:
+            kept = yield from self._kept()
+            outcome = _outcome(kept, body["name"])
+            if outcome is not None:
+                return outcome
+        child = as_json((yield lambda: self.api.spawn_run(self.run_id, body)))
+        self.suspend()
+        return child
+
+    def spawn_many(
+        self, job_slug: str, payloads: Iterable[Json], project_id: str
+    ) -> Flow[list[Json]]:
+        """Start a child run for each payload; return how all ended, or wait until they have."""
+        bodies = [self._child(job_slug, project_id, payload) for payload in payloads]
+        kept = (yield from self._kept()) if self._hosted else {}
+        outcomes = [_outcome(kept, body.get("name", "")) for body in bodies]
+        children = []
+        for index, body in enumerate(bodies):
+            if outcomes[index] is None:
+                # Only the last one lets the run wait, for all of its children. If an earlier one
+                # did, and ended at once, the run would be dispatched again in the middle of this.
+                body["await_completion"] = None not in outcomes[index + 1 :]
+                call = partial(self.api.spawn_run, self.run_id, body)
+                children.append(as_json((yield call)))
+        if not children:
+            return outcomes
+        self.suspend()
+        return children
+
+    def _child(self, job_slug: str, project_id: str, payload: Json) -> dict[str, Json]:
+        """Return the body that starts a child.
+
+        Its name is its place in the attempt, under which the server finds the child that the
+        same call of an earlier dispatch started, instead of starting another.
+        """
+        checks = Checks("spawn")
+        checks.text("job_slug", job_slug)
         project = project_id or self.project_id
         if not project:
-            raise Checks("spawn").refuse("`project_id` is missing; this context does not know it")
-        body = {"job_slug": job_slug, "project_id": project}
-        body |= _given(payload=payload, **extra)
-        child = as_json((yield lambda: self.api.spawn_run(self.run_id, body)))
-        if extra.get("await_completion"):
-            self.outcome = "waiting"
-        return child
+            raise checks.refuse("`project_id` is missing; this context does not know it")
+        name = f"{self._spawned[job_slug]}:{job_slug}"
+        self._spawned[job_slug] += 1
+        body = {"job_slug": job_slug, "project_id": project} | _given(payload=payload)
+        # Outside of a host nobody makes the same call again.
+        return body | ({"name": name} if self._hosted else {})
+
+    def _kept(self) -> Flow[dict[str, Json]]:
+        """Return what the runtime keeps in the run's state; it is read once in an attempt."""
+        if self._reserved is None:
+            rows = yield lambda: self.api.list_state(self.run_id)
+            entries = [_entry(as_json(row)) for row in items_of(rows)]
+            self._reserved = {entry["key"]: entry["value"] for entry in entries}
+        return self._reserved
 
     def continue_run(self, payload: Json) -> Flow[Json]:
         """Start the run that continues this one."""
@@ -383,7 +358,7 @@ class RunSession:
     def list_state(self) -> Flow[list[dict[str, Json]]]:
         """Return the entries of the run's own keys."""
         rows = yield lambda: self.api.list_state(self.run_id)
-        entries = [_entry(as_json(row)) for row in rows or ()]
+        entries = [_entry(as_json(row)) for row in items_of(rows)]
         return [entry for entry in entries if not entry["key"].startswith(STATE_PREFIX)]
 
     def _read(self, key: str) -> Flow[Json]:
@@ -396,6 +371,12 @@ class RunSession:
 
 def _entry(row: dict[str, Json]) -> dict[str, Json]:
     return {"key": row["state_key"], "value": row["value"], "updated_at": row.get("updated_at")}
+
+
+def _outcome(kept: Mapping[str, Json], name: str) -> Json:
+    """Return how the child of a name ended; None while it has not, or is not there."""
+    child = kept.get(spawn_key(name))
+    return None if child is None else kept.get(child_outcome_key(child))
 
 
 def _own_key(key: str) -> None:

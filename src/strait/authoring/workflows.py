@@ -193,7 +193,8 @@ class WorkflowDefinition(Definition, Generic[TPayload]):
 
         Args:
             client: a `Client`, or an `AsyncClient`, whose answer is to be awaited.
-            project_id: the project, instead of the one in the options.
+            project_id: the project, instead of the one in the options; without either, the
+                project of the client.
             job_ids: ids of jobs that are known already, by slug; what is found is added.
             workflow_ids: the same for workflows.
 
@@ -203,7 +204,7 @@ class WorkflowDefinition(Definition, Generic[TPayload]):
         Raises:
             DefinitionError: there is no project, or a step names what the project does not have.
         """
-        project = self.to_registration_body(project_id)["project_id"]
+        project = project_id or self.options.project_id or client.project_id
         names = Names(client, project, job_ids, workflow_ids)
         return dispatch(client, self.registration(names))
 

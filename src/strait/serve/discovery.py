@@ -1,0 +1,200 @@
+"""Finding the definitions of a target: a module, an attribute of one, a file, or a directory.
+
+    discover("shop.jobs")              every definition in a module and its submodules
+    discover("shop.jobs:pipeline")     one, or a list of them
+    discover("examples/order_pipeline")  a directory with `main.py` or `__init__.py`
+    discover("jobs.py")                a file
+
+Importing runs the code of the target, so this belongs into the process that runs the handlers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from strait.authoring.definitions import Definition
+from strait.authoring.jobs import JobDefinition
+from strait.authoring.steps import JobStep, SubWorkflowStep
+from strait.authoring.workflows import WorkflowDefinition
+from strait.errors import StraitError
+
+
+class DiscoveryError(StraitError):
+    """A target cannot be imported, or has no definitions; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a target defines, each kind in the order of its definition."""
+
+    jobs: tuple[JobDefinition[Any], ...]
+    workflows: tuple[WorkflowDefinition[Any], ...]
+
+    def all(self) -> list[Definition]:
+        """Return jobs and workflows."""
+        return [*self.jobs, *self.workflows]
+
+
+def discover(target: str) -> Found:
+    """Import a target and return every job and workflow that it defines.
+
+    Definitions that a step of a workflow holds are found with it.
+
+    Raises:
+        DiscoveryError: there is no such target, its import fails, it defines nothing, or it
+            defines two different things of one kind with the same slug.
+    """
+    module, _, attribute = target.partition(":") if ":" in target else (target, "", "")
+    modules = _imported(module, whole=not attribute)
+    if attribute:
+        definitions = _of_attribute(modules[0], attribute, target)
+    else:
+        definitions = [found for module in modules for found in definitions_in(module)]
+    found = _sorted_out(definitions)
+    if not found.all():
+        raise DiscoveryError(
+            f"`{target}` defines no jobs and no workflows at the level of its modules; "
+            "assign what `define_job` and `define_workflow` return to names there"
+        )
+    return found
+
+
+def definitions_in(module: ModuleType) -> list[Definition]:
+    """Return the definitions among the names of a module; lists and tuples are looked into."""
+    found: list[Definition] = []
+    for value in vars(module).values():
+        if isinstance(value, Definition):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found.extend(item for item in value if isinstance(item, Definition))
+    return found
+
+
+def _imported(name: str, *, whole: bool) -> list[ModuleType]:
+    """Import a target; `whole` imports the submodules of a package, or a directory's files, too."""
+    path = Path(name)
+    if path.is_file() or path.is_dir():
+        return _from_path(path.resolve(), whole=whole)
+    if path.suffix == ".py" or "/" in name or "\\" in name:
+        raise DiscoveryError(f"there is no file or directory `{name}`")
+    return _from_name(name, whole=whole)
+
+
+def _from_path(path: Path, *, whole: bool) -> list[ModuleType]:
+    if path.is_file():
+        if path.suffix != ".py":
+            raise DiscoveryError(f"`{path}` is no Python file")
+        return [_load(path.parent, path.stem)]
+    if (path / "__init__.py").is_file():
+        _on_path(path.parent)
+        return _from_name(path.name, whole=whole)
+    if not (path / "main.py").is_file():
+        raise DiscoveryError(f"`{path}` has neither a `main.py` nor an `__init__.py`")
+    modules = [_load(path, "main")]
+    if whole:
+        # What `main.py` imports from beside itself may define jobs that it does not name.
+        modules += [module for module in list(sys.modules.values()) if _lies_in(module, path)]
+    return list(dict.fromkeys(modules))
+
+
+def _load(directory: Path, name: str) -> ModuleType:
+    """Import a file by its name; its directory comes first on the path, as if it were run."""
+    _on_path(directory)
+    loaded = sys.modules.get(name)
+    if loaded is not None and not _lies_in(loaded, directory):
+        raise DiscoveryError(
+            f"`{directory / name}.py` cannot be imported: a module called `{name}` is there already"
+        )
+    return _import(name)
+
+
+def _from_name(name: str, *, whole: bool) -> list[ModuleType]:
+    module = _import(name)
+    modules = [module]
+    if whole and hasattr(module, "__path__"):
+        children = [child.name for child in pkgutil.walk_packages(module.__path__, f"{name}.")]
+        # Importing a `__main__` would start a program.
+        modules += [_import(child) for child in children if not child.endswith(".__main__")]
+    return modules
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise DiscoveryError(f"there is no module `{name}`") from error
+        raise DiscoveryError(f"`{name}` cannot be imported: {error}") from error
+    except Exception as error:
+        raise DiscoveryError(
+            f"`{name}` cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _of_attribute(module: ModuleType, attribute: str, target: str) -> list[Definition]:
+    value: Any = module
+    for name in attribute.split("."):
+        try:
+            value = getattr(value, name)
+        except AttributeError as error:
+            raise DiscoveryError(f"`{target}`: `{module.__name__}` has no `{attribute}`") from error
+    if isinstance(value, Definition):
+        return [value]
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        items = list(value)
+        if items and all(isinstance(item, Definition) for item in items):
+            return items
+    raise DiscoveryError(f"`{target}` must be a job, a workflow or a list of them, not {value!r}")
+
+
+def _sorted_out(definitions: Iterable[Definition]) -> Found:
+    jobs: dict[str, JobDefinition[Any]] = {}
+    workflows: dict[str, WorkflowDefinition[Any]] = {}
+
+    def take(definition: Definition) -> None:
+        match definition:
+            case JobDefinition():
+                if jobs.setdefault(definition.slug, definition) is not definition:
+                    raise _twice("job", definition.slug)
+            case WorkflowDefinition():
+                for inner in _held(definition):
+                    take(inner)
+                if workflows.setdefault(definition.slug, definition) is not definition:
+                    raise _twice("workflow", definition.slug)
+
+    for definition in definitions:
+        take(definition)
+    return Found(tuple(jobs.values()), tuple(workflows.values()))
+
+
+def _held(workflow: WorkflowDefinition[Any]) -> list[Definition]:
+    """Return the definitions that the steps of a workflow hold."""
+    targets: list[object] = [step.base_options().compensation_job_id for step in workflow.steps]
+    for step in workflow.steps:
+        if isinstance(step, JobStep):
+            targets.append(step.job_id)
+        elif isinstance(step, SubWorkflowStep):
+            targets.append(step.sub_workflow_id)
+    return [target for target in targets if isinstance(target, Definition)]
+
+
+def _twice(kind: str, slug: str) -> DiscoveryError:
+    return DiscoveryError(f"two {kind}s have the slug `{slug}`; each needs its own")
+
+
+def _on_path(directory: Path) -> None:
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+
+
+def _lies_in(module: ModuleType, directory: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve().is_relative_to(directory)

@@ -1,0 +1,261 @@
+"""Running one attempt: the handler and its hooks, until its deadline, and what came of it.
+
+Functions that are `async` run on the loop and get a `RunContext`; plain ones run in a thread and
+get a `SyncRunContext`. That holds for handlers and hooks alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from strait.authoring.context import RunContext
+from strait.authoring.handlers import is_async_handler
+from strait.authoring.logs import error_data
+from strait.authoring.session import AttemptSuspended, RunSession
+from strait.authoring.sync_context import SyncRunContext
+from strait.errors import NonRetryable, RetryAfter, StraitError
+from strait.serve import answers
+from strait.serve.answers import Answer, NotJsonError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from strait.authoring.jobs import Handler, JobDefinition
+    from strait.errors import Json
+    from strait.serve.inbound import Dispatch
+    from strait.serve.platform import PlatformPool
+
+T = TypeVar("T")
+log = logging.getLogger("strait.serve")
+
+# What the host itself tells the platform, or a hook does, must not keep an answer for long.
+_AFTERWARDS_SECS = 30.0
+_REPORT_SECS = 5.0
+
+
+class HostedJob:
+    """A job whose handler lives here, with what is asked of it on every dispatch worked out once.
+
+    Args:
+        job: the definition.
+        secrets: what its dispatches may be signed with; empty for no check.
+    """
+
+    __slots__ = ("handler", "name", "on_failure", "on_start", "on_success", "secrets", "timeout")
+
+    def __init__(self, job: JobDefinition[Any], handler: Handler, secrets: tuple[str, ...]) -> None:
+        self.name = job.slug
+        self.handler = _Function(handler)
+        self.on_start = _Function(job.on_start) if job.on_start else None
+        self.on_success = _Function(job.on_success) if job.on_success else None
+        self.on_failure = _Function(job.on_failure) if job.on_failure else None
+        self.secrets = secrets
+        self.timeout = job.options.timeout_secs
+
+
+class _Function:
+    """A handler or a hook, and where it runs."""
+
+    __slots__ = ("call", "is_async")
+
+    def __init__(self, call: Handler) -> None:
+        self.call = call
+        self.is_async = is_async_handler(call)
+
+
+class Executor:
+    """Runs attempts.
+
+    Args:
+        platform: the way to the platform.
+        project_id: the project that child runs belong to by default.
+        max_threads: how many plain handlers run at once.
+    """
+
+    def __init__(self, platform: PlatformPool, project_id: str = "", max_threads: int = 64) -> None:
+        self._platform = platform
+        self._project_id = project_id
+        self._threads = ThreadPoolExecutor(max_threads, thread_name_prefix="strait-handler")
+        self._unsupported: set[str] = set()
+
+    def close(self) -> None:
+        """Take no more work; a handler that runs in a thread goes on until it returns."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, job: HostedJob, dispatch: Dispatch) -> Answer:
+        """Run one attempt and return what to answer its dispatch with."""
+        timeout = dispatch.timeout_secs or job.timeout
+        session = self._session(dispatch, timeout)
+        until = asyncio.timeout(timeout)
+        try:
+            async with until:
+                if job.on_start is not None:
+                    await self._call(job.on_start, session, dispatch.payload)
+                value = await self._call(job.handler, session, dispatch.payload)
+        except AttemptSuspended:
+            return await _settled(session, answers.SUSPENDED)
+        except BaseExceptionGroup as group:
+            if group.subgroup(AttemptSuspended) is not None:
+                return await _settled(session, answers.SUSPENDED)
+            return await self._failed(job, session, dispatch, group)
+        except TimeoutError as error:
+            if not until.expired():
+                return await self._failed(job, session, dispatch, error)
+            late = TimeoutError(f"the handler of job `{job.name}` took over {timeout:g} s")
+            return await self._failed(job, session, dispatch, late, status=504)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            # Something inside of the handler was cancelled, not the attempt.
+            return await self._failed(job, session, dispatch, error)
+        # A handler that calls `sys.exit` has failed; it must not end the host.
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything
+            return await self._failed(job, session, dispatch, error)
+        return await self._returned(job, session, dispatch, value)
+
+    def _session(self, dispatch: Dispatch, timeout: float | None) -> RunSession:
+        session = RunSession(
+            partial(self._platform.runs, dispatch.token),
+            dispatch.run_id,
+            dispatch.attempt,
+            hosted=True,
+            loop=asyncio.get_running_loop(),
+            unsupported=self._unsupported,
+        )
+        session.job_id = dispatch.job_id
+        session.project_id = self._project_id
+        session.payload = dispatch.payload
+        session.deadline = None if timeout is None else time.time() + timeout
+        session.last_checkpoint = dispatch.last_checkpoint
+        session.previous_error = dispatch.previous_error
+        session.secrets = dispatch.secrets
+        return session
+
+    async def _call(self, function: _Function, session: RunSession, *args: object) -> Json:
+        if function.is_async:
+            return await function.call(*args, RunContext(session))
+        loop = asyncio.get_running_loop()
+        context = SyncRunContext(session, partial(_on_loop, loop))
+        work = partial(contextvars.copy_context().run, _in_thread, function.call, *args, context)
+        return await loop.run_in_executor(self._threads, work)
+
+    async def _returned(
+        self, job: HostedJob, session: RunSession, dispatch: Dispatch, value: Json
+    ) -> Answer:
+        if session.outcome == "waiting":
+            return await _settled(session, answers.SUSPENDED)
+        ended = session.outcome != ""
+        try:
+            answer = answers.NOTHING if ended else answers.result(value)
+        except NotJsonError as error:
+            await self._fail(session, f"{type(error).__name__}: {error}")
+            return await self._failed(job, session, dispatch, error)
+        if job.on_success is not None:
+            await self._hook(job.on_success, session, dispatch.payload, value)
+        return await _settled(session, answer)
+
+    async def _failed(
+        self,
+        job: HostedJob,
+        session: RunSession,
+        dispatch: Dispatch,
+        error: BaseException,
+        status: int = 500,
+    ) -> Answer:
+        """Tell of a failure where it belongs, and return what to answer with."""
+        if isinstance(error, RetryAfter):
+            return await _settled(session, _unless_ended(session, answers.retry_later(error)))
+        log.error(
+            "run %s, attempt %d: the handler of job `%s` failed",
+            session.run_id,
+            session.attempt,
+            job.name,
+            exc_info=error,
+        )
+        if session.outcome == "":
+            await self._report(session, error, has_token=bool(dispatch.token))
+        if job.on_failure is not None:
+            await self._hook(job.on_failure, session, dispatch.payload, error)
+        if isinstance(error, NonRetryable):
+            status = 422
+            await self._fail(session, str(error) or type(error).__name__)
+            return await _settled(session, answers.raised(status, error))
+        return await _settled(session, _unless_ended(session, answers.raised(status, error)))
+
+    async def _report(self, session: RunSession, error: BaseException, *, has_token: bool) -> None:
+        """Put type, text and traceback into the run's events."""
+        if not has_token:
+            return
+        body = {
+            "type": "log",
+            "level": "error",
+            "message": f"{type(error).__name__}: {error}"[:8_000],
+            "data": error_data(error),
+        }
+        await _bounded(session.drain(), _REPORT_SECS)
+        await _bounded(session.send_log(body), _REPORT_SECS)
+
+    async def _fail(self, session: RunSession, text: str) -> None:
+        """End the run as failed, unless the handler ended it itself."""
+        if session.outcome == "":
+            await _bounded(session.run(session.fail(text)), _REPORT_SECS)
+
+    async def _hook(self, hook: _Function, session: RunSession, *args: object) -> None:
+        """Call a hook; what it does wrong changes nothing of the run's outcome."""
+        try:
+            async with asyncio.timeout(_AFTERWARDS_SECS):
+                await self._call(hook, session, *args)
+        except Exception:  # a hook may raise anything
+            log.exception("run %s: hook %r failed", session.run_id, hook.call)
+
+
+def _in_thread(call: Handler, *args: object) -> Json:
+    """Call a plain function in its thread, and say clearly what no future can carry."""
+    try:
+        value = call(*args)
+    except StopIteration as error:
+        raise RuntimeError("the handler raised `StopIteration`") from error
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(f"{call!r} is no `async def` function but returned a coroutine")
+    return value
+
+
+def _on_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the loop from a thread, and wait for it."""
+    return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+
+def _is_cancelled() -> bool:
+    """Say whether the task that runs this attempt is being cancelled from outside."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _unless_ended(session: RunSession, answer: Answer) -> Answer:
+    """Return the answer, unless the handler ended its run or let it wait before it failed."""
+    if session.outcome == "waiting":
+        return answers.SUSPENDED
+    return answers.NOTHING if session.outcome else answer
+
+
+async def _settled(session: RunSession, answer: Answer) -> Answer:
+    """Return the answer once everything that was logged is sent."""
+    await _bounded(session.drain(), _AFTERWARDS_SECS)
+    return answer
+
+
+async def _bounded(work: Coroutine[Any, Any, None], secs: float) -> None:
+    """Do what the platform should know; if it cannot be told, the answer goes out without."""
+    try:
+        async with asyncio.timeout(secs):
+            await work
+    except (StraitError, TimeoutError) as error:
+        log.warning("the platform could not be told: %s", error)
