@@ -1,0 +1,65 @@
+"""The commands and their options; what they do is in modules of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from strait._version import __version__
+
+_DEFAULT_DB = Path(".strait") / "dev.db"
+
+
+def _platform_options(command: Any) -> Any:
+    """Add the options of the commands that start a platform."""
+    options = [
+        click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind."),
+        click.option("--port", default=7676, show_default=True, help="Port to bind; 0 = any."),
+        click.option(
+            "--db",
+            type=click.Path(dir_okay=False, path_type=Path),
+            default=_DEFAULT_DB,
+            show_default=True,
+            help="File that keeps the platform's state.",
+        ),
+        click.option("--ephemeral", is_flag=True, help="Keep nothing after the end."),
+        click.option("--project", default="", help="Project id.  [default: proj_local]"),
+        click.option(
+            "--api-key", default="", envvar="STRAIT_DEV_API_KEY", help="API key to accept."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="strait")
+def cli() -> None:
+    """Durable jobs, workflows, flows and agents."""
+
+
+@cli.command()
+@click.argument("target", required=False, default="")
+@_platform_options
+def dev(target: str, **options: Any) -> None:
+    """Run a platform on this machine, with the jobs and workflows of TARGET.
+
+    TARGET is a module (`shop.jobs`), a file, or a directory with `main.py`. Its handlers run in
+    a process of their own.
+    """
+    from strait.cli.dev import Options, run
+
+    run(Options(target=target, **options))
+
+
+@cli.command()
+@_platform_options
+def serve(**options: Any) -> None:
+    """Run a platform on this machine without handlers."""
+    from strait.cli.dev import Options, run
+
+    run(Options(target="", **options))

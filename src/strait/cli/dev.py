@@ -1,0 +1,114 @@
+"""`strait dev` and `strait serve`: a platform, and the process that hosts the handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from strait.cli.child import HandlerProcess
+from strait.local import key_file
+from strait.server import bootstrap
+from strait.server.errors import ApiError
+from strait.server.run import Server
+from strait.server.settings import Settings
+from strait.store.connection import StoreError
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on the command line."""
+
+    target: str
+    host: str
+    port: int
+    db: Path
+    ephemeral: bool
+    project: str
+    as_json: bool
+    api_key: str = field(repr=False)
+
+    @property
+    def database(self) -> Path | None:
+        """The file that keeps the state, or None for none."""
+        return None if self.ephemeral else self.db
+
+
+def run(options: Options) -> None:
+    """Run until a signal comes, and exit with 1 and one line when it cannot start."""
+    if options.host not in _LOOPBACK and not options.as_json:
+        _say(f"warning: {options.host} is reachable from the network; keys are required there too")
+    try:
+        runner = _runner()
+        runner(_serve(options))
+    except (StoreError, ApiError, OSError) as error:
+        message = error.message if isinstance(error, ApiError) else str(error)
+        sys.exit(f"strait: {message}")
+
+
+def _runner():  # type: ignore[no-untyped-def]  # `uvloop.run` and `asyncio.run` have one shape
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return asyncio.run
+    return uvloop.run
+
+
+async def _serve(options: Options) -> None:
+    stopping = _stop_on_signals()
+    settings = Settings(
+        database=options.database,
+        host=options.host,
+        port=options.port,
+        internal_secret=os.environ.get("INTERNAL_SECRET", ""),
+    )
+    async with Server(settings) as server:
+        credentials = await bootstrap.ensure(
+            server.platform,
+            project_id=options.project,
+            api_key=options.api_key,
+            remember=key_file(options.database),
+        )
+        child = HandlerProcess(options.target, server.base_url, credentials, echo=_say)
+        async with child if options.target else contextlib.nullcontext():
+            _announce(options, server.base_url, credentials)
+            await stopping.wait()
+            # Handlers that are running may still write; the platform goes last.
+            server.platform.scheduler.stop()
+
+
+def _announce(options: Options, base_url: str, credentials: bootstrap.Credentials) -> None:
+    if options.as_json:
+        ready = {
+            "base_url": base_url,
+            "api_key": credentials.api_key,
+            "project_id": credentials.project_id,
+        }
+        print(json.dumps(ready), flush=True)
+        return
+    kept = f"data {options.db} (kept)" if options.database else "nothing is kept"
+    _say(f"strait  local platform  ·  {kept}")
+    _say(f"  api      {base_url}/v1")
+    _say(f"  project  {credentials.project_id}")
+    where = key_file(options.database)
+    _say(f"  key      {'in ' + str(where) if where else credentials.api_key}")
+    _say("  ctrl-c to stop")
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stopping.set)
+    return stopping
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

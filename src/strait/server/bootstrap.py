@@ -1,0 +1,102 @@
+"""The project and the key that a development platform comes with, found again at the next start."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from strait.server.auth import hash_key
+from strait.server.errors import ApiError
+from strait.server.platform import Platform
+from strait.server.routes import api_keys
+from strait.server.unit import Unit
+from strait.store import meta
+
+DEFAULT_PROJECT = "proj_local"
+_ORGANIZATION = "org_local"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client of the platform needs beside its address.
+
+    Attributes:
+        project_id: the project.
+        api_key: a key with every scope in it.
+    """
+
+    project_id: str
+    api_key: str = field(repr=False)
+
+
+async def ensure(
+    platform: Platform, *, project_id: str = "", api_key: str = "", remember: Path | None = None
+) -> Credentials:
+    """Make sure that there is a project and a key, and return both.
+
+    Args:
+        platform: a platform that has started.
+        project_id: the project; by default the one that was remembered, or `proj_local`.
+        api_key: the key to make valid; by default the one that was remembered, or a new one.
+        remember: the file in which key and project are kept, for the owner's eyes only.
+
+    Raises:
+        ApiError: the key belongs to another project.
+    """
+    kept = _read(remember)
+    if kept is not None and project_id in {"", kept.project_id}:
+        project_id = project_id or kept.project_id
+        api_key = api_key or kept.api_key
+    project_id = project_id or DEFAULT_PROJECT
+    found = await platform.write(lambda unit: _ensure(unit, project_id, api_key))
+    if remember is not None and found != kept:
+        _write(remember, found)
+    return found
+
+
+def _ensure(unit: Unit, project_id: str, api_key: str) -> Credentials:
+    if meta.get_project(unit.db, project_id) is None:
+        project = meta.Project(
+            id=project_id,
+            org_id=_ORGANIZATION,
+            name=project_id,
+            created_at=unit.stamp,
+            updated_at=unit.stamp,
+        )
+        meta.put_project(unit.db, project)
+    if api_key:
+        present = meta.key_by_hash(unit.db, hash_key(api_key))
+        if present is not None and present.project_id != project_id:
+            raise ApiError(409, f"the API key belongs to project `{present.project_id}`")
+        if present is not None and not present.revoked_at:
+            return Credentials(project_id, api_key)
+    _, key = api_keys.make(
+        unit,
+        project_id=project_id,
+        name="local development",
+        scopes=["*"],
+        lifetime_days=None,
+        key=api_key,
+    )
+    return Credentials(project_id, key)
+
+
+def _read(path: Path | None) -> Credentials | None:
+    if path is None:
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Credentials(str(kept["project_id"]), str(kept["api_key"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, credentials: Credentials) -> None:
+    text = json.dumps({"project_id": credentials.project_id, "api_key": credentials.api_key})
+    # Made with its final mode, so that at no moment anybody else can read it.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text + "\n")
