@@ -1,0 +1,59 @@
+# `make help` lists what there is. Everything runs in `.venv`, which `make bootstrap` makes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: bootstrap
+bootstrap: $(STAMP)  ## Make the virtual environment and install everything into it
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: bootstrap  ## Run the main job: audit the distributions that are really installed
+	@$(BIN)/python -m examples.dependency_audit
+
+.PHONY: test
+test: bootstrap lint typecheck generate-check  ## Run every check and every test
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: bootstrap  ## Run ruff and hold the floors of the house
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@PYTHONPATH=src $(BIN)/lint-imports --config pyproject.toml --no-cache > .lint-imports.log || (cat .lint-imports.log; exit 1)
+	@rm -f .lint-imports.log
+
+.PHONY: typecheck
+typecheck: bootstrap  ## Run mypy --strict
+	@$(BIN)/mypy
+
+.PHONY: generate
+generate: bootstrap  ## Write models, services and routes anew from api/
+	@$(BIN)/python -m codegen
+
+.PHONY: generate-check
+generate-check: bootstrap  ## Fail when `make generate` would change anything
+	@$(BIN)/python -m codegen --check
+
+.PHONY: bench
+bench: bootstrap  ## Measure, and print the ratios that docs/benchmarks.md shows
+	@$(BIN)/python -m benchmarks
+
+.PHONY: run-all
+run-all: lint typecheck test  ## Lint, typecheck and test
+
+.PHONY: clean
+clean:  ## Remove what was built, and the virtual environment
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
