@@ -1,0 +1,207 @@
+"""Workflow runs, their steps, and the approvals that they wait for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from msgspec import json
+
+from strait.clock import Timestamp
+from strait.engine.model import Approval, StepRun, Tags, WorkflowRun
+from strait.store.runs import StaleWrite
+
+_encoder = json.Encoder()
+_runs = json.Decoder(WorkflowRun)
+_step_runs = json.Decoder(StepRun)
+_approvals = json.Decoder(Approval)
+
+ACTIVE = ("pending", "running", "paused", "compensating")
+
+
+class Stored(NamedTuple):
+    """A workflow run, the revision of the row that it was read from, and its snapshot."""
+
+    run: WorkflowRun
+    revision: int
+    snapshot_id: str
+
+
+def insert(db: sqlite3.Connection, run: WorkflowRun, snapshot_id: str, labels: Tags) -> None:
+    """Insert a workflow run."""
+    db.execute(
+        "INSERT INTO workflow_runs (id, project_id, workflow_id, status, created_at, snapshot_id, "
+        "parent_step_run_id, doc, labels) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run.id,
+            run.project_id,
+            run.workflow_id,
+            run.status,
+            run.created_at,
+            snapshot_id,
+            run.parent_step_run_id or None,
+            _encoder.encode(run).decode(),
+            _encoder.encode(labels).decode(),
+        ),
+    )
+
+
+def load(db: sqlite3.Connection, run_id: str) -> Stored | None:
+    """Return a workflow run, or None."""
+    row = db.execute(
+        "SELECT doc, revision, snapshot_id FROM workflow_runs WHERE id = ?", (run_id,)
+    ).fetchone()
+    return None if row is None else Stored(_runs.decode(row[0]), row[1], row[2])
+
+
+def save(db: sqlite3.Connection, before: Stored, after: WorkflowRun) -> None:
+    """Write a workflow run over the revision that was read.
+
+    Raises:
+        StaleWrite: the row has another revision by now.
+    """
+    done = db.execute(
+        "UPDATE workflow_runs SET status = ?, doc = ?, revision = revision + 1 "
+        "WHERE id = ? AND revision = ?",
+        (after.status, _encoder.encode(after).decode(), after.id, before.revision),
+    )
+    if done.rowcount != 1:
+        raise StaleWrite(after.id)
+
+
+def page(
+    db: sqlite3.Connection, where: str, parameters: Sequence[object], *, limit: int
+) -> list[WorkflowRun]:
+    """Return the workflow runs that satisfy a condition of ours, newest first."""
+    rows = db.execute(
+        f"SELECT doc FROM workflow_runs WHERE {where} ORDER BY created_at DESC LIMIT ?",  # noqa: S608 - constants of `server/routes`
+        (*parameters, limit),
+    )
+    return [_runs.decode(doc) for (doc,) in rows]
+
+
+def active_ids(db: sqlite3.Connection, workflow_id: str = "") -> list[str]:
+    """Return the ids of runs that are not over, of one workflow or of all, oldest first."""
+    marks = ", ".join(f"'{status}'" for status in ACTIVE)
+    rows = db.execute(
+        f"SELECT id FROM workflow_runs WHERE status IN ({marks}) "  # noqa: S608 - constants
+        "AND (:workflow = '' OR workflow_id = :workflow) ORDER BY seq",
+        {"workflow": workflow_id},
+    )
+    return [run_id for (run_id,) in rows]
+
+
+def count_by_status(db: sqlite3.Connection, workflow_id: str) -> dict[str, int]:
+    """Return how many runs of a workflow that are not over have which status."""
+    marks = ", ".join(f"'{status}'" for status in ACTIVE)
+    rows = db.execute(
+        f"SELECT status, count(*) FROM workflow_runs WHERE status IN ({marks}) "  # noqa: S608 - constants
+        "AND workflow_id = ? GROUP BY status",
+        (workflow_id,),
+    )
+    return dict(rows.fetchall())
+
+
+def child_of(db: sqlite3.Connection, step_run_id: str) -> Stored | None:
+    """Return the newest run that a sub-workflow step has started, or None."""
+    row = db.execute(
+        "SELECT doc, revision, snapshot_id FROM workflow_runs WHERE parent_step_run_id = ? "
+        "ORDER BY seq DESC LIMIT 1",
+        (step_run_id,),
+    ).fetchone()
+    return None if row is None else Stored(_runs.decode(row[0]), row[1], row[2])
+
+
+def labels(db: sqlite3.Connection, run_id: str) -> Tags:
+    """Return the labels of a workflow run."""
+    row = db.execute("SELECT labels FROM workflow_runs WHERE id = ?", (run_id,)).fetchone()
+    return {} if row is None else json.decode(row[0], type=dict[str, str])
+
+
+# ------------------------------------------------------------------------------------------ steps
+
+
+def put_steps(db: sqlite3.Connection, steps: Iterable[StepRun]) -> None:
+    """Write steps of a run, new or changed."""
+    db.executemany(
+        "INSERT INTO step_runs (id, workflow_run_id, step_ref, created_at, doc) "
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc",
+        [
+            (
+                step.id,
+                step.workflow_run_id,
+                step.step_ref,
+                step.created_at,
+                _encoder.encode(step).decode(),
+            )
+            for step in steps
+        ],
+    )
+
+
+def steps(db: sqlite3.Connection, run_id: str) -> list[StepRun]:
+    """Return the steps of a run in the order of their making."""
+    rows = db.execute(
+        "SELECT doc FROM step_runs WHERE workflow_run_id = ? ORDER BY created_at", (run_id,)
+    )
+    return [_step_runs.decode(doc) for (doc,) in rows]
+
+
+def steps_page(
+    db: sqlite3.Connection, run_id: str, *, after: Timestamp, limit: int
+) -> list[StepRun]:
+    """Return steps of a run that are younger than `after`, oldest first."""
+    rows = db.execute(
+        "SELECT doc FROM step_runs WHERE workflow_run_id = ? AND created_at > ? "
+        "ORDER BY created_at LIMIT ?",
+        (run_id, after, limit),
+    )
+    return [_step_runs.decode(doc) for (doc,) in rows]
+
+
+def step(db: sqlite3.Connection, step_run_id: str) -> StepRun | None:
+    """Return a step of a run by its id, or None."""
+    row = db.execute("SELECT doc FROM step_runs WHERE id = ?", (step_run_id,)).fetchone()
+    return None if row is None else _step_runs.decode(row[0])
+
+
+# -------------------------------------------------------------------------------------- approvals
+
+
+def put_approvals(db: sqlite3.Connection, approvals: Iterable[tuple[str, Approval]]) -> None:
+    """Write approvals with the refs of their steps, new or changed."""
+    db.executemany(
+        "INSERT INTO approvals (id, workflow_run_id, step_ref, status, expires_at, doc) "
+        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET status = excluded.status, "
+        "expires_at = excluded.expires_at, doc = excluded.doc",
+        [
+            (
+                approval.id,
+                approval.workflow_run_id,
+                ref,
+                approval.status,
+                approval.expires_at,
+                _encoder.encode(approval).decode(),
+            )
+            for ref, approval in approvals
+        ],
+    )
+
+
+def approvals(db: sqlite3.Connection, run_id: str) -> dict[str, Approval]:
+    """Return the approvals of a run by the ref of their step."""
+    rows = db.execute("SELECT step_ref, doc FROM approvals WHERE workflow_run_id = ?", (run_id,))
+    return {ref: _approvals.decode(doc) for ref, doc in rows}
+
+
+def approval(db: sqlite3.Connection, approval_id: str) -> tuple[str, Approval] | None:
+    """Return an approval with the ref of its step, or None."""
+    row = db.execute("SELECT step_ref, doc FROM approvals WHERE id = ?", (approval_id,)).fetchone()
+    return None if row is None else (row[0], _approvals.decode(row[1]))
+
+
+def open_approvals(db: sqlite3.Connection) -> list[Approval]:
+    """Return all approvals that are pending and end by themselves."""
+    rows = db.execute("SELECT doc FROM approvals WHERE status = 'pending' AND expires_at != ''")
+    return [_approvals.decode(doc) for (doc,) in rows]
