@@ -8,10 +8,13 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from strait.cli.child import HandlerProcess
+from strait.cli.child import HandlerProcess, HandlersError
+from strait.errors import StraitError
 from strait.local import key_file
 from strait.server import bootstrap
 from strait.server.errors import ApiError
@@ -48,15 +51,15 @@ def run(options: Options) -> None:
     try:
         runner = _runner()
         runner(_serve(options))
-    except (StoreError, ApiError, OSError) as error:
+    except (StoreError, ApiError, HandlersError, StraitError, OSError) as error:
         message = error.message if isinstance(error, ApiError) else str(error)
         sys.exit(f"strait: {message}")
 
 
-def _runner():  # type: ignore[no-untyped-def]  # `uvloop.run` and `asyncio.run` have one shape
+def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
     try:
         import uvloop
-    except ModuleNotFoundError:
+    except ModuleNotFoundError:  # Windows
         return asyncio.run
     return uvloop.run
 
@@ -76,7 +79,9 @@ async def _serve(options: Options) -> None:
             api_key=options.api_key,
             remember=key_file(options.database),
         )
-        child = HandlerProcess(options.target, server.base_url, credentials, echo=_say)
+        child = HandlerProcess(
+            options.target, server.platform, server.base_url, credentials, echo=_say
+        )
         async with child if options.target else contextlib.nullcontext():
             _announce(options, server.base_url, credentials)
             await stopping.wait()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from strait.server.auth import hash_key
@@ -12,7 +15,7 @@ from strait.server.errors import ApiError
 from strait.server.platform import Platform
 from strait.server.routes import api_keys
 from strait.server.unit import Unit
-from strait.store import meta
+from strait.store import jobs, meta
 
 DEFAULT_PROJECT = "proj_local"
 _ORGANIZATION = "org_local"
@@ -100,3 +103,47 @@ def _write(path: Path, credentials: Credentials) -> None:
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(text + "\n")
+
+
+# ------------------------------------------------------------------------- the handlers' process
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerPlace:
+    """Where the process with the handlers is reached, start after start.
+
+    Attributes:
+        port: the loopback port that it had last, 0 before the first time. Runs that wait over a
+            restart hold an address, so the same one is taken again where that is possible.
+        signing_secret: what dispatches to it are signed with.
+    """
+
+    port: int
+    signing_secret: str = field(repr=False)
+
+
+async def handler_place(platform: Platform) -> HandlerPlace:
+    """Return where handlers were last reached."""
+
+    def work(unit: Unit) -> HandlerPlace:
+        secret = meta.get_meta(unit.db, "handler_secret")
+        if secret is None:
+            secret = f"esec_{secrets.token_hex(32)}"
+            meta.set_meta(unit.db, "handler_secret", secret)
+        return HandlerPlace(int(meta.get_meta(unit.db, "handler_port") or "0"), secret)
+
+    return await platform.write(work)
+
+
+async def handlers_are_at(platform: Platform, place: HandlerPlace, job_ids: Iterable[str]) -> None:
+    """Remember where handlers are reached, and sign what is sent to these jobs."""
+    ids = list(job_ids)
+
+    def work(unit: Unit) -> None:
+        meta.set_meta(unit.db, "handler_port", str(place.port))
+        for job_id in ids:
+            jobs.set_signing_secret(unit.db, job_id, place.signing_secret)
+            platform.jobs.forget(job_id)
+            unit.after(partial(platform.jobs.forget, job_id))
+
+    await platform.write(work)

@@ -35,6 +35,11 @@ def update(db: sqlite3.Connection, job: Job, signing_secret: str | None = None) 
     )
 
 
+def set_signing_secret(db: sqlite3.Connection, job_id: str, secret: str) -> None:
+    """Change what signs the dispatches of a job, which makes no new version of it."""
+    db.execute("UPDATE jobs SET signing_secret = ? WHERE id = ?", (secret, job_id))
+
+
 def keep_version(db: sqlite3.Connection, job: Job) -> None:
     """Keep a job as it is now under its version number."""
     db.execute(

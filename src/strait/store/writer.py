@@ -10,6 +10,7 @@ answered before the disk has it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+logger = logging.getLogger("strait.store")
 
 # One batch takes at most this many operations, so that the first of them is not kept waiting.
 _BATCH_LIMIT = 1_000
@@ -80,7 +83,7 @@ class Writer:
         """
         operation = _Operation(work, asyncio.get_running_loop().create_future())
         self._idle.clear()
-        if self._committing or self._current is not None:
+        if self._committing or self._current is not None or self._waiting:
             self._waiting.append(operation)
         else:
             self._run(operation)
@@ -122,13 +125,13 @@ class Writer:
 
     def _undo(self, operation: _Operation[object], error: Exception) -> None:
         operation.after.clear()
-        operation.error = error
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK TO operation")
-            self.connection.execute("RELEASE operation")
-        else:
-            # A full disk or an I/O error makes SQLite undo the whole transaction.
+        operation.error = _unavailable(error) if _is_about_the_disk(error) else error
+        if not self.connection.in_transaction:
+            # After an I/O error SQLite may have undone the whole transaction.
             self._abandon(error)
+            return
+        self.connection.execute("ROLLBACK TO operation")
+        self.connection.execute("RELEASE operation")
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -166,8 +169,7 @@ class Writer:
             for operation in batch:
                 operation.settle()
             for operation in batch:
-                for action in operation.after:
-                    action()
+                _act(operation.after)
         self._next_batch()
 
     def _next_batch(self) -> None:
@@ -184,7 +186,43 @@ class Writer:
         batch, self._batch = self._batch, []
         for operation in batch:
             operation.after.clear()
-            unavailable = StoreUnavailable(f"the database could not be written: {error}")
-            unavailable.__cause__ = error
-            operation.fail(unavailable)
+            operation.fail(_unavailable(error))
         self._on_rollback()
+
+
+def _act(actions: list[Callable[[], None]]) -> None:
+    for action in actions:
+        try:
+            action()
+        except Exception:
+            # What is on disk stands; one action that fails must not stop the writer.
+            logger.exception("an action after a commit failed")
+
+
+def _is_about_the_disk(error: Exception) -> bool:
+    """Tell whether the database could not do its work, which says nothing of the operation."""
+    return (
+        isinstance(error, sqlite3.OperationalError)
+        and error.sqlite_errorcode & _PRIMARY_CODE in _DISK_CODES
+    )
+
+
+# The low byte of an extended code is its primary one.
+_PRIMARY_CODE = 0xFF
+_DISK_CODES = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    unavailable = StoreUnavailable(f"the database could not be written: {error}")
+    unavailable.__cause__ = error
+    return unavailable
