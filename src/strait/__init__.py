@@ -10,12 +10,13 @@ Names are imported when they are first used, so that `import strait` costs next 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from strait._version import __version__
 
+# The constant of `typing` would cost most of the time of this import; checkers know the name.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from strait.client.aio import AsyncClient, AsyncEventStream
     from strait.client.middleware import (
         Middleware,
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
     from strait.client.pages import AsyncPage, AsyncPager, Page
     from strait.client.sync import Client, EventStream
     from strait.client.unset import UNSET
-    from strait.config import AuthMode, AuthType, Config, config_from_env, config_from_file
+    from strait.config import (
+        AuthMode,
+        AuthType,
+        Config,
+        Headers,
+        JsonDict,
+        config_from_env,
+        config_from_file,
+    )
     from strait.errors import (
         ApiError,
         ConfigurationError,
@@ -59,9 +68,6 @@ if TYPE_CHECKING:
     from strait.models import WorkflowStepRun as WorkflowRunStep
     from strait.retry import JitterStrategy, RetryOptions, RetryPolicy
 
-Headers = dict[str, str]
-JsonDict = dict[str, Any]
-
 # Where a name comes from, and what it is called there when that differs.
 _SOURCES: dict[str, tuple[str, ...]] = {
     "strait.client.aio": ("AsyncClient", "AsyncEventStream"),
@@ -75,7 +81,15 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "strait.client.pages": ("AsyncPage", "AsyncPager", "Page"),
     "strait.client.sync": ("Client", "EventStream"),
     "strait.client.unset": ("UNSET",),
-    "strait.config": ("AuthMode", "AuthType", "Config", "config_from_env", "config_from_file"),
+    "strait.config": (
+        "AuthMode",
+        "AuthType",
+        "Config",
+        "Headers",
+        "JsonDict",
+        "config_from_env",
+        "config_from_file",
+    ),
     "strait.errors": (
         "ApiError",
         "ConfigurationError",
@@ -185,6 +199,9 @@ def __getattr__(name: str) -> Any:
         module, source = _EXPORTS[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    # Here, because most programs that import `strait` use few of its names.
+    from importlib import import_module  # noqa: PLC0415
+
     value = getattr(import_module(module), source)
     globals()[name] = value
     return value

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from strait.errors import ConfigFileNotFoundError, ConfigurationError
@@ -20,6 +20,9 @@ from strait.errors import ConfigFileNotFoundError, ConfigurationError
 DEFAULT_BASE_URL = "https://api.strait.dev"
 DEFAULT_TIMEOUT_MS = 30_000
 FILE_NAME = "strait.json"
+
+Headers: TypeAlias = dict[str, str]
+JsonDict: TypeAlias = dict[str, Any]
 
 
 class AuthType(StrEnum):

@@ -1,0 +1,92 @@
+"""Pages follow cursors, one request at a time, and never for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from strait import PaginationError
+from tests.client.conftest import JOB, Harness, Platform
+
+
+def page(*ids: str, cursor: str | None = None, **more: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {"data": [{**JOB, "id": i} for i in ids], "has_more": bool(cursor)}
+    return {**body, **({"next_cursor": cursor} if cursor else {}), **more}
+
+
+def test_iteration_goes_through_every_page(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, page("a", "b", cursor="1"))
+    platform.answers_with(200, page(cursor="2"))
+    platform.answers_with(200, page("c"))
+    client = either.client()
+    jobs = either.items(lambda: client.jobs.list(limit=2, slug="s"))
+    assert [job.id for job in jobs] == ["a", "b", "c"]
+    assert [dict(request.url.params) for request in platform.requests] == [
+        {"slug": "s", "limit": "2"},
+        {"slug": "s", "limit": "2", "cursor": "1"},
+        {"slug": "s", "limit": "2", "cursor": "2"},
+    ]
+
+
+def test_one_page_is_one_request(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, page("a", "b", cursor="1", note="kept"))
+    client = either.client()
+    found = either.run(lambda: client.jobs.list())
+    assert [job.id for job in found.data] == [job["id"] for job in found["data"]] == ["a", "b"]
+    assert found["next_cursor"] == found.next_cursor == "1"
+    assert found.has_more
+    assert found["has_more"] is True
+    assert found["note"] == found.get("note") == "kept"
+    assert found.get("nothing", 5) == 5
+    assert "data" in found
+    assert len(found) == 2
+    assert found.to_dict() == page("a", "b", cursor="1", note="kept")
+    assert repr(found).endswith("of 2 items, and more>")
+    assert len(platform.requests) == 1
+
+
+def test_pages_can_be_walked(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, page("a", cursor="1"))
+    platform.answers_with(200, page("b"))
+    client = either.client()
+    first = either.run(lambda: client.jobs.list())
+    second = either.run(first.next_page)
+    assert second is not None
+    assert [job.id for job in second.data] == ["b"]
+    assert either.run(second.next_page) is None
+
+
+def test_a_cursor_that_comes_twice_is_an_error(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, page("a", cursor="1"))
+    client = either.client()
+    with pytest.raises(PaginationError, match="'1'"):
+        either.items(lambda: client.jobs.list())
+    assert len(platform.requests) == 2
+
+
+def test_no_data_at_all_is_an_empty_page(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, {"data": None, "has_more": False})
+    client = either.client()
+    found = either.run(lambda: client.jobs.list_dependencies("job_1"))
+    assert found.data == []
+    assert not found
+
+
+def test_offsets_are_followed_where_there_is_no_cursor(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, {"data": [{"id": "a"}, {"id": "b"}], "offset": 0, "has_more": True})
+    platform.answers_with(200, {"data": [{"id": "c"}], "offset": 2, "has_more": False})
+    client = either.client()
+    workers = either.items(lambda: client.workers.list(limit=2))
+    assert [worker.id for worker in workers] == ["a", "b", "c"]
+    assert dict(platform.last.url.params) == {"limit": "2", "offset": "2"}
+
+
+def test_entries_are_found_where_another_envelope_has_them(
+    either: Harness, platform: Platform
+) -> None:
+    platform.answers_with(200, {"entries": [{"id": "a"}], "next_cursor": "x"})
+    platform.answers_with(200, {"entries": [{"id": "b"}]})
+    client = either.client()
+    found = either.items(lambda: client.audit_admin.list_deadletter())
+    assert [entry.id for entry in found] == ["a", "b"]
