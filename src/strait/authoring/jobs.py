@@ -194,22 +194,26 @@ class JobDefinition(Definition, Generic[TPayload]):
         Raises:
             DefinitionError: there is no project, or no endpoint for a job that needs one.
         """
-        opts = self.options
         checks = Checks(f"define_job({self.slug})")
-        project = project_id or opts.project_id
+        project = project_id or self.options.project_id
         if not project:
             raise checks.refuse("requires `project_id`, in the options or at registration")
-        body: dict[str, Json] = {"project_id": project}
-        for option in fields(opts):
-            value = getattr(opts, option.name)
-            if option.name not in _NOT_SENT and not _left_out(value):
-                body[option.name] = value
+        body = {"project_id": project, **self.settings()}
         if endpoint_url:
             checks.url("endpoint_url", endpoint_url)
             body["endpoint_url"] = endpoint_url
-        if "endpoint_url" not in body and opts.execution_mode != "worker":
+        if "endpoint_url" not in body and self.options.execution_mode != "worker":
             raise checks.refuse("requires `endpoint_url`, in the options or at registration")
         return body
+
+    def settings(self) -> dict[str, Json]:
+        """Return the options that were given, in the platform's names, without the project."""
+        given = (
+            (option.name, getattr(self.options, option.name)) for option in fields(self.options)
+        )
+        return {
+            name: value for name, value in given if name not in _NOT_SENT and not _left_out(value)
+        }
 
     def registration(self, names: Names) -> Flow[Json]:
         """Register with the client and the project of `names`; part of a larger registration."""

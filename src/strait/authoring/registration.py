@@ -12,14 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from strait.authoring.flow import Flow, as_json, items_of, next_cursor
-from strait.authoring.steps import JobStep, SubWorkflowStep, target_name
+from strait.authoring.steps import held_by
 from strait.authoring.validation import Checks
 from strait.errors import ConflictError, HttpError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping, Sequence
 
-    from strait.authoring.definitions import Definition
     from strait.authoring.steps import Step
     from strait.errors import Json
 
@@ -127,55 +126,50 @@ class Names:
     ) -> None:
         self.client = client
         self.project_id = project_id
-        self._jobs = {} if job_ids is None else job_ids
-        self._workflows = {} if workflow_ids is None else workflow_ids
+        self.job_ids = {} if job_ids is None else job_ids
+        self.workflow_ids = {} if workflow_ids is None else workflow_ids
 
-    def resolve(
-        self, slug: str, steps: Sequence[Step], bodies: Sequence[dict[str, Json]]
-    ) -> Flow[None]:
+    def register_held(self, steps: Sequence[Step]) -> Flow[None]:
+        """Register the jobs and workflows that steps hold as definitions."""
+        for definition in held_by(steps):
+            known = self.job_ids if definition.kind == "job" else self.workflow_ids
+            if definition.slug not in known:
+                found = yield from definition.registration(self)
+                known[definition.slug] = found["id"]
+
+    def resolve(self, slug: str, bodies: Sequence[dict[str, Json]]) -> Flow[None]:
         """Put ids into the wire form of the steps of a workflow.
 
         Raises:
             DefinitionError: a step names something that the project does not have.
         """
-        for step, body in zip(steps, bodies, strict=True):
-            checks = Checks(f"workflow `{slug}`, step `{step.step_ref()}`")
-            if isinstance(step, JobStep):
-                body["job_id"] = yield from self._job(checks, "job_id", step.job_id)
-            if isinstance(step, SubWorkflowStep):
-                body["sub_workflow_id"] = yield from self._workflow(checks, step.sub_workflow_id)
-            undo = step.base_options().compensation_job_id
-            if undo is not None:
-                field = "compensation_job_id"
-                body[field] = yield from self._job(checks, field, undo)
+        for body in bodies:
+            checks = Checks(f"workflow `{slug}`, step `{body['step_ref']}`")
+            for field in ("job_id", "compensation_job_id"):
+                if field in body:
+                    body[field] = yield from self._job(checks, field, body[field])
+            if "sub_workflow_id" in body:
+                body["sub_workflow_id"] = yield from self._workflow(checks, body["sub_workflow_id"])
 
-    def _job(self, checks: Checks, field: str, target: str | Definition) -> Flow[str]:
-        name = target_name(target)
-        if name not in self._jobs:
-            if isinstance(target, str):
-                found = yield from _find_job(self.client, name)
-                if found is None:
-                    found = yield from _get(lambda: self.client.jobs.get(name))
-                if found is None:
-                    raise checks.refuse(f"`{field}` names {name!r}, {_unknown('job')}")
-            else:
-                found = yield from target.registration(self)
-            self._jobs[name] = found["id"]
-        return self._jobs[name]
+    def _job(self, checks: Checks, field: str, name: str) -> Flow[str]:
+        if name not in self.job_ids:
+            found = yield from _find_job(self.client, name)
+            if found is None:
+                found = yield from _get(lambda: self.client.jobs.get(name))
+            if found is None:
+                raise checks.refuse(f"`{field}` names {name!r}, {_unknown('job')}")
+            self.job_ids[name] = found["id"]
+        return self.job_ids[name]
 
-    def _workflow(self, checks: Checks, target: str | Definition) -> Flow[str]:
-        name = target_name(target)
-        if name not in self._workflows:
-            if isinstance(target, str):
-                found = yield from _find_workflow(self.client, name)
-                if found is None:
-                    found = yield from _get(lambda: self.client.workflows.get(name))
-                if found is None:
-                    raise checks.refuse(f"`sub_workflow_id` names {name!r}, {_unknown('workflow')}")
-            else:
-                found = yield from target.registration(self)
-            self._workflows[name] = found["id"]
-        return self._workflows[name]
+    def _workflow(self, checks: Checks, name: str) -> Flow[str]:
+        if name not in self.workflow_ids:
+            found = yield from _find_workflow(self.client, name)
+            if found is None:
+                found = yield from _get(lambda: self.client.workflows.get(name))
+            if found is None:
+                raise checks.refuse(f"`sub_workflow_id` names {name!r}, {_unknown('workflow')}")
+            self.workflow_ids[name] = found["id"]
+        return self.workflow_ids[name]
 
 
 def _unknown(kind: str) -> str:

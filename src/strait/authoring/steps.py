@@ -395,3 +395,17 @@ def _given(step: Step, *names: str) -> dict[str, Json]:
 def edges(steps: Sequence[Step]) -> list[tuple[str, list[str]]]:
     """Return the steps with what each depends on, for `strait.dag`."""
     return [(step.step_ref(), step.base_options().depends_on) for step in steps]
+
+
+def held_by(steps: Sequence[Step]) -> list[Definition]:
+    """Return the jobs and workflows that steps hold as definitions, each once."""
+    found: dict[int, Definition] = {}
+    for step in steps:
+        targets: list[object] = []
+        if isinstance(step, JobStep):
+            targets.append(step.job_id)
+        elif isinstance(step, SubWorkflowStep):
+            targets.append(step.sub_workflow_id)
+        targets.append(step.base_options().compensation_job_id)
+        found |= {id(target): target for target in targets if isinstance(target, Definition)}
+    return list(found.values())

@@ -142,18 +142,19 @@ class WorkflowDefinition(Definition, Generic[TPayload]):
             raise Checks(f"define_workflow({self.slug})").refuse(
                 "requires `project_id`, in the options or at registration"
             )
+        return {"project_id": project, **self.settings()}
+
+    def settings(self) -> dict[str, Json]:
+        """Return what was given, in the platform's names, without the project."""
         given = ((wire, getattr(self.options, name)) for name, wire in _WIRE.items())
-        settings = {wire: value for wire, value in given if value not in (None, "", {})}
-        return {
-            "project_id": project,
-            **settings,
-            "steps": [step_to_api(step) for step in self.steps],
-        }
+        said = {wire: value for wire, value in given if value not in (None, "", {})}
+        return {**said, "steps": [step_to_api(step) for step in self.steps]}
 
     def registration(self, names: Names) -> Flow[Json]:
         """Register with the client and the project of `names`; part of a larger registration."""
         body = self.to_registration_body(names.project_id)
-        yield from names.resolve(self.slug, self.steps, body["steps"])
+        yield from names.register_held(self.steps)
+        yield from names.resolve(self.slug, body["steps"])
         found = yield from register_workflow(names.client, body)
         self.id = found["id"]
         return found

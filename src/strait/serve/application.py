@@ -206,7 +206,7 @@ def asgi(
         base_url: the address of the platform that handlers report to; by default that of the
             environment (`STRAIT_BASE_URL`). It is never taken from a dispatch.
         signing_secret: the secret that dispatches are signed with, or several while one is being
-            rotated; a job that was defined with a secret of its own has that one. Without any,
+            rotated; the one that a job was defined with is good for it, too. Without any,
             dispatches are not checked, which is for a loopback address only.
         project_id: the project that `ctx.spawn` uses by default.
         max_threads: how many plain (not `async`) handlers run at once.
@@ -253,9 +253,9 @@ def _by_slug(jobs: Iterable[JobDefinition[Any]]) -> dict[str, JobDefinition[Any]
     return found
 
 
-def _secrets(job: JobDefinition[Any], fallback: tuple[str, ...]) -> tuple[str, ...]:
+def _secrets(job: JobDefinition[Any], of_host: tuple[str, ...]) -> tuple[str, ...]:
     own = job.options.endpoint_signing_secret or job.options.webhook_secret
-    return (own,) if own else fallback
+    return (own, *of_host) if own else of_host
 
 
 def _method_not_allowed(method: str) -> Answer:

@@ -22,7 +22,7 @@ from typing import Any
 
 from strait.authoring.definitions import Definition
 from strait.authoring.jobs import JobDefinition
-from strait.authoring.steps import JobStep, SubWorkflowStep
+from strait.authoring.steps import held_by
 from strait.authoring.workflows import WorkflowDefinition
 from strait.errors import StraitError
 
@@ -165,7 +165,7 @@ def _sorted_out(definitions: Iterable[Definition]) -> Found:
                 if jobs.setdefault(definition.slug, definition) is not definition:
                     raise _twice("job", definition.slug)
             case WorkflowDefinition():
-                for inner in _held(definition):
+                for inner in held_by(definition.steps):
                     take(inner)
                 if workflows.setdefault(definition.slug, definition) is not definition:
                     raise _twice("workflow", definition.slug)
@@ -173,17 +173,6 @@ def _sorted_out(definitions: Iterable[Definition]) -> Found:
     for definition in definitions:
         take(definition)
     return Found(tuple(jobs.values()), tuple(workflows.values()))
-
-
-def _held(workflow: WorkflowDefinition[Any]) -> list[Definition]:
-    """Return the definitions that the steps of a workflow hold."""
-    targets: list[object] = [step.base_options().compensation_job_id for step in workflow.steps]
-    for step in workflow.steps:
-        if isinstance(step, JobStep):
-            targets.append(step.job_id)
-        elif isinstance(step, SubWorkflowStep):
-            targets.append(step.sub_workflow_id)
-    return [target for target in targets if isinstance(target, Definition)]
 
 
 def _twice(kind: str, slug: str) -> DiscoveryError:

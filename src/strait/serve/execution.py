@@ -155,7 +155,6 @@ class Executor:
         try:
             answer = answers.NOTHING if ended else answers.result(value)
         except NotJsonError as error:
-            await self._fail(session, f"{type(error).__name__}: {error}")
             return await self._failed(job, session, dispatch, error)
         if job.on_success is not None:
             await self._hook(job.on_success, session, dispatch.payload, value)
@@ -179,15 +178,18 @@ class Executor:
             job.name,
             exc_info=error,
         )
-        if session.outcome == "":
+        stands = session.outcome
+        if not stands:
             await self._report(session, error, has_token=bool(dispatch.token))
         if job.on_failure is not None:
             await self._hook(job.on_failure, session, dispatch.payload, error)
-        if isinstance(error, NonRetryable):
-            status = 422
-            await self._fail(session, str(error) or type(error).__name__)
-            return await _settled(session, answers.raised(status, error))
-        return await _settled(session, _unless_ended(session, answers.raised(status, error)))
+        if session.outcome == "" and isinstance(error, NonRetryable | NotJsonError):
+            # Another attempt would end the same way.
+            status = 422 if isinstance(error, NonRetryable) else status
+            text = str(error) or type(error).__name__
+            await _bounded(session.run(session.fail(text)), _REPORT_SECS)
+        answer = answers.raised(status, error)
+        return await _settled(session, _unless_ended(session, answer) if stands else answer)
 
     async def _report(self, session: RunSession, error: BaseException, *, has_token: bool) -> None:
         """Put type, text and traceback into the run's events."""
@@ -201,11 +203,6 @@ class Executor:
         }
         await _bounded(session.drain(), _REPORT_SECS)
         await _bounded(session.send_log(body), _REPORT_SECS)
-
-    async def _fail(self, session: RunSession, text: str) -> None:
-        """End the run as failed, unless the handler ended it itself."""
-        if session.outcome == "":
-            await _bounded(session.run(session.fail(text)), _REPORT_SECS)
 
     async def _hook(self, hook: _Function, session: RunSession, *args: object) -> None:
         """Call a hook; what it does wrong changes nothing of the run's outcome."""

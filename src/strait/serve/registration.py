@@ -1,0 +1,243 @@
+"""Registering everything that a host has, with the host's own addresses: what `strait dev` does.
+
+It works from a `Manifest`, which is plain JSON, so that the process that registers need not
+import what it registers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from strait.authoring.definitions import Definition
+from strait.authoring.flow import Flow, dispatch
+from strait.authoring.jobs import JobDefinition
+from strait.authoring.registration import Names, register_job, register_workflow
+from strait.authoring.validation import Checks
+from strait.authoring.workflows import WorkflowDefinition
+from strait.dag import DagError, topological_order
+from strait.serve.application import job_url
+
+if TYPE_CHECKING:
+    from strait.client import AsyncClient, Client
+    from strait.errors import Json
+
+_SECRETS = ("endpoint_signing_secret", "webhook_secret")
+
+
+@dataclass(frozen=True, slots=True)
+class JobEntry:
+    """A job in a manifest.
+
+    Attributes:
+        slug: its slug.
+        project_id: the project that its definition names; empty if none.
+        hosted: whether its handler is on the host.
+        settings: its options in the platform's names, without project and secrets.
+    """
+
+    slug: str
+    project_id: str
+    hosted: bool
+    settings: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowEntry:
+    """A workflow in a manifest; its steps name jobs and workflows by slug or id.
+
+    Attributes:
+        slug: its slug.
+        project_id: the project that its definition names; empty if none.
+        settings: its options in the platform's names, without project.
+    """
+
+    slug: str
+    project_id: str
+    settings: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a host has, as plain JSON; it holds no secrets."""
+
+    jobs: tuple[JobEntry, ...]
+    workflows: tuple[WorkflowEntry, ...]
+
+    @classmethod
+    def of(cls, definitions: Iterable[Definition]) -> Manifest:
+        """Return the manifest of definitions."""
+        known = list(definitions)
+        jobs = [found for found in known if isinstance(found, JobDefinition)]
+        workflows = [found for found in known if isinstance(found, WorkflowDefinition)]
+        return cls(
+            tuple(
+                JobEntry(
+                    job.slug,
+                    job.options.project_id,
+                    job.run is not None,
+                    {k: v for k, v in job.settings().items() if k not in _SECRETS},
+                )
+                for job in jobs
+            ),
+            tuple(WorkflowEntry(w.slug, w.options.project_id, w.settings()) for w in workflows),
+        )
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Json]) -> Manifest:
+        """Read what `to_json` returned."""
+        return cls(
+            tuple(JobEntry(**entry) for entry in said["jobs"]),
+            tuple(WorkflowEntry(**entry) for entry in said["workflows"]),
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the manifest as JSON."""
+        return {
+            "jobs": [
+                {
+                    "slug": job.slug,
+                    "project_id": job.project_id,
+                    "hosted": job.hosted,
+                    "settings": job.settings,
+                }
+                for job in self.jobs
+            ],
+            "workflows": [
+                {"slug": w.slug, "project_id": w.project_id, "settings": w.settings}
+                for w in self.workflows
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Something that a definition says and the registration said otherwise.
+
+    Attributes:
+        kind: `job` or `workflow`.
+        slug: which one.
+        field: the platform's name of the field.
+        said: what the definition says.
+        used: what was registered.
+    """
+
+    kind: str
+    slug: str
+    field: str
+    said: str
+    used: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} `{self.slug}`: {self.field} is {self.used}, not {self.said}"
+
+
+@dataclass(slots=True)
+class RegistrationReport:
+    """What was registered.
+
+    Attributes:
+        jobs: ids by slug.
+        workflows: ids by slug.
+        overrides: where the registration went past the definitions.
+    """
+
+    jobs: dict[str, str] = field(default_factory=dict)
+    workflows: dict[str, str] = field(default_factory=dict)
+    overrides: list[Override] = field(default_factory=list)
+
+
+def register_all(
+    client: Client | AsyncClient,
+    definitions: Manifest | Iterable[Definition],
+    *,
+    base_url_of_handlers: str,
+    project_id: str,
+    signing_secret: str = "",
+) -> RegistrationReport | Awaitable[RegistrationReport]:
+    """Register jobs, then workflows in the order in which they need each other.
+
+    Args:
+        client: a `Client`, or an `AsyncClient`, whose answer is to be awaited.
+        definitions: what to register, or its manifest.
+        base_url_of_handlers: where the host is reached; jobs that it hosts get an address there.
+        project_id: the project, instead of the one in the definitions.
+        signing_secret: the secret that dispatches to the host are signed with.
+
+    Raises:
+        DefinitionError: a job has neither a handler nor an endpoint, a step names what the
+            project does not have, or workflows run each other in a circle.
+    """
+    manifest = definitions if isinstance(definitions, Manifest) else Manifest.of(definitions)
+    target = _Target(base_url_of_handlers, project_id, signing_secret)
+    return dispatch(client, _register(Names(client, project_id), manifest, target))
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    base_url: str
+    project_id: str
+    signing_secret: str
+
+
+def _register(names: Names, manifest: Manifest, target: _Target) -> Flow[RegistrationReport]:
+    report = RegistrationReport()
+    for job in manifest.jobs:
+        body = _job_body(job, target)
+        report.overrides += _overrides("job", job.slug, job.project_id, job.settings, body)
+        found = yield from register_job(names.client, body)
+        report.jobs[job.slug] = names.job_ids[job.slug] = found["id"]
+    for workflow in _in_order(manifest.workflows):
+        # The steps get ids, and the manifest stays as it was.
+        settings = copy.deepcopy(workflow.settings)
+        body = {**settings, "project_id": target.project_id}
+        report.overrides += _overrides(
+            "workflow", workflow.slug, workflow.project_id, workflow.settings, body
+        )
+        yield from names.resolve(workflow.slug, body["steps"])
+        found = yield from register_workflow(names.client, body)
+        report.workflows[workflow.slug] = names.workflow_ids[workflow.slug] = found["id"]
+    return report
+
+
+def _job_body(job: JobEntry, target: _Target) -> dict[str, Json]:
+    body = {**job.settings, "project_id": target.project_id}
+    if job.hosted and body.get("execution_mode") != "worker":
+        body["endpoint_url"] = job_url(target.base_url, job.slug)
+        if target.signing_secret:
+            body["endpoint_signing_secret"] = target.signing_secret
+    elif "endpoint_url" not in body and body.get("execution_mode") != "worker":
+        raise Checks(f"job `{job.slug}`").refuse(
+            "has neither a handler (`run`) nor an `endpoint_url`; give it one of them"
+        )
+    return body
+
+
+def _overrides(
+    kind: str, slug: str, project: str, settings: Mapping[str, Json], body: Mapping[str, Json]
+) -> list[Override]:
+    said = {"project_id": project, "endpoint_url": settings.get("endpoint_url", "")}
+    return [
+        Override(kind, slug, name, value, body[name])
+        for name, value in said.items()
+        if value and body.get(name) != value
+    ]
+
+
+def _in_order(workflows: Iterable[WorkflowEntry]) -> list[WorkflowEntry]:
+    """Return the workflows so that each comes after those that its steps run."""
+    by_slug = {workflow.slug: workflow for workflow in workflows}
+    runs = {
+        slug: [
+            step["sub_workflow_id"]
+            for step in workflow.settings["steps"]
+            if step.get("sub_workflow_id") in by_slug
+        ]
+        for slug, workflow in by_slug.items()
+    }
+    try:
+        return [by_slug[slug] for slug in topological_order(runs)]
+    except DagError as fault:
+        raise Checks("workflows").refuse(f"run each other in a circle: {fault}") from None
