@@ -1,0 +1,1 @@
+"""Audit what is really installed: licences, sizes, file hashes and unmet dependencies."""
