@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -23,6 +24,7 @@ class Platform:
         self.calls = []
         self.state = {}
         self.refuse = {}
+        self.heartbeat = asyncio.Event()
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
@@ -56,6 +58,8 @@ class Platform:
         if operation in self.refuse:
             status = self.refuse[operation]
             return status, {"error": {"code": "x", "message": f"refused with {status}"}}
+        if operation == "heartbeat":
+            self.heartbeat.set()
         if operation == "state" and method == "POST":
             self.state[body["key"]] = body["value"]
             return 201, self.row(body["key"])
