@@ -155,6 +155,7 @@ class ConfigFileNotFoundError(ConfigurationError, FileNotFoundError):
     """There is no `strait.json` where it was looked for."""
 
     def __new__(cls, *args: object) -> Self:
+        """Make the exception before it is filled."""
         # Of the two built-in bases this one has the larger layout, so that only its own fits.
         return FileNotFoundError.__new__(cls, *args)
 

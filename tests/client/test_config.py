@@ -216,7 +216,7 @@ def test_a_client_without_a_credential_is_refused_at_once(kind: Kind) -> None:
 def test_no_credential_is_sent_where_none_is_wanted(either: Harness, platform: Platform) -> None:
     platform.answers_with(200, {"status": "up"})
     client = either.client(auth=AuthMode.none())
-    either.run(lambda: client.health.list())
+    either.run(client.health.list)
     assert "authorization" not in platform.last.headers
 
 

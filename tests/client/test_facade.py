@@ -11,14 +11,47 @@ import pytest
 
 import strait
 
-PUBLISHED = """
-ApiError AsyncClient AuthMode AuthType Client Config ConflictError CostBudgetExceededError
-DagValidationError DecodeError Deployment Headers JitterStrategy Job JobVersion JsonDict Middleware
-MiddlewareErrorContext MiddlewareRequestContext MiddlewareResponseContext NotFoundError
-RateLimitedError RetryOptions RetryPolicy Run RunUsage StraitError StraitTimeoutError
-TransportError UnauthorizedError ValidationError Workflow WorkflowRun WorkflowRunStep WorkflowStep
-__version__ config_from_env config_from_file map_http_error
-""".split()
+PUBLISHED = [
+    "ApiError",
+    "AsyncClient",
+    "AuthMode",
+    "AuthType",
+    "Client",
+    "Config",
+    "ConflictError",
+    "CostBudgetExceededError",
+    "DagValidationError",
+    "DecodeError",
+    "Deployment",
+    "Headers",
+    "JitterStrategy",
+    "Job",
+    "JobVersion",
+    "JsonDict",
+    "Middleware",
+    "MiddlewareErrorContext",
+    "MiddlewareRequestContext",
+    "MiddlewareResponseContext",
+    "NotFoundError",
+    "RateLimitedError",
+    "RetryOptions",
+    "RetryPolicy",
+    "Run",
+    "RunUsage",
+    "StraitError",
+    "StraitTimeoutError",
+    "TransportError",
+    "UnauthorizedError",
+    "ValidationError",
+    "Workflow",
+    "WorkflowRun",
+    "WorkflowRunStep",
+    "WorkflowStep",
+    "__version__",
+    "config_from_env",
+    "config_from_file",
+    "map_http_error",
+]
 
 
 def test_the_published_client_had_39_names() -> None:

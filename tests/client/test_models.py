@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from typing import Any
@@ -87,7 +88,7 @@ def test_what_is_no_object_is_a_decode_error(
     with pytest.raises(DecodeError):
         either.run(lambda: client.jobs.get("job_1"))
     with pytest.raises(StraitError):
-        either.run(lambda: client.jobs.list())
+        either.run(client.jobs.list)
 
 
 def test_an_empty_answer_is_a_model_without_fields(either: Harness, platform: Platform) -> None:
@@ -100,8 +101,8 @@ def test_an_empty_answer_is_a_model_without_fields(either: Harness, platform: Pl
 
 @given(st.binary(max_size=40))
 def test_no_bytes_raise_anything_but_a_value_error(data: bytes) -> None:
+    results = []
     for load in (Job.from_json, Job.list_from_json):
-        try:
-            load(data)
-        except ValueError as error:
-            assert str(error)
+        with contextlib.suppress(ValueError):
+            results.append(load(data))
+    assert all(isinstance(found, Job | list) for found in results)

@@ -32,7 +32,7 @@ def test_iteration_goes_through_every_page(either: Harness, platform: Platform) 
 def test_one_page_is_one_request(either: Harness, platform: Platform) -> None:
     platform.answers_with(200, page("a", "b", cursor="1", note="kept"))
     client = either.client()
-    found = either.run(lambda: client.jobs.list())
+    found = either.run(client.jobs.list)
     assert [job.id for job in found.data] == [job["id"] for job in found["data"]] == ["a", "b"]
     assert found["next_cursor"] == found.next_cursor == "1"
     assert found.has_more
@@ -50,7 +50,7 @@ def test_pages_can_be_walked(either: Harness, platform: Platform) -> None:
     platform.answers_with(200, page("a", cursor="1"))
     platform.answers_with(200, page("b"))
     client = either.client()
-    first = either.run(lambda: client.jobs.list())
+    first = either.run(client.jobs.list)
     second = either.run(first.next_page)
     assert second is not None
     assert [job.id for job in second.data] == ["b"]
@@ -61,7 +61,7 @@ def test_a_cursor_that_comes_twice_is_an_error(either: Harness, platform: Platfo
     platform.answers_with(200, page("a", cursor="1"))
     client = either.client()
     with pytest.raises(PaginationError, match="'1'"):
-        either.items(lambda: client.jobs.list())
+        either.items(client.jobs.list)
     assert len(platform.requests) == 2
 
 
@@ -88,5 +88,5 @@ def test_entries_are_found_where_another_envelope_has_them(
     platform.answers_with(200, {"entries": [{"id": "a"}], "next_cursor": "x"})
     platform.answers_with(200, {"entries": [{"id": "b"}]})
     client = either.client()
-    found = either.items(lambda: client.audit_admin.list_deadletter())
+    found = either.items(client.audit_admin.list_deadletter)
     assert [entry.id for entry in found] == ["a", "b"]

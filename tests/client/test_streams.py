@@ -121,13 +121,15 @@ def test_escapes_of_go_in_chunks_of_output_are_read(follower: Follower) -> None:
 
 
 def test_a_stream_that_is_left_gives_its_connection_back() -> None:
-    with Wire(breaks_off(change("executing"))) as wire:
-        with Client(base_url=wire.url, api_key=KEY, retry=None) as client:
-            with client.runs.stream("run_1") as stream:
-                assert next(stream).to == "executing"
-                assert stream.last_event is not None
-                assert stream.last_event.event == "message"
-            assert list(stream) == []
+    with (
+        Wire(breaks_off(change("executing"))) as wire,
+        Client(base_url=wire.url, api_key=KEY, retry=None) as client,
+    ):
+        with client.runs.stream("run_1") as stream:
+            assert next(stream).to == "executing"
+            assert stream.last_event is not None
+            assert stream.last_event.event == "message"
+        assert list(stream) == []
 
 
 async def test_an_async_stream_that_is_left_gives_its_connection_back() -> None:
@@ -141,8 +143,10 @@ async def test_an_async_stream_that_is_left_gives_its_connection_back() -> None:
 
 
 def test_any_stream_can_be_followed_as_plain_json() -> None:
-    with Wire(streams(b'data: {"a":1}\n\ndata: [2]\n\ndata: three\n\n')) as wire:
-        with Client(base_url=wire.url, api_key=KEY) as client:
-            items = list(client.do_stream("GET", "/v1/anything", query={"x": 1}))
+    with (
+        Wire(streams(b'data: {"a":1}\n\ndata: [2]\n\ndata: three\n\n')) as wire,
+        Client(base_url=wire.url, api_key=KEY) as client,
+    ):
+        items = list(client.do_stream("GET", "/v1/anything", query={"x": 1}))
     assert items == [{"a": 1}, {"data": [2]}, {"data": "three"}]
     assert wire.requests[0].startswith(b"GET /v1/anything?x=1 ")

@@ -47,9 +47,12 @@ def unused_address() -> str:
 
 
 def test_an_answer_that_drips_is_bounded_by_the_deadline() -> None:
-    with Wire(drips) as wire, Client(base_url=wire.url, api_key=KEY) as client:
-        with pytest.raises(TransportTimeoutError):
-            client.jobs.list(deadline=0.1)
+    with (
+        Wire(drips) as wire,
+        Client(base_url=wire.url, api_key=KEY) as client,
+        pytest.raises(TransportTimeoutError),
+    ):
+        client.jobs.list(deadline=0.1)
 
 
 async def test_an_answer_that_drips_is_bounded_by_the_deadline_async() -> None:
@@ -61,14 +64,19 @@ async def test_an_answer_that_drips_is_bounded_by_the_deadline_async() -> None:
 
 def test_a_timeout_holds_for_the_client_and_for_one_call() -> None:
     once = RetryOptions(attempts=1)
-    with Wire(is_silent) as wire:
-        with Client(base_url=wire.url, api_key=KEY, timeout_ms=50, retry=once) as client:
-            with pytest.raises(TransportTimeoutError) as caught:
-                client.jobs.list()
-            assert caught.value.sent
-    with Wire(is_silent) as wire, Client(base_url=wire.url, api_key=KEY) as client:
-        with pytest.raises(TransportTimeoutError):
-            client.jobs.list(timeout=0.05, max_retries=0)
+    with (
+        Wire(is_silent) as wire,
+        Client(base_url=wire.url, api_key=KEY, timeout_ms=50, retry=once) as client,
+    ):
+        with pytest.raises(TransportTimeoutError) as caught:
+            client.jobs.list()
+        assert caught.value.sent
+    with (
+        Wire(is_silent) as wire,
+        Client(base_url=wire.url, api_key=KEY) as client,
+        pytest.raises(TransportTimeoutError),
+    ):
+        client.jobs.list(timeout=0.05, max_retries=0)
 
 
 def test_a_given_timeout_holds_for_an_injected_http_client_too() -> None:
@@ -83,7 +91,7 @@ def test_without_one_an_injected_http_client_keeps_its_own(
 ) -> None:
     platform.answers_with(200, {"data": []})
     client = either.client()
-    either.run(lambda: client.jobs.list())
+    either.run(client.jobs.list)
     assert platform.last.extensions["timeout"]["read"] == 5.0
     either.run(lambda: client.jobs.list(timeout=2))
     assert platform.last.extensions["timeout"]["read"] == 2
@@ -99,9 +107,11 @@ def test_options_out_of_range_are_refused(either: Harness, options: dict[str, fl
 def test_a_lost_response_to_trigger_creates_one_run() -> None:
     run = answers(b'{"id":"run_1","status":"queued"}', "201 Created")
     retry = RetryOptions(attempts=3, delay_ms=0)
-    with Wire(hangs_up, run) as wire:
-        with Client(base_url=wire.url, api_key=KEY, retry=retry) as client:
-            assert client.jobs.trigger("job_1", payload=1).id == "run_1"
+    with (
+        Wire(hangs_up, run) as wire,
+        Client(base_url=wire.url, api_key=KEY, retry=retry) as client,
+    ):
+        assert client.jobs.trigger("job_1", payload=1).id == "run_1"
     keys = {
         line
         for request in wire.requests
@@ -114,10 +124,12 @@ def test_a_lost_response_to_trigger_creates_one_run() -> None:
 
 def test_a_lost_response_to_a_request_without_key_is_left_to_the_caller() -> None:
     retry = RetryOptions(attempts=3, delay_ms=0)
-    with Wire(hangs_up) as wire:
-        with Client(base_url=wire.url, api_key=KEY, retry=retry) as client:
-            with pytest.raises(TransportError):
-                client.runs.replay("run_1")
+    with (
+        Wire(hangs_up) as wire,
+        Client(base_url=wire.url, api_key=KEY, retry=retry) as client,
+        pytest.raises(TransportError),
+    ):
+        client.runs.replay("run_1")
     assert len(wire.requests) == 1
 
 
@@ -135,7 +147,7 @@ def test_a_closed_client_says_so(either: Harness, platform: Platform) -> None:
     either.run(client.close)
     either.run(client.close)
     with pytest.raises(TransportError, match="closed"):
-        either.run(lambda: client.jobs.list())
+        either.run(client.jobs.list)
 
 
 def test_an_injected_http_client_stays_open() -> None:
@@ -146,9 +158,12 @@ def test_an_injected_http_client_stays_open() -> None:
 
 
 def test_one_client_serves_many_threads() -> None:
-    with Wire(*[JOBS] * 40) as wire, Client(base_url=wire.url, api_key=KEY) as client:
-        with ThreadPoolExecutor(8) as pool:
-            pages = list(pool.map(lambda _: client.jobs.list().data, range(40)))
+    with (
+        Wire(*[JOBS] * 40) as wire,
+        Client(base_url=wire.url, api_key=KEY) as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        pages = list(pool.map(lambda _: client.jobs.list().data, range(40)))
     assert pages == [[]] * 40
 
 
