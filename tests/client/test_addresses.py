@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from strait import ValidationError
 from strait.client.address import query_string, segment
-from tests.client.conftest import Harness, Platform
+
+from .conftest import Harness, Platform
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=32), min_size=1)
 

@@ -10,7 +10,8 @@ import pytest
 from strait import Job, UnsupportedByPlatform, ValidationError
 from strait.client.address import query_string
 from strait.client.body import encode
-from tests.client.conftest import JOB, Harness, Platform
+
+from .conftest import JOB, Harness, Platform
 
 NAIVE = datetime(2026, 1, 1)  # noqa: DTZ001 - nobody knows which instant it means
 

@@ -20,7 +20,8 @@ from strait import (
     config_from_env,
     config_from_file,
 )
-from tests.client.conftest import JOB, Harness, Platform
+
+from .conftest import JOB, Harness, Platform
 
 VARIABLES = ("BASE_URL", "API_KEY", "AUTH_TYPE", "TIMEOUT_MS", "PROJECT")
 Kind = type[Client] | type[AsyncClient]

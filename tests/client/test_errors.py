@@ -29,7 +29,8 @@ from strait import (
     ValidationError,
     map_http_error,
 )
-from tests.client.conftest import Harness, Platform
+
+from .conftest import Harness, Platform
 
 ENVELOPE = {
     "error": {"code": "not_found", "message": "job not found", "details": ["a", "b"]},

@@ -17,7 +17,8 @@ from strait import (
     NotFoundError,
     ValidationError,
 )
-from tests.client.conftest import JOB, Harness, Platform
+
+from .conftest import JOB, Harness, Platform
 
 
 class Seen:

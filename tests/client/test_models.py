@@ -15,7 +15,8 @@ import strait.models
 from strait.errors import DecodeError, StraitError
 from strait.models import Job, JobRun, WorkflowResponse
 from strait.models.base import StraitModel
-from tests.client.conftest import JOB, Harness, Platform
+
+from .conftest import JOB, Harness, Platform
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 JSON = st.recursive(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from strait import PaginationError
-from tests.client.conftest import JOB, Harness, Platform
+
+from .conftest import JOB, Harness, Platform
 
 
 def page(*ids: str, cursor: str | None = None, **more: Any) -> dict[str, Any]:

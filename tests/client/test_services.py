@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from strait import AsyncClient, Client, UnsupportedByPlatform
-from tests.client.conftest import KEY, Harness, Platform
+
+from .conftest import KEY, Harness, Platform
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = json.loads((ROOT / "api" / "openapi.json").read_text("utf-8"))

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from strait import ApiError, AsyncClient, Client, RetryOptions, StreamError, TransportError
-from tests.client.conftest import KEY
-from tests.client.sockets import Wire, answers, breaks_off, hangs_up, streams
+
+from .conftest import KEY
+from .sockets import Wire, answers, breaks_off, hangs_up, streams
 
 AT_ONCE = RetryOptions(attempts=3, delay_ms=0)
 

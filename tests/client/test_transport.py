@@ -20,8 +20,9 @@ from strait import (
     ValidationError,
 )
 from strait.client.transport import shared_ssl_context
-from tests.client.conftest import KEY, Harness, Platform
-from tests.client.sockets import Wire, answers, hangs_up
+
+from .conftest import KEY, Harness, Platform
+from .sockets import Wire, answers, hangs_up
 
 JOBS = answers(b'{"data":[],"has_more":false}')
 
