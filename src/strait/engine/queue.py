@@ -8,13 +8,15 @@ while they are held, and no run is ever looked for by polling.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import defaultdict
 from typing import TypeAlias
 
 from msgspec import Struct
 
 Rank: TypeAlias = tuple[int, str]  # (-priority, created_at): smaller goes first
-Held: TypeAlias = list[tuple[Rank, str]]
+# A place in line: rank, number of the push, run. An entry whose push is not the run's last is stale.
+Place: TypeAlias = tuple[Rank, int, str]
 
 
 class Limits(Struct, frozen=True):
@@ -41,9 +43,10 @@ class ReadyQueue:
     """Queued runs by rank, held runs by the limit that holds them, and what is executing."""
 
     def __init__(self) -> None:
-        self._ready: Held = []
-        self._held: dict[tuple[str, str], Held] = defaultdict(list)
-        self._queued: dict[str, Ticket] = {}
+        self._ready: list[Place] = []
+        self._held: dict[tuple[str, str], list[Place]] = defaultdict(list)
+        self._queued: dict[str, tuple[int, Ticket]] = {}
+        self._pushes = itertools.count()
         self._executing: dict[str, Ticket] = {}
         self._active: dict[str, int] = defaultdict(int)
         self._active_by_key: dict[tuple[str, str], int] = defaultdict(int)
@@ -64,28 +67,32 @@ class ReadyQueue:
 
     def push(self, ticket: Ticket) -> None:
         """Queue a run; one that is queued already takes its new rank."""
-        self._queued[ticket.run_id] = ticket
-        heapq.heappush(self._ready, (ticket.rank, ticket.run_id))
+        push = next(self._pushes)
+        self._queued[ticket.run_id] = (push, ticket)
+        heapq.heappush(self._ready, (ticket.rank, push, ticket.run_id))
 
     def discard(self, run_id: str) -> None:
         """Forget a run that must not start any more."""
-        self._queued.pop(run_id, None)
+        queued = self._queued.pop(run_id, None)
+        if queued is not None:
+            # It may have been the one that was let out to take a free slot: let another try.
+            self._let_out(queued[1])
 
     def pop(self) -> Ticket | None:
         """Take the first run that may start and count it as executing."""
         while self._ready:
-            rank, run_id = heapq.heappop(self._ready)
-            ticket = self._queued.get(run_id)
-            if ticket is None or ticket.rank != rank:
+            place = heapq.heappop(self._ready)
+            ticket = self._ticket(place)
+            if ticket is None:
                 continue  # canceled or queued anew since
             holder = self._holder(ticket)
             if holder is not None:
-                heapq.heappush(self._held[holder], (rank, run_id))
+                heapq.heappush(self._held[holder], place)
                 if holder[1]:
                     # Its key is at its limit but its job is not: another key may have the slot.
                     self._unpark((ticket.job_id, ""), 1)
                 continue
-            del self._queued[run_id]
+            del self._queued[ticket.run_id]
             self._start(ticket)
             return ticket
         return None
@@ -103,8 +110,7 @@ class ReadyQueue:
             self._active_by_key[pair] -= 1
             if not self._active_by_key[pair]:
                 del self._active_by_key[pair]
-            self._unpark(pair, 1)
-        self._unpark((ticket.job_id, ""), 1)
+        self._let_out(ticket)
 
     def set_limits(self, job_id: str, limits: Limits) -> None:
         """Apply the limits of a job, and reconsider all that the old ones held back."""
@@ -137,13 +143,22 @@ class ReadyQueue:
             return pair
         return None
 
+    def _ticket(self, place: Place) -> Ticket | None:
+        push, ticket = self._queued.get(place[2], (-1, None))
+        return ticket if push == place[1] else None
+
+    def _let_out(self, ticket: Ticket) -> None:
+        """Let the first of each line that a run stood before try to start in its stead."""
+        if ticket.key:
+            self._unpark((ticket.job_id, ticket.key), 1)
+        self._unpark((ticket.job_id, ""), 1)
+
     def _unpark(self, holder: tuple[str, str], count: int) -> None:
         held = self._held.get(holder)
         while held and count:
-            rank, run_id = heapq.heappop(held)
-            ticket = self._queued.get(run_id)
-            if ticket is not None and ticket.rank == rank:
-                heapq.heappush(self._ready, (rank, run_id))
+            place = heapq.heappop(held)
+            if self._ticket(place) is not None:
+                heapq.heappush(self._ready, place)
                 count -= 1
         if held is not None and not held:
             del self._held[holder]

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from strait.clock import SECOND, to_timestamp
@@ -20,8 +19,66 @@ from strait.engine import outcomes
 from strait.engine.entries import Entry, moved
 from strait.engine.model import Job, Json, Run
 from strait.engine.refusal import Refused
+from strait.engine.run_events import (
+    Answered,
+    Canceled,
+    Completed,
+    Dispatched,
+    Due,
+    Event,
+    Expired,
+    Failed,
+    Paused,
+    Recovered,
+    Replayed,
+    Rescheduled,
+    Restarted,
+    Resumed,
+    Snoozed,
+    State,
+    Suspended,
+    TimedOut,
+    Transition,
+    WaitTimedOut,
+    Woken,
+)
 from strait.fsm import is_terminal_run_status, run_can_move
 from strait.retry import backoff_secs
+
+__all__ = [
+    "ENDED_BADLY",
+    "MAX_PRIORITY",
+    "MAX_SNOOZES",
+    "REPLAYABLE",
+    "Answered",
+    "Canceled",
+    "Completed",
+    "Dispatched",
+    "Due",
+    "Event",
+    "Expired",
+    "Failed",
+    "Paused",
+    "Recovered",
+    "Replayed",
+    "Rescheduled",
+    "Restarted",
+    "Resumed",
+    "Snoozed",
+    "State",
+    "Suspended",
+    "TimedOut",
+    "Transition",
+    "WaitTimedOut",
+    "Woken",
+    "attempts_allowed",
+    "decide",
+    "due_at",
+    "due_event",
+    "renewed",
+    "retry_delay_secs",
+    "timeout_secs",
+]
 
 MAX_SNOOZES = 50
 MAX_PRIORITY = 10
@@ -30,184 +87,6 @@ RETRY_SPREAD = 0.2
 
 ENDED_BADLY = frozenset({"failed", "timed_out", "crashed", "system_failed", "dead_letter"})
 REPLAYABLE = frozenset({"failed", "timed_out", "crashed", "system_failed"})
-
-
-class State(Struct, frozen=True):
-    """A run as it is stored.
-
-    Attributes:
-        run: the record.
-        assignment: the id of the dispatch that may write for the run, "" before the first.
-        deadline_at: when the present attempt times out, "" while there is none.
-        ttl_secs: how long it may wait to be dispatched each time it is queued; 0 where the caller
-            set an explicit bound, which is never renewed.
-    """
-
-    run: Run
-    assignment: str = ""
-    deadline_at: str = ""
-    ttl_secs: int = 0
-
-
-class Transition(Struct, frozen=True):
-    """What a run becomes, and what follows.
-
-    Attributes:
-        state: the next state.
-        entries: lines for the ledger.
-        result: JSON text of the result, or None where it stays as it is.
-        abort: the call that is under way no longer matters.
-    """
-
-    state: State
-    entries: tuple[Entry, ...]
-    result: str | None = None
-    abort: bool = False
-
-    @property
-    def run(self) -> Run:
-        """The next record."""
-        return self.state.run
-
-    @property
-    def ended(self) -> bool:
-        """Whether the run is over."""
-        return is_terminal_run_status(self.state.run.status)
-
-
-# ---------------------------------------------------------------------------------------- events
-
-
-class Dispatched(Struct, frozen=True):
-    """The run is sent to its handler, under a new assignment and until a deadline."""
-
-    assignment: str
-    timeout_secs: int
-    message: str = ""
-
-
-class Answered(Struct, frozen=True):
-    """The handler's answer to the dispatch `assignment` is in; `rand` spreads the retry."""
-
-    assignment: str
-    outcome: outcomes.Succeeded | outcomes.Erred
-    job: Job
-    rand: float
-
-
-class TimedOut(Struct, frozen=True):
-    """The deadline of the dispatch `assignment` has passed."""
-
-    assignment: str
-    job: Job
-    rand: float
-
-
-class Completed(Struct, frozen=True):
-    """The handler said through the SDK plane that it is done."""
-
-    result: str | None
-
-
-class Failed(Struct, frozen=True):
-    """The handler said through the SDK plane that it failed, which is final."""
-
-    error: str
-
-
-class Suspended(Struct, frozen=True):
-    """The run now waits: for an event, or for its children."""
-
-    reason: str
-
-
-class Woken(Struct, frozen=True):
-    """What the run waited for is there."""
-
-    reason: str
-
-
-class WaitTimedOut(Struct, frozen=True):
-    """What the run waited for did not come in time."""
-
-    error: str = "event trigger timed out"
-
-
-class Due(Struct, frozen=True):
-    """The instant of a delayed run has come."""
-
-
-class Expired(Struct, frozen=True):
-    """The run was not dispatched before its `expires_at`."""
-
-
-class Snoozed(Struct, frozen=True):
-    """The endpoint is left alone until an instant; this takes nothing from `max_attempts`.
-
-    `counts` is false while the endpoint is being tried: that wait is none of the run's doing.
-    """
-
-    until: int
-    error: str
-    counts: bool = True
-
-
-class Canceled(Struct, frozen=True):
-    """Somebody, or the end of its parent, canceled the run."""
-
-    error: str
-
-
-class Paused(Struct, frozen=True):
-    """Hold the run; what its handler still answers is dropped."""
-
-
-class Resumed(Struct, frozen=True):
-    """Let a held run go on, from the start of its attempt."""
-
-
-class Restarted(Struct, frozen=True):
-    """Dispatch the same attempt again."""
-
-
-class Recovered(Struct, frozen=True):
-    """The server that dispatched the run is gone, or its connection was."""
-
-    reason: str
-
-
-class Replayed(Struct, frozen=True):
-    """Take the run out of the dead letters, from attempt 1."""
-
-    expires_at: str
-
-
-class Rescheduled(Struct, frozen=True):
-    """Move the instant of a run that was not dispatched yet."""
-
-    at: int
-
-
-Event = (
-    Dispatched
-    | Answered
-    | TimedOut
-    | Completed
-    | Failed
-    | Suspended
-    | Woken
-    | WaitTimedOut
-    | Due
-    | Expired
-    | Snoozed
-    | Canceled
-    | Paused
-    | Resumed
-    | Restarted
-    | Recovered
-    | Replayed
-    | Rescheduled
-)
 
 
 def decide(state: State, event: Event, now: int) -> Transition | None:
@@ -344,12 +223,18 @@ def _count_same_error(run: Run, job: Job, error: str) -> tuple[Run, str]:
         return run, ""
     digest = sha256(error[:200].encode()).hexdigest()[:16]
     same = run.metadata.get("_error_hash") == digest
-    count = int(run.metadata.get("_error_hash_count", "0")) + 1 if same else 1
+    count = _counted(run, "_error_hash_count") + 1 if same else 1
     metadata = {**run.metadata, "_error_hash": digest, "_error_hash_count": str(count)}
     run = replace(run, metadata=metadata)
     if count < job.poison_pill_threshold:
         return run, ""
     return run, f"poison pill detected (same error {count} times): {error}"
+
+
+def _counted(run: Run, name: str) -> int:
+    # Handlers may annotate metadata, so that anything can stand there.
+    text = run.metadata.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _timed_out(state: State, event: TimedOut, now: int) -> Transition | None:
@@ -419,7 +304,7 @@ def _woken(state: State, event: Woken, now: int) -> Transition | None:
 def _wait_timed_out(state: State, event: WaitTimedOut, now: int) -> Transition | None:
     if state.run.status != "waiting":
         return None
-    return _end(state, "timed_out", now, event.error, "timeout")
+    return _end(state, "timed_out", now, event.error, "timeout", abort=True)
 
 
 def _due(state: State, event: Due, now: int) -> Transition | None:
@@ -440,7 +325,7 @@ def _snoozed(state: State, event: Snoozed, now: int) -> Transition | None:
     run = state.run
     if run.status not in {"executing", "queued"}:
         return None
-    count = int(run.metadata.get("snooze_count", "0")) + int(event.counts)
+    count = _counted(run, "snooze_count") + int(event.counts)
     metadata = {**run.metadata, "snooze_count": str(count)}
     if count > MAX_SNOOZES:
         error = f"max snooze count ({MAX_SNOOZES}) exceeded: {event.error}"
@@ -464,9 +349,8 @@ def _snoozed(state: State, event: Snoozed, now: int) -> Transition | None:
 def _canceled(state: State, event: Canceled, now: int) -> Transition | None:
     if is_terminal_run_status(state.run.status):
         raise Refused(400, "run already in terminal state")
-    if state.run.status == "executing":
-        return _end(state, "canceled", now, event.error, abort=True)
-    return _end(state, "canceled", now, event.error)
+    # Also a run that waits may have a handler that has not let go of its call yet.
+    return _end(state, "canceled", now, event.error, abort=True)
 
 
 def _paused(state: State, event: Paused, now: int) -> Transition | None:
@@ -566,7 +450,7 @@ def due_at(state: State) -> str:
         case "delayed":
             return run.scheduled_at
         case "queued":
-            return run.next_retry_at or run.expires_at
+            return min(filter(None, (run.next_retry_at, run.expires_at)), default="")
         case "executing":
             return state.deadline_at
         case _:

@@ -1,0 +1,195 @@
+"""The queue of runs: priority order, limits that hold, and nothing stuck when a slot is free."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from strait.engine.queue import UNLIMITED, Limits, ReadyQueue, Ticket
+
+JOBS = ("a", "b")
+KEYS = ("", "x", "y")
+
+
+def ticket(
+    run_id: str, *, job: str = "a", priority: int = 0, age: int = 0, key: str = ""
+) -> Ticket:
+    return Ticket(run_id, job, (-priority, f"{age:04d}"), key)
+
+
+def drained(queue: ReadyQueue) -> list[str]:
+    ids = []
+    while (popped := queue.pop()) is not None:
+        ids.append(popped.run_id)
+    return ids
+
+
+def test_higher_priority_goes_first_and_older_among_equals() -> None:
+    queue = ReadyQueue()
+    queue.push(ticket("young", age=3))
+    queue.push(ticket("old", age=1))
+    queue.push(ticket("urgent", priority=9, age=4))
+    assert drained(queue) == ["urgent", "old", "young"]
+    assert queue.executing == 3
+
+
+def test_a_run_that_is_pushed_again_takes_its_new_rank_and_starts_once() -> None:
+    queue = ReadyQueue()
+    queue.push(ticket("late", age=9))
+    queue.push(ticket("other", age=5))
+    queue.push(ticket("late", age=1))
+    assert drained(queue) == ["late", "other"]
+    assert len(queue) == 0
+
+
+def test_a_discarded_run_never_starts() -> None:
+    queue = ReadyQueue()
+    queue.push(ticket("gone"))
+    queue.discard("gone")
+    assert "gone" not in queue
+    assert drained(queue) == []
+
+
+def test_the_limit_of_a_job_holds_back_and_the_next_starts_when_one_ends() -> None:
+    queue = ReadyQueue()
+    queue.set_limits("a", Limits(max_concurrency=2))
+    for n in range(4):
+        queue.push(ticket(f"r{n}", age=n))
+    queue.push(ticket("free", job="b", age=9))
+    assert drained(queue) == ["r0", "r1", "free"]
+    queue.release("r1")
+    assert drained(queue) == ["r2"]
+
+
+def test_a_key_at_its_limit_leaves_the_slot_to_another_key() -> None:
+    queue = ReadyQueue()
+    queue.set_limits("a", Limits(max_concurrency=2, max_concurrency_per_key=1))
+    queue.push(ticket("x1", age=1, key="x"))
+    queue.push(ticket("x2", age=2, key="x"))
+    queue.push(ticket("y1", age=3, key="y"))
+    assert drained(queue) == ["x1", "y1"]
+    queue.release("x1")
+    assert drained(queue) == ["x2"]
+
+
+def test_a_closed_job_starts_nothing_until_it_is_opened() -> None:
+    queue = ReadyQueue()
+    queue.set_limits("a", Limits(closed=True))
+    queue.push(ticket("held"))
+    assert drained(queue) == []
+    queue.set_limits("a", UNLIMITED)
+    assert drained(queue) == ["held"]
+
+
+def test_two_free_slots_start_two_runs_although_one_was_pushed_twice() -> None:
+    queue = ReadyQueue()
+    queue.set_limits("a", Limits(max_concurrency=2))
+    for name in ("r0", "r1"):
+        queue.push(ticket(name))
+    assert drained(queue) == ["r0", "r1"]
+    for _ in range(2):
+        queue.push(ticket("twice", age=1))
+        assert drained(queue) == []
+    queue.push(ticket("other", age=2))
+    assert drained(queue) == []
+    queue.release("r0")
+    queue.release("r1")
+    assert drained(queue) == ["twice", "other"]
+
+
+def test_a_canceled_run_passes_the_slot_that_it_was_let_out_for_to_the_next() -> None:
+    queue = ReadyQueue()
+    queue.set_limits("a", Limits(max_concurrency_per_key=1))
+    for n in range(3):
+        queue.push(ticket(f"x{n}", age=n, key="x"))
+    assert drained(queue) == ["x0"]
+    queue.release("x0")  # lets x1 out
+    queue.discard("x1")
+    assert drained(queue) == ["x2"]
+
+
+class AgainstTheNaiveQueue(RuleBasedStateMachine):
+    """The same as a list that is searched from the start each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = ReadyQueue()
+        self.waiting: dict[str, Ticket] = {}
+        self.running: dict[str, Ticket] = {}
+        self.limits = dict.fromkeys(JOBS, UNLIMITED)
+        self.serial = 0
+
+    @initialize(count=st.integers(0, 3))
+    def begin(self, count: int) -> None:
+        for _ in range(count):
+            self.push("a", 0, "x")
+
+    @rule(job=st.sampled_from(JOBS), priority=st.integers(0, 2), key=st.sampled_from(KEYS))
+    def push(self, job: str, priority: int, key: str) -> None:
+        self.serial += 1
+        made = ticket(f"r{self.serial}", job=job, priority=priority, age=self.serial, key=key)
+        self.waiting[made.run_id] = made
+        self.queue.push(made)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data(), priority=st.none() | st.integers(0, 2))
+    def push_again(self, data: st.DataObject, priority: int | None) -> None:
+        old = self.waiting[data.draw(st.sampled_from(sorted(self.waiting)))]
+        rank = old.rank if priority is None else (-priority, old.rank[1])
+        again = Ticket(old.run_id, old.job_id, rank, old.key)
+        self.waiting[again.run_id] = again
+        self.queue.push(again)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def discard(self, data: st.DataObject) -> None:
+        gone = data.draw(st.sampled_from(sorted(self.waiting)))
+        del self.waiting[gone]
+        self.queue.discard(gone)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        done = data.draw(st.sampled_from(sorted(self.running)))
+        del self.running[done]
+        self.queue.release(done)
+
+    @rule(
+        job=st.sampled_from(JOBS),
+        limits=st.builds(Limits, st.integers(0, 3), st.integers(0, 2), st.booleans()),
+    )
+    def set_limits(self, job: str, limits: Limits) -> None:
+        self.limits[job] = limits
+        self.queue.set_limits(job, limits)
+
+    @rule()
+    def pop(self) -> None:
+        startable = [t for t in self.waiting.values() if self.may_start(t)]
+        popped = self.queue.pop()
+        if not startable:
+            assert popped is None, f"{popped} started over a limit"
+            return
+        assert popped is not None, f"stuck although {startable} may start"
+        assert popped.rank == min(t.rank for t in startable)
+        self.running[popped.run_id] = self.waiting.pop(popped.run_id)
+
+    @invariant()
+    def counts_agree(self) -> None:
+        assert len(self.queue) == len(self.waiting)
+        assert self.queue.executing == len(self.running)
+
+    def may_start(self, wanted: Ticket) -> bool:
+        limits = self.limits[wanted.job_id]
+        peers = [t for t in self.running.values() if t.job_id == wanted.job_id]
+        same_key = [t for t in peers if t.key == wanted.key]
+        job_full = limits.max_concurrency and len(peers) >= limits.max_concurrency
+        per_key = limits.max_concurrency_per_key
+        key_full = per_key and wanted.key and len(same_key) >= per_key
+        return not (limits.closed or job_full or key_full)
+
+
+AgainstTheNaiveQueue.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None
+)
+TestAgainstTheNaiveQueue = AgainstTheNaiveQueue.TestCase
