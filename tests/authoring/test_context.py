@@ -193,7 +193,7 @@ class Parent(AsyncRuns):
 
     async def spawn_run(self, run_id, body):
         self.calls.append(("spawn_run", run_id, dict(body)))
-        child = self.state.setdefault(spawn_key(body["name"]), f"child-{len(self.state)}")
+        child = self.state.setdefault(spawn_key(body["spawn_key"]), f"child-{len(self.state)}")
         return {"id": child, "parent_run_id": run_id}
 
     async def list_state(self, run_id):
@@ -208,7 +208,7 @@ async def test_a_child_that_is_awaited_ends_the_attempt_and_its_outcome_comes_wi
     runs = Parent()
     with pytest.raises(AttemptSuspended):
         await hosted(runs).spawn("audit", "p", {"n": 1}, await_completion=True)
-    sent = {"job_slug": "audit", "project_id": "p", "name": "0:audit", "payload": {"n": 1}}
+    sent = {"job_slug": "audit", "project_id": "p", "spawn_key": "0:audit", "payload": {"n": 1}}
     assert runs.bodies("spawn_run") == [{**sent, "await_completion": True}]
     runs.end("0:audit", status="completed", result=7)
     outcome = await hosted(runs).spawn("audit", "p", {"n": 1}, await_completion=True)
@@ -220,7 +220,7 @@ async def test_only_the_last_of_many_children_lets_the_run_wait():
     runs = Parent()
     with pytest.raises(AttemptSuspended):
         await hosted(runs).spawn_many("audit", [1, 2, 3], "p")
-    assert [(b["name"], b["await_completion"]) for b in runs.bodies("spawn_run")] == [
+    assert [(b["spawn_key"], b["await_completion"]) for b in runs.bodies("spawn_run")] == [
         ("0:audit", False),
         ("1:audit", False),
         ("2:audit", True),
@@ -230,13 +230,26 @@ async def test_only_the_last_of_many_children_lets_the_run_wait():
     runs.calls.clear()
     with pytest.raises(AttemptSuspended):
         await hosted(runs).spawn_many("audit", [1, 2, 3], "p")
-    assert [(b["name"], b["await_completion"]) for b in runs.bodies("spawn_run")] == [
+    assert [(b["spawn_key"], b["await_completion"]) for b in runs.bodies("spawn_run")] == [
         ("1:audit", True)
     ]
     runs.end("1:audit", status="completed", result=2)
     outcomes = await hosted(runs).spawn_many("audit", [1, 2, 3], "p")
     assert [outcome.get("result", outcome.get("error")) for outcome in outcomes] == [1, 2, "broken"]
     assert await hosted(runs).spawn_many("audit", [], "p") == []
+
+
+async def test_children_that_end_at_once_are_not_waited_for():
+    class Instant(Parent):
+        async def spawn_run(self, run_id, body):
+            child = await super().spawn_run(run_id, body)
+            self.end(body["spawn_key"], status="completed", result=body["payload"])
+            return {**child, "status": "completed"}
+
+    context = hosted(Instant())
+    assert (await context.spawn("audit", "p", 5, await_completion=True))["result"] == 5
+    outcomes = await context.spawn_many("audit", [6, 7], "p")
+    assert [outcome["result"] for outcome in outcomes] == [6, 7]
 
 
 @pytest.mark.parametrize("status", [404, 410, 501])

@@ -322,7 +322,7 @@ async def test_a_child_belongs_to_the_project_of_the_host(hosting, platform):
         "job_slug": "child",
         "project_id": "proj-1",
         "payload": {"n": 1},
-        "name": "0:child",
+        "spawn_key": "0:child",
     }
 
 

@@ -17,6 +17,7 @@ from strait.authoring.flow import Call, Flow, as_json, items_of, run_flow_async
 from strait.authoring.logs import LogForwarder, make_logger
 from strait.authoring.validation import MAX_WAIT_SECS, Checks
 from strait.errors import HttpError, NotFoundError, UnsupportedByPlatform
+from strait.fsm import is_terminal_run_status
 from strait.reserved import STATE_PREFIX, child_outcome_key, event_state_key, spawn_key
 
 if TYPE_CHECKING:
@@ -230,36 +231,44 @@ class RunSession:
     def spawn(self, job_slug: str, project_id: str, payload: Json, extra: Json) -> Flow[Json]:
         """Start a child run; with `await_completion`, return how it ended, or wait until it has."""
         body = self._child(job_slug, project_id, payload) | _given(**extra)
-        if not extra.get("await_completion"):
-            return as_json((yield lambda: self.api.spawn_run(self.run_id, body)))
-        if self._hosted:
-            kept = yield from self._kept()
-            outcome = _outcome(kept, body["name"])
-            if outcome is not None:
-                return outcome
-        child = as_json((yield lambda: self.api.spawn_run(self.run_id, body)))
-        self.suspend()
-        return child
+        if extra.get("await_completion"):
+            return (yield from self._awaited([body]))[0]
+        return as_json((yield lambda: self.api.spawn_run(self.run_id, body)))
 
     def spawn_many(
         self, job_slug: str, payloads: Iterable[Json], project_id: str
     ) -> Flow[list[Json]]:
         """Start a child run for each payload; return how all ended, or wait until they have."""
         bodies = [self._child(job_slug, project_id, payload) for payload in payloads]
-        kept = (yield from self._kept()) if self._hosted else {}
-        outcomes = [_outcome(kept, body.get("name", "")) for body in bodies]
+        return (yield from self._awaited(bodies)) if bodies else []
+
+    def _awaited(self, bodies: list[dict[str, Json]]) -> Flow[list[Json]]:
+        """Start children and return how they ended, or let the run wait until all have."""
+        outcomes = yield from self._outcomes(bodies)
+        if all(outcomes):
+            return outcomes
         children = []
         for index, body in enumerate(bodies):
-            if outcomes[index] is None:
+            if not outcomes[index]:
                 # Only the last one lets the run wait, for all of its children. If an earlier one
                 # did, and ended at once, the run would be dispatched again in the middle of this.
-                body["await_completion"] = None not in outcomes[index + 1 :]
+                body["await_completion"] = all(outcomes[index + 1 :])
                 call = partial(self.api.spawn_run, self.run_id, body)
                 children.append(as_json((yield call)))
-        if not children:
-            return outcomes
+        if self._hosted and is_terminal_run_status(children[-1].get("status", "")):
+            # It has ended meanwhile; if the others have, too, there is nothing to wait for, and
+            # the platform lets the run go on.
+            self._reserved = None
+            outcomes = yield from self._outcomes(bodies)
+            if all(outcomes):
+                return outcomes
         self.suspend()
         return children
+
+    def _outcomes(self, bodies: list[dict[str, Json]]) -> Flow[list[Json]]:
+        """Return how each child ended; None where it has not, or is not there."""
+        kept = (yield from self._kept()) if self._hosted else {}
+        return [_outcome(kept, body.get("spawn_key", "")) for body in bodies]
 
     def _child(self, job_slug: str, project_id: str, payload: Json) -> dict[str, Json]:
         """Return the body that starts a child.
@@ -276,7 +285,7 @@ class RunSession:
         self._spawned[job_slug] += 1
         body = {"job_slug": job_slug, "project_id": project} | _given(payload=payload)
         # Outside of a host nobody makes the same call again.
-        return body | ({"name": name} if self._hosted else {})
+        return body | ({"spawn_key": name} if self._hosted else {})
 
     def _kept(self) -> Flow[dict[str, Json]]:
         """Return what the runtime keeps in the run's state; it is read once in an attempt."""
