@@ -6,8 +6,18 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from typing import Literal
+    from typing import Any, Literal
 
+    # With a default (PEP 696), a job without a typed handler needs no annotation of its own.
+    from typing_extensions import TypeVar
+
+    TPayload = TypeVar("TPayload", default=Any)
+else:
+    from typing import TypeVar
+
+    TPayload = TypeVar("TPayload")
+
+if TYPE_CHECKING:
     from strait.authoring.flow import Flow
     from strait.authoring.registration import Names
     from strait.errors import Json

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
-from strait.authoring.definitions import Definition
+from strait.authoring.definitions import Definition, TPayload
 from strait.authoring.flow import dispatch
 from strait.authoring.registration import register_job
 from strait.authoring.triggers import TriggerJobInput, batch_item, trigger_body
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from strait.errors import Json
     from strait.models import BulkTriggerResponse, Job, TriggerResult
 
-TPayload = TypeVar("TPayload")
 # A handler takes the payload and a `RunContext` or `SyncRunContext`, and returns a value, or
 # something to await; it is the user's own function, so its types are the user's.
 Handler = Callable[..., Any]
@@ -109,7 +108,7 @@ class JobOptions(Generic[TPayload]):
     webhook_url: str = ""
     webhook_secret: str = field(default="", repr=False)
     fallback_endpoint_url: str = ""
-    run: Handler | None = None
+    run: Callable[[TPayload, Any], Any] | None = None
     on_success: Handler | None = None
     on_failure: Handler | None = None
     on_start: Handler | None = None

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic
 
+from strait.authoring.definitions import TPayload
 from strait.authoring.validation import Checks
 
 if TYPE_CHECKING:
     from strait.errors import Json
-
-TPayload = TypeVar("TPayload")
 
 
 @dataclass(slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, overload
 
-from strait.authoring.definitions import Definition
+from strait.authoring.definitions import Definition, TPayload
 from strait.authoring.flow import dispatch
 from strait.authoring.graph import validate_dag
 from strait.authoring.jobs import Handler
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from strait.client import AsyncClient, Client
     from strait.errors import Json
     from strait.models import WorkflowResponse, WorkflowRun
-
-TPayload = TypeVar("TPayload")
 
 
 @dataclass(slots=True)
