@@ -15,7 +15,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 Rank: TypeAlias = tuple[int, str]  # (-priority, created_at): smaller goes first
-# A place in line: rank, number of the push, run. An entry whose push is not the run's last is stale.
+# A place in line: rank, number of the push, run. It is stale unless the push is the run's last.
 Place: TypeAlias = tuple[Rank, int, str]
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
-from strait.clock import SECOND, from_timestamp
+from strait.clock import SECOND
 from strait.engine import outcomes
 from strait.engine import runs as engine
 from strait.engine.circuit import Circuit
 from strait.engine.model import Job, Run
 from strait.engine.queue import Ticket
 from strait.server import signing_headers, tokens
+from strait.server.answers import read_answer
 from strait.server.jobs_cache import JobEntry
-from strait.server.outbound import Answer, CallError, Header, Outbound
+from strait.server.outbound import CallError, Header, Outbound
 from strait.server.unit import Unit
 from strait.server.work import records, runs
 from strait.store import runs as run_rows
@@ -31,7 +29,8 @@ if TYPE_CHECKING:
 _STORE_RETRY_SECS = 1.0
 # How soon a run looks again while one call tries an endpoint whose circuit was open.
 _TRIAL_SECS = 5
-_MAX_ERROR_CHARS = 4_096
+# How much longer than its attempt may take a call is held open.
+_HANG_UP_SECS = 60
 _CHECKPOINT_HEADER_BYTES = 65_536
 
 
@@ -50,18 +49,6 @@ class Dispatch(NamedTuple):
         return self.entry.job
 
 
-class _HandlerError(msgspec.Struct):
-    type: str
-    message: str
-
-
-class _HandlerFailure(msgspec.Struct):
-    error: _HandlerError
-
-
-_failure_decoder = msgspec.json.Decoder(_HandlerFailure)
-
-
 class Dispatcher:
     """Calls handlers, at most `max_in_flight` at a time."""
 
@@ -71,6 +58,7 @@ class Dispatcher:
         self._outbound = Outbound(max_body_bytes=outcomes.MAX_RESULT_BYTES)
         self._calls: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self._beginning = 0
+        self._stopping = False
         self._circuits: dict[tuple[str, str], Circuit] = defaultdict(Circuit)
         self._sequence = 0
 
@@ -95,6 +83,8 @@ class Dispatcher:
 
         Runs whose calls are ended stay `executing` on disk; the next server dispatches them again.
         """
+        self._stopping = True
+        await self._platform.writer.drain()
         tasks = [task for _, task in self._calls.values()]
         if tasks and drain_secs > 0:
             await asyncio.wait(tasks, timeout=drain_secs)
@@ -110,6 +100,7 @@ class Dispatcher:
         error = done.exception() if not done.cancelled() else None
         if error is not None:
             self._platform.report("a run could not be started", error)
+            self.abort(ticket.run_id)
             self._platform.retry_later(ticket.run_id, _STORE_RETRY_SECS)
         if error is not None or not done.result():
             self._platform.scheduler.freed(ticket.run_id)
@@ -117,7 +108,7 @@ class Dispatcher:
     def _start(self, unit: Unit, ticket: Ticket) -> bool:
         """Write the start of a dispatch; return whether the run is now executing."""
         stored = run_rows.load(unit.db, ticket.run_id)
-        if stored is None or stored.run.status != "queued":
+        if stored is None or stored.run.status != "queued" or self._stopping:
             return False
         entry = self._platform.jobs.for_run(unit.db, stored.run)
         if entry is None:
@@ -140,7 +131,7 @@ class Dispatcher:
         return True
 
     def _admitted(self, unit: Unit, stored: run_rows.Stored, job: Job) -> bool:
-        circuit = self._circuits[job.project_id, job.endpoint_url]
+        circuit = self._circuit(job, job.endpoint_url)
         if circuit.admit(unit.now):
             return True
         trying = circuit.open_until <= unit.now
@@ -196,20 +187,37 @@ class Dispatcher:
     # ------------------------------------------------------------------------------------- call
 
     def _launch(self, dispatch: Dispatch) -> None:
+        # A handler that has not let go of an older dispatch of the run has nothing to say any more.
+        self.abort(dispatch.run.id)
         task = asyncio.get_running_loop().create_task(self._call(dispatch))
         self._calls[dispatch.run.id] = (dispatch.assignment, task)
+        task.add_done_callback(lambda done: self._called(dispatch, done))
+
+    def _called(self, dispatch: Dispatch, done: asyncio.Task[None]) -> None:
+        run_id = dispatch.run.id
+        if self._calls.get(run_id, ("",))[0] == dispatch.assignment:
+            del self._calls[run_id]
+        if done.cancelled():
+            # It was canceled, paused or timed out, or the server stops: nothing is known.
+            self._circuit(dispatch.job, dispatch.job.endpoint_url).cancelled()
+        elif (error := done.exception()) is not None:
+            self._platform.report(f"the call of run {run_id} broke", error)
+        self._platform.scheduler.pump()
 
     async def _call(self, dispatch: Dispatch) -> None:
-        run_id = dispatch.run.id
+        # The run's own deadline ends the call as a rule. This bounds what a handler may hold on to
+        # after the run was completed or began to wait.
+        limit = engine.timeout_secs(dispatch.run, dispatch.job) + _HANG_UP_SECS
         try:
-            outcome = await self._outcome(dispatch)
-            await self._take_in(dispatch, outcome)
-        except asyncio.CancelledError:
-            return  # the run was canceled, paused or timed out, or the server stops
-        finally:
-            if self._calls.get(run_id, ("",))[0] == dispatch.assignment:
-                del self._calls[run_id]
-            self._platform.scheduler.pump()
+            async with asyncio.timeout(limit):
+                outcome = await self._outcome(dispatch)
+        except TimeoutError:
+            self._circuit(dispatch.job, dispatch.job.endpoint_url).cancelled()
+            return
+        await self._take_in(dispatch, outcome)
+
+    def _circuit(self, job: Job, url: str) -> Circuit:
+        return self._circuits[job.project_id, url]
 
     async def _outcome(self, dispatch: Dispatch) -> outcomes.Succeeded | outcomes.Erred | None:
         """Call the endpoint, and its fallback where that may help; None means: dispatch anew."""
@@ -234,7 +242,7 @@ class Dispatcher:
     async def _ask(
         self, url: str, dispatch: Dispatch
     ) -> outcomes.Succeeded | outcomes.Erred | None:
-        circuit = self._circuits[dispatch.job.project_id, url]
+        circuit = self._circuit(dispatch.job, url)
         try:
             answer = await self._outbound.post(url, dispatch.headers, dispatch.payload)
         except CallError as error:
@@ -246,9 +254,6 @@ class Dispatcher:
             return outcomes.Erred(
                 str(error), error.error_class, final=error.error_class == "client"
             )
-        except asyncio.CancelledError:
-            circuit.cancelled()
-            raise
         if answer.status >= 500:
             circuit.failed(self._platform.clock.now())
         else:
@@ -276,47 +281,3 @@ class Dispatcher:
         stored = run_rows.load(unit.db, dispatch.run.id)
         if stored is not None and stored.state.assignment == dispatch.assignment:
             runs.apply(unit, stored, event)
-
-
-def read_answer(answer: Answer, now: int) -> outcomes.Succeeded | outcomes.Erred:
-    """Return what a handler's HTTP answer means for its run."""
-    if 200 <= answer.status < 300:
-        return outcomes.Succeeded(read_result(answer.body))
-    error = f"endpoint returned {answer.status}"
-    error_class = outcomes.class_of_status(answer.status)
-    try:
-        failure = _failure_decoder.decode(answer.body).error
-    except msgspec.DecodeError:
-        pass  # not one of our hosts, which tell what was raised
-    else:
-        error = f"{failure.type}: {failure.message}"[:_MAX_ERROR_CHARS]
-        error_class = outcomes.class_of_message(error) or error_class
-    retry_after = read_retry_after(answer.headers.get(b"retry-after", b""), now)
-    return outcomes.Erred(error, error_class, retry_after)
-
-
-def read_result(body: bytes) -> str | None:
-    """Return the JSON text of a result: what is no JSON becomes a JSON string."""
-    if not body.strip():
-        return None
-    try:
-        msgspec.json.decode(body)
-        return body.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.encode(body.decode(errors="replace")).decode()
-
-
-def read_retry_after(value: bytes, now: int) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for, in either of its two forms."""
-    text = value.decode("latin-1").strip()
-    if not text:
-        return None
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, from_timestamp(moment.isoformat()) - now) / SECOND

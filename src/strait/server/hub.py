@@ -53,10 +53,13 @@ class Hub(Generic[T]):
 
     def __init__(self) -> None:
         self._topics: dict[str, set[Subscription[T]]] = defaultdict(set)
+        self._closed = False
 
     def subscribe(self, topic: str) -> Subscription[T]:
         """Begin to listen to a topic."""
         subscription: Subscription[T] = Subscription()
+        if self._closed:
+            subscription.end()
         self._topics[topic].add(subscription)
         return subscription
 
@@ -80,7 +83,8 @@ class Hub(Generic[T]):
                 self.publish(topic, item)
 
     def close(self) -> None:
-        """End all subscriptions."""
+        """End all subscriptions, also those that are still to come."""
+        self._closed = True
         for listeners in self._topics.values():
             for subscription in listeners:
                 subscription.end()

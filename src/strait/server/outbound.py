@@ -12,7 +12,7 @@ import ssl
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httptools
 
@@ -160,7 +160,7 @@ class _Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._size = 0
-        self._keep = False
+        self._headers_complete = False
         self.usable = True
         self.received = False
 
@@ -175,6 +175,7 @@ class _Connection(asyncio.Protocol):
         self._waiter = asyncio.get_running_loop().create_future()
         self._parser = httptools.HttpResponseParser(self)
         self._headers, self._body, self._size = {}, [], 0
+        self._headers_complete = False
         self.received = self.usable = False
         self._transport.write(message)
         return await self._waiter
@@ -217,28 +218,43 @@ class _Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
 
+    def on_headers_complete(self) -> None:
+        self._headers_complete = True
+
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
         if self._size > self._max_body_bytes:
-            limit = self._max_body_bytes
-            self._fail(CallError(f"the endpoint answered more than {limit} bytes", "client"))
-            self.close()
-            return
-        self._body.append(body)
+            self._too_long()
+        else:
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
         parser, waiter = self._parser, self._waiter
         if parser is None or waiter is None or waiter.done():
             return
         status = parser.get_status_code()
-        if 100 <= status < 200:
-            return  # an interim answer; the real one follows
+        if 100 <= status < 200:  # an interim answer; the real one follows
+            self._headers, self._headers_complete = {}, False
+            return
         self.usable = self._transport is not None and parser.should_keep_alive()
         waiter.set_result(Answer(status, self._headers, b"".join(self._body)))
 
     def _ends_with_connection(self) -> bool:
         framed = b"content-length" in self._headers or b"transfer-encoding" in self._headers
-        return bool(self._headers) and not framed
+        return self._headers_complete and not framed
+
+    def _too_long(self) -> None:
+        parser, waiter = self._parser, self._waiter
+        if parser is None or waiter is None or waiter.done():
+            return
+        status = parser.get_status_code()
+        if 200 <= status < 300:
+            limit = self._max_body_bytes
+            self._fail(CallError(f"the endpoint answered more than {limit} bytes", "client"))
+        else:
+            # The status says what went wrong; nobody reads a page of explanation to its end.
+            waiter.set_result(Answer(status, self._headers, b""))
+        self.close()
 
     def _fail(self, error: CallError) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -246,20 +262,25 @@ class _Connection(asyncio.Protocol):
 
 
 def _parse(url: str) -> Target:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        netloc = parts.netloc.rpartition("@")[2]
+        host = netloc.encode("ascii" if netloc.isascii() else "idna")
+    except ValueError as error:
+        raise CallError(f"the endpoint URL is not valid: {error}", "client") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise CallError("the endpoint URL is not an http(s) URL", "client")
     secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    path = parts.path or "/"
+    path = quote(parts.path or "/", safe=_PATH_CHARACTERS)
     if parts.query:
-        path = f"{path}?{parts.query}"
-    host = parts.netloc.rpartition("@")[2]
-    return Target(
-        Origin(parts.hostname, port, secure),
-        path.encode("ascii", "ignore"),
-        host.encode("idna" if not host.isascii() else "ascii"),
-    )
+        path = f"{path}?{quote(parts.query, safe=_PATH_CHARACTERS + '?')}"
+    origin = Origin(parts.hostname, port or (443 if secure else 80), secure)
+    return Target(origin, path.encode(), host)
+
+
+# What stands for itself in a path (RFC 3986 §3.3), and `%`, since escapes are kept as they are.
+_PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
 
 
 def _request(target: Target, headers: Iterable[Header], body: bytes) -> bytes:

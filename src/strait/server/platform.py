@@ -64,10 +64,14 @@ class Platform:
         """
         self.database = self._database_path()
         self.owner = Ownership(self.database)
-        connection = open_writer(self.database)
-        os.chmod(self.database, 0o600)
-        migrate(connection)
-        self.reader = open_reader(self.database)
+        try:
+            connection = open_writer(self.database)
+            os.chmod(self.database, 0o600)
+            migrate(connection)
+            self.reader = open_reader(self.database)
+        except BaseException:
+            self.owner.release()
+            raise
         self.writer = Writer(connection, on_rollback=self._forget_caches)
         self.timers = Timers(self.clock, self._on_due)
         self.scheduler = Scheduler(self)
@@ -78,14 +82,19 @@ class Platform:
         self.timers.start()
         self.scheduler.start()
 
-    async def stop(self) -> None:
-        """Let running handlers finish for a while, write what is left, and close the database."""
+    async def drain(self) -> None:
+        """Start no more runs, and let handlers that are running finish for a while.
+
+        They may need the API until then, so whoever serves it stops serving after this.
+        """
         self.scheduler.stop()
-        self.hub.close()
-        self.chunk_hub.close()
-        self.trigger_hub.close()
         await self.dispatcher.stop(self.settings.drain_secs)
         await self.timers.stop()
+        for hub in (self.hub, self.chunk_hub, self.trigger_hub):
+            hub.close()
+
+    async def close(self) -> None:
+        """Write what is left and close the database; after `drain`, and after the last request."""
         self.reader.close()
         await self.writer.close()
         self.owner.release()

@@ -22,7 +22,7 @@ class MethodNotAllowed(Exception):  # noqa: N818 - the name of the answer
 
 
 class Router:
-    """A tree of path segments: a look costs the length of the path, however many routes there are."""
+    """A tree of path segments: a look costs the length of the path, not the number of routes."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._root = _Node()

@@ -67,13 +67,14 @@ class Server:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop answering, let handlers finish, write what is left."""
-        await self.platform.stop()
+        """Let handlers finish, stop answering, write what is left."""
+        await self.platform.drain()
         if self._uvicorn is not None and self._serving is not None:
             self._uvicorn.should_exit = True
             await asyncio.gather(self._serving, return_exceptions=True)
         if self._socket is not None:
             self._socket.close()
+        await self.platform.close()
 
 
 class _QuietServer(uvicorn.Server):
