@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
-import time
-from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
-from strait.signing import sign
-
-from .conftest import SECRET, Platform, run_token
+from .conftest import SECRET, Platform
+from .processes import child, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -44,64 +37,6 @@ block = define_job(JobOptions(name="Block", slug="block", run=block))
 die = define_job(JobOptions(name="Die", slug="die", run=die))
 flow = define_workflow(WorkflowOptions(name="W", slug="w", steps=[job_step("a", double)]))
 """
-
-
-@asynccontextmanager
-async def serving(app):
-    """Serve an application on a loopback port."""
-    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    listener = config.bind_socket()
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-
-
-class Child:
-    def __init__(self, process, ready):
-        self.process = process
-        self.ready = ready
-
-    async def dispatch(self, slug, payload, run_id="run_1", assignment="a"):
-        body = json.dumps(payload).encode()
-        headers = {
-            "X-Run-ID": run_id,
-            "X-Run-Token": run_token(assignment_id=assignment),
-            "X-Strait-Timestamp": (stamp := str(int(time.time()))),
-            "X-Strait-Signature": sign(SECRET, stamp, body),
-        }
-        async with httpx.AsyncClient(timeout=30) as http:
-            return await http.post(
-                f"{self.ready['url']}/jobs/{slug}", content=body, headers=headers
-            )
-
-
-@asynccontextmanager
-async def child(target, platform_url="http://127.0.0.1:9", *arguments):
-    source = str(Path(__file__).parents[2] / "src")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "strait.serve.child",
-        str(target),
-        "--base-url",
-        platform_url,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": source, "STRAIT_SIGNING_SECRET": SECRET},
-    )
-    try:
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
-        yield Child(process, json.loads(line) if line else {})
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 @pytest.fixture
