@@ -11,7 +11,14 @@ import time
 import pydantic
 import pytest
 
-from strait.authoring import JobOptions, RunContext, SyncRunContext, define_job
+from strait.authoring import (
+    AgentOptions,
+    JobOptions,
+    RunContext,
+    SyncRunContext,
+    define_agent,
+    define_job,
+)
 from strait.errors import NonRetryable, RetryAfter
 from strait.reserved import event_state_key
 
@@ -419,3 +426,37 @@ async def test_a_platform_that_cannot_be_told_does_not_hold_up_the_answer(hostin
     answer = await (await hosting(run))()
     assert answer.status_code == 422
     assert json.loads(answer.text)["error"]["message"] == "no"
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+async def test_agents_are_hosted_with_their_own_context(hosting, platform, kind):
+    platform.refuse = {"usage": 404}
+
+    async def run_async(payload, ctx):
+        await ctx.checkpoint({"i": 1})
+        await ctx.report_usage("p", "m", cost_microusd=5)
+        return [ctx.iteration, ctx.accumulated_cost_microusd(), ctx.is_budget_exceeded()]
+
+    def run_plain(payload, ctx):
+        ctx.checkpoint({"i": 1})
+        ctx.report_usage("p", "m", cost_microusd=5)
+        return [ctx.iteration, ctx.accumulated_cost_microusd(), ctx.is_budget_exceeded()]
+
+    handler = run_async if kind == "async" else run_plain
+    agent = define_agent(AgentOptions(name="J", slug="j", run=handler, max_cost_microusd=5))
+    dispatch = await hosting(jobs=[agent])
+    assert (await dispatch()).json() == [1, 5, True]
+    assert (await dispatch()).json() == [1, 5, True]
+    # The host remembers that this platform takes no usage reports.
+    assert platform.operations.count("usage") == 1
+
+
+async def test_an_agent_over_its_iterations_fails_its_run_for_good(hosting, platform):
+    async def run(payload, ctx):
+        while True:
+            await ctx.checkpoint({"i": ctx.iteration})
+
+    agent = define_agent(AgentOptions(name="J", slug="j", run=run, max_iterations=2))
+    answer = await (await hosting(jobs=[agent]))()
+    assert answer.status_code == 422
+    assert platform.bodies("fail")[0]["error"].startswith("the agent began iteration 3")
