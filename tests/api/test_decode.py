@@ -198,6 +198,26 @@ def test_no_body_raises_anything_but_an_answer(route: Any, data: st.DataObject) 
     assert isinstance(answer, route.body) or answer in {(400, False), (422, True)}
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"payload":' + b'[{"a":1}],' * 50_000,
+        b'{"payload":"' + b'\\"[' * 300_000,
+        b'{"payload":"' + b'\\"[' * 300_000 + b"\\",
+        b'{"payload":[' + (b"1" * 308 + b",") * 3_000 + b"1]}",
+        b'{"priority":5.5,"payload":"' + b'\\"[' * 300_000 + b'"}',
+        b'"' * 900_000,
+    ],
+)
+def test_no_body_of_a_megabyte_can_keep_the_server_busy(raw: bytes) -> None:
+    # Quadratic work on any of these would run into the timeout of the test.
+    try:
+        answer: object = decode_as(bodies.TriggerRequest, raw)
+    except ApiError as error:
+        answer = error.status
+    assert answer == 400 or isinstance(answer, bodies.TriggerRequest)
+
+
 def test_a_route_without_a_body_has_nothing_to_decode() -> None:
     with pytest.raises(ValueError, match="get-job"):
         decode_body(BY_ID["get-job"], b"{}")

@@ -107,6 +107,15 @@ def test_an_error_event_is_raised(follower: Follower) -> None:
         assert caught.value.data == '{"message":"broken"}'
 
 
+def test_a_stream_can_be_given_a_deadline() -> None:
+    with (
+        Wire(streams(*[change("executing")] * 3)) as wire,
+        Client(base_url=wire.url, api_key=KEY) as client,
+        pytest.raises(TransportError, match="deadline"),
+    ):
+        list(client.runs.stream("run_1", deadline=1e-9))
+
+
 def test_logs_end_when_the_platform_ends_them(follower: Follower) -> None:
     log = b'event: log\ndata: {"line":"hello","n":1}\n\n'
     with Wire(streams(log, log)) as wire:
@@ -115,7 +124,10 @@ def test_logs_end_when_the_platform_ends_them(follower: Follower) -> None:
 
 
 def test_escapes_of_go_in_chunks_of_output_are_read(follower: Follower) -> None:
-    chunk = rb'data: {"type":"stream_chunk","chunk":"\x1b[1m \\x41","stream_id":"s","done":true}'
+    chunk = (
+        b"retry: 0\n"
+        + rb'data: {"type":"stream_chunk","chunk":"\x1b[1m \\x41","stream_id":"s","done":true}'
+    )
     with Wire(streams(chunk + b"\n\n"), answers(b"{}", "410 Gone")) as wire:
         (item,) = follower.items(wire.url, "stream_chunks")
     assert item.chunk == "\x1b[1m \\x41"

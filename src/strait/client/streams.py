@@ -7,11 +7,11 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 from strait.client.effects import Close, Emit, Open, Read, Request, Response, Sleep, StreamFlow
-from strait.client.flows import Hooks, error_of
+from strait.client.flows import Hooks, error_of, path_of
 from strait.client.operation import StreamOperation
 from strait.client.policy import Policy
 from strait.client.sse import EventParser, ServerEvent
-from strait.errors import HttpError, Json, StraitError, StreamError, TransportError
+from strait.errors import HttpError, Json, StreamError, TransportError, TransportTimeoutError
 
 T = TypeVar("T")
 
@@ -44,6 +44,7 @@ def follow(
                 raise error_of(request, response)
             parser = EventParser(parser.last_id)
             while chunk := (yield Read()):
+                _check_deadline(request, policy)
                 events = parser.feed(chunk)
                 failures = 0 if events else failures
                 for event in events:
@@ -76,6 +77,11 @@ def _open(request: Request, policy: Policy, hooks: Hooks) -> Generator[Any, Any,
     return response
 
 
+def _check_deadline(request: Request, policy: Policy) -> None:
+    if policy.deadline is not None and policy.clock() >= policy.deadline:
+        raise TransportTimeoutError(f"{request.method} {path_of(request.url)}: the deadline passed")
+
+
 def _rest() -> Generator[Read, bytes, bytes]:
     parts = []
     while chunk := (yield Read()):
@@ -103,6 +109,3 @@ def _is_last(operation: StreamOperation[T], item: object) -> bool:
         return False
     value: Json = getattr(item, operation.ends_field, None)
     return isinstance(value, str) and value in operation.ends_values
-
-
-__all__ = ["IDLE_SECS", "StraitError", "follow"]

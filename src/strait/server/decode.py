@@ -27,10 +27,14 @@ Body = TypeVar("Body", bound=Struct)
 # Deeper than any payload that means something, and far from the interpreter's own limit.
 MAX_DEPTH = 200
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string without its end goes to the end of the body, and no text is looked at twice, so that
+# every body takes time in proportion to its length.
+_STRING = rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+_STRINGS = re.compile(_STRING, re.DOTALL)
 # Exponents that a double may not hold: only these can make a number infinite.
-_HUGE = re.compile(rb"[eE]\+?\d{3}|\d{309}")
-_FLOAT = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?', re.DOTALL)
+_HUGE = re.compile(rb"[eE]\+?\d{3}|(?<!\d)\d{309}")
+_FLOAT = re.compile(_STRING + rb"|-?\d++(?:\.\d+)?(?:[eE][+-]?\d{1,2})?", re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _MISFIT = re.compile(r"Expected `(?P<wanted>[^`]+)`(?:, got `(?P<got>[^`]+)`)?(?P<rest>.*)")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://[^\s/?#][^\s#]*|[^\s/#][^\s#]*)(?:#\S*)?\Z")
 
@@ -110,22 +114,20 @@ def _screened(raw: bytes) -> bytes:
             raw.decode()
         except UnicodeDecodeError as error:
             raise _bad_body(f"it is no UTF-8: byte {error.start}") from error
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_deep(raw):
         raise _bad_body(f"it is nested deeper than {MAX_DEPTH} levels")
     if _HUGE.search(raw) and _is_infinite(raw):
         raise _bad_body("a number is too large for a double")
     return raw
 
 
-def _depth(raw: bytes) -> int:
-    deepest = depth = 0
-    for byte in _STRINGS.sub(b"", raw):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+def _is_deep(raw: bytes) -> bool:
+    depth = 0
+    for byte in _STRINGS.sub(b"", raw).translate(None, _NO_BRACKETS):
+        depth += 1 if byte in b"[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 def _is_infinite(raw: bytes) -> bool:
