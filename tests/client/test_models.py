@@ -65,6 +65,13 @@ def test_an_unknown_value_of_an_enum_is_a_text() -> None:
     assert run.status == "dreaming"
 
 
+def test_a_model_shows_what_the_platform_sent_and_not_too_much() -> None:
+    run = JobRun.from_json(b'{"id":"r","status":"queued"}')
+    assert repr(run) == str(run) == "JobRun(id='r', status='queued')"
+    large = JobRun.from_json(json.dumps({"id": "r", "payload": "x" * 5000}).encode())
+    assert len(repr(large)) == 1025
+
+
 def test_numbers_of_any_size_survive() -> None:
     run = JobRun.from_json(b'{"id":"r","payload":123456789012345678901234567890}')
     assert run.payload == 123456789012345678901234567890

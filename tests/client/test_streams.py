@@ -126,7 +126,7 @@ def test_logs_end_when_the_platform_ends_them(follower: Follower) -> None:
 def test_escapes_of_go_in_chunks_of_output_are_read(follower: Follower) -> None:
     chunk = (
         b"retry: 0\n"
-        + rb'data: {"type":"stream_chunk","chunk":"\x1b[1m \\x41","stream_id":"s","done":true}'
+        rb'data: {"type":"stream_chunk","chunk":"\x1b[1m \\x41","stream_id":"s","done":true}'
     )
     with Wire(streams(chunk + b"\n\n"), answers(b"{}", "410 Gone")) as wire:
         (item,) = follower.items(wire.url, "stream_chunks")

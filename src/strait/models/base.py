@@ -14,6 +14,9 @@ from typing import Any, Self, get_args
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+# A run may carry megabytes of payload, and a log line is no place for them.
+_REPR_CHARS = 1024
+
 logger = logging.getLogger("strait.models")
 
 
@@ -85,6 +88,12 @@ class StraitModel(BaseModel):
             if field in self.__pydantic_fields_set__:
                 yield name, getattr(self, field)
         yield from (self.__pydantic_extra__ or {}).items()
+
+    def __repr__(self) -> str:
+        text = f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self)})"
+        return text if len(text) <= _REPR_CHARS else f"{text[:_REPR_CHARS]}…"
+
+    __str__ = __repr__
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a field by the API's name, or `default` where the platform left it out."""
