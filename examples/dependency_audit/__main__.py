@@ -111,7 +111,7 @@ def _approve(client: Client, run_id: str) -> None:
 
 def _progress(client: Client, audit_run_id: str, shown: dict[str, str]) -> None:
     """Show how many of the spawned runs are over."""
-    children = list(client.runs.list_children(audit_run_id, limit=100))
+    children = list(client.runs.get_children(audit_run_id, limit=100))
     done = sum(1 for child in children if child.finished_at)
     line = f"{done}/{len(children)}"
     if children and shown.get("children") != line:

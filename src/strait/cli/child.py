@@ -70,6 +70,7 @@ class HandlerProcess:
         said = await self._start()
         report = await self._register(said)
         self._tell(report)
+        self._platform.scheduler.start()
         self._keeper = asyncio.create_task(self._keep_alive(), name="strait-handlers")
         return self
 
@@ -144,6 +145,8 @@ class HandlerProcess:
         while self._process is not None:
             started = asyncio.get_running_loop().time()
             status = await self._process.wait()
+            # What is queued keeps its attempts while there is nobody to run it.
+            self._platform.scheduler.stop()
             self._echo(f"handlers ended with status {status}; starting them again")
             if asyncio.get_running_loop().time() - started > _LONGEST_PAUSE_SECS:
                 pause = _FIRST_PAUSE_SECS
@@ -160,6 +163,7 @@ class HandlerProcess:
             return
         if self._place.port != port:
             await self._register(said)
+        self._platform.scheduler.start()
 
     async def _stop(self) -> None:
         process = self._process

@@ -71,6 +71,8 @@ async def _serve(options: Options) -> None:
         host=options.host,
         port=options.port,
         internal_secret=os.environ.get("INTERNAL_SECRET", ""),
+        # Runs that wait from the last time would fail while their handlers are not there yet.
+        hold=bool(options.target),
     )
     async with Server(settings) as server:
         credentials = await bootstrap.ensure(

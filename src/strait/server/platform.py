@@ -80,7 +80,8 @@ class Platform:
         await self.write(self._claim)
         await self.write(recovery.take_over)
         self.timers.start()
-        self.scheduler.start()
+        if not self.settings.hold:
+            self.scheduler.start()
 
     async def drain(self) -> None:
         """Start no more runs, and let handlers that are running finish for a while.

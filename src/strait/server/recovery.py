@@ -10,6 +10,7 @@ from strait.server.unit import Unit
 from strait.server.work import events, runs, schedules, workflows
 from strait.store import jobs
 from strait.store import runs as run_rows
+from strait.store import workflows as workflow_rows
 
 
 def newest_instant(db: sqlite3.Connection) -> int:
@@ -34,5 +35,7 @@ def take_over(unit: Unit) -> None:
         unit.after(partial(scheduler.job_changed, job))
     for stored in list(run_rows.active(unit.db)):
         runs.after_restart(unit, stored)
+    for workflow in workflow_rows.everything(unit.db):
+        schedules.watch_workflow(unit, workflow)
     events.after_restart(unit)
     workflows.after_restart(unit)

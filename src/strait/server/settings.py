@@ -21,6 +21,7 @@ class Settings:
         keepalive_secs: how often a silent event stream sends a comment.
         stream_max_secs: when an event stream is ended; clients connect again.
         drain_secs: how long a clean stop waits for handlers that are running.
+        hold: start no runs until `scheduler.start()` is called, for who has handlers to start first.
     """
 
     database: Path | None = None
@@ -32,3 +33,4 @@ class Settings:
     keepalive_secs: float = 15.0
     stream_max_secs: float = 1_800.0
     drain_secs: float = 10.0
+    hold: bool = False

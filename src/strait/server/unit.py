@@ -11,7 +11,8 @@ from msgspec import Struct
 from strait import ids
 from strait.clock import SECOND, Timestamp, to_timestamp
 from strait.engine.entries import Entry
-from strait.engine.model import EventTrigger, Job, Run, WorkflowRun
+from strait.engine.model import EventTrigger, Job, Run
+from strait.engine.workflows.effects import ParentStepEnded
 from strait.server.errors import not_found
 from strait.store import ledger
 
@@ -26,10 +27,10 @@ class RunEnded(Struct, frozen=True):
     result: str | None
 
 
-class WorkflowRunEnded(Struct, frozen=True):
-    """A workflow run is over."""
+class ChildWorkflowEnded(Struct, frozen=True):
+    """A workflow run is over that a step of another one has started."""
 
-    run: WorkflowRun
+    effect: ParentStepEnded
 
 
 class TriggerSettled(Struct, frozen=True):
@@ -38,7 +39,7 @@ class TriggerSettled(Struct, frozen=True):
     trigger: EventTrigger
 
 
-Signal = RunEnded | WorkflowRunEnded | TriggerSettled
+Signal = RunEnded | ChildWorkflowEnded | TriggerSettled
 
 
 class Unit:

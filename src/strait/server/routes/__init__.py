@@ -15,6 +15,9 @@ from strait.server.routes import (
     streams,
     system,
     triggers,
+    workflow_reads,
+    workflow_runs,
+    workflows,
 )
 
 registry = Registry()
@@ -32,6 +35,9 @@ for _module in (
     streams,
     system,
     triggers,
+    workflow_reads,
+    workflow_runs,
+    workflows,
 ):
     registry.merge(_module.registry)
 

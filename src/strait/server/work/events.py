@@ -79,10 +79,23 @@ def close(unit: Unit, trigger: EventTrigger, status: str, error: str) -> EventTr
     return settled
 
 
-def close_quietly(unit: Unit, trigger: EventTrigger, status: str, error: str) -> None:
+def close_quietly(
+    unit: Unit,
+    trigger: EventTrigger,
+    status: str,
+    error: str,
+    *,
+    payload: Json | UnsetType = UNSET,
+) -> None:
     """Settle a wait whose waiter is over already, or takes care of itself."""
-    triggers.save(unit.db, replace(trigger, status=status, error=error))
+    received_at = unit.stamp if status == "received" else ""
+    settled = replace(
+        trigger, status=status, error=error, response_payload=payload, received_at=received_at
+    )
+    triggers.save(unit.db, settled)
     _forget(unit, trigger)
+    hub = unit.platform.trigger_hub
+    unit.after(lambda: hub.publish(trigger.id, settled))
 
 
 def expire(unit: Unit, trigger_id: str) -> None:

@@ -10,10 +10,12 @@ from strait.server.unit import RunEnded, Unit
 from strait.store import runs
 
 
-def create(unit: Unit, job: Job, request: admission.Request, payload: str | None) -> Run:
-    """Put a new run of a job into the queue and return it."""
+def create(
+    unit: Unit, job: Job, request: admission.Request, payload: str | None, *, run_id: str = ""
+) -> Run:
+    """Put a new run of a job into the queue, under an id that is known already or a new one."""
     now = unit.tick()
-    state, entries = admission.admit(job, request, unit.new_id(), now)
+    state, entries = admission.admit(job, request, run_id or unit.new_id(), now)
     runs.insert(unit.db, state, payload)
     unit.record(state.run.id, state.run.project_id, entries, first=True)
     scheduler = unit.platform.scheduler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strait.server.unit import RunEnded, TriggerSettled, Unit, WorkflowRunEnded
+from strait.server.unit import ChildWorkflowEnded, RunEnded, TriggerSettled, Unit
 from strait.server.work import children, events, runs, workflows
 from strait.store import triggers
 
@@ -13,8 +13,8 @@ def settle(unit: Unit) -> None:
         match unit.signals.popleft():
             case RunEnded() as signal:
                 _run_ended(unit, signal)
-            case WorkflowRunEnded(run=run):
-                workflows.ended(unit, run)
+            case ChildWorkflowEnded(effect=effect):
+                workflows.child_ended(unit, effect)
             case TriggerSettled(trigger=trigger):
                 if trigger.source_type == "job_run":
                     events.wake_run(unit, trigger)
@@ -30,5 +30,7 @@ def _run_ended(unit: Unit, signal: RunEnded) -> None:
         runs.cancel_descendants(unit, run)
     if run.workflow_step_run_id:
         workflows.job_ended(unit, run, signal.result)
+    if run.created_by == "system:workflow-compensation":
+        workflows.compensation_ended(unit, run)
     if run.parent_run_id:
         children.ended(unit, run, signal.result)

@@ -1,0 +1,31 @@
+"""`make bench`: run every measurement and print a table for docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sqlite3
+
+from benchmarks import client, imports, server
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("only", nargs="*", choices=["imports", "client", "server", []])
+    parser.add_argument("--runs", type=int, default=5_000, help="how many runs the server does")
+    options = parser.parse_args()
+    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}\n")
+    print("| figure | measured | baseline |\n|---|---|---|")
+    parts = {
+        "imports": imports.measure,
+        "client": client.measure,
+        "server": lambda: server.measure(options.runs),
+    }
+    for name, measure in parts.items():
+        if not options.only or name in options.only:
+            for row in measure():
+                print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

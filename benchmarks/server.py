@@ -1,0 +1,143 @@
+"""Durable runs a second and latency of `strait dev`: server, handler and load in three processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from strait import Client
+
+_CONNECTIONS = 32
+_SINGLE = 300
+
+
+def measure(runs: int) -> list[tuple[str, str, str]]:
+    with tempfile.TemporaryDirectory() as directory, _platform(Path(directory)) as ready:
+        with Client(base_url=ready["base_url"], api_key=ready["api_key"]) as client:
+            job_id = next(job.id for job in client.jobs.list() if job.slug == "noop")
+            load = _Load(ready, job_id)
+            asyncio.run(load.trigger(200))  # connections, caches
+            _drain(client)
+            p50, p99 = _latency(client, asyncio.run(load.one_at_a_time(_SINGLE)))
+            started = time.perf_counter()
+            asyncio.run(load.trigger(runs))
+            accepted = time.perf_counter() - started
+            _drain(client)
+            whole = time.perf_counter() - started
+            cpu = Path(f"/proc/{ready['pid']}/stat")
+            idle = _idle_percent(cpu) if cpu.exists() else float("nan")
+    return [
+        ("no-op runs, trigger over HTTP to completed", f"{runs / whole:.0f} /s", f"{runs} runs"),
+        ("triggers accepted while they run", f"{runs / accepted:.0f} /s", ""),
+        (
+            "trigger → completed, one at a time, p50 / p99",
+            f"{p50:.2f} / {p99:.2f} ms",
+            f"{_SINGLE} runs",
+        ),
+        ("idle, CPU of the server over 5 s", f"{idle:.2f} % of a core", ""),
+    ]
+
+
+class _Load:
+    """Raw sockets, so that the load costs little of the two cores."""
+
+    def __init__(self, ready: dict[str, Any], job_id: str) -> None:
+        address = ready["base_url"].removeprefix("http://")
+        self._host, _, self._port = address.partition(":")
+        body = b'{"payload":{"n":1}}'
+        self._request = (
+            f"POST /v1/jobs/{job_id}/trigger HTTP/1.1\r\nhost: {address}\r\n"
+            f"authorization: Bearer {ready['api_key']}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(body)}\r\n\r\n"
+        ).encode() + body
+
+    async def trigger(self, count: int) -> None:
+        left = iter(range(count))
+
+        async def connection() -> None:
+            reader, writer = await self._connect()
+            for _ in left:
+                await self._once(reader, writer)
+            writer.close()
+
+        await asyncio.gather(*(connection() for _ in range(_CONNECTIONS)))
+
+    async def one_at_a_time(self, count: int) -> list[tuple[str, float]]:
+        """Trigger runs with pauses; return their ids and when each request was sent."""
+        sent = []
+        reader, writer = await self._connect()
+        for _ in range(count):
+            at = time.time()
+            answer = await self._once(reader, writer)
+            sent.append((json.loads(answer)["id"], at))
+            await asyncio.sleep(0.01)
+        writer.close()
+        return sent
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self._host, int(self._port))
+
+    async def _once(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(self._request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 201"):
+            raise RuntimeError(head.decode())
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        return await reader.readexactly(int(length))
+
+
+@contextmanager
+def _platform(directory: Path) -> Iterator[dict[str, Any]]:
+    target = str(Path(__file__).with_name("noop.py"))
+    command = [sys.executable, "-m", "strait.cli", "dev", target, "--port", "0", "--json"]
+    with subprocess.Popen(
+        [*command, "--db", str(directory / "bench.db")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield {**json.loads(process.stdout.readline()), "pid": process.pid}
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _drain(client: Client) -> None:
+    """Wait until nothing is queued or executing."""
+    while True:
+        stats = client.stats.get()
+        if not stats["queued"] and not stats["executing"]:
+            return
+        time.sleep(0.01)
+
+
+def _latency(client: Client, sent: list[tuple[str, float]]) -> tuple[float, float]:
+    """Return p50 and p99 in ms from the send of a trigger to the run's terminal state."""
+    _drain(client)
+    times = []
+    for run_id, at in sent:
+        finished = client.runs.get(run_id).finished_at
+        assert finished is not None
+        times.append((finished.timestamp() - at) * 1000)
+    return statistics.median(times), statistics.quantiles(times, n=100)[98]
+
+
+def _idle_percent(stat: Path) -> float:
+    def ticks() -> int:
+        fields = stat.read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = ticks()
+    time.sleep(5)
+    return (ticks() - before) / 100 / 5 * 100

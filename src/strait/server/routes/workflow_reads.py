@@ -1,0 +1,136 @@
+"""Views of workflow runs: lists, steps, and what the engine's read models make of them."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from msgspec import Raw, json
+
+from strait.engine.workflows.state import State
+from strait.server import checks
+from strait.server.errors import ApiError, not_found
+from strait.server.http import Call, Reply, page, reply
+from strait.server.registry import Registry
+from strait.store import ledger, workflow_runs, workflows
+
+registry = Registry()
+
+
+def owned(
+    call: Call, db: sqlite3.Connection, name: str = "workflowRunID", what: str = "workflow run"
+) -> workflow_runs.Stored:
+    """Return the workflow run that a path names, if it is the caller's.
+
+    Raises:
+        ApiError: 404.
+    """
+    stored = workflow_runs.load(db, call.params[name])
+    if stored is None or stored.run.project_id != call.project_id:
+        raise not_found(what)
+    return stored
+
+
+def state_of(db: sqlite3.Connection, stored: workflow_runs.Stored) -> State:
+    """Return a workflow run with all that belongs to it."""
+    run_id = stored.run.id
+    return State(
+        stored.run,
+        workflows.snapshot_steps(db, stored.snapshot_id),
+        {step.step_ref: step for step in workflow_runs.steps(db, run_id)},
+        workflow_runs.approvals(db, run_id),
+    )
+
+
+@registry.read("get-workflow-run")
+def get(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show a workflow run."""
+    return reply(owned(call, db).run)
+
+
+@registry.read("list-workflow-runs")
+def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the workflow runs of the project, newest first."""
+    query = call.query
+    status, key, value = query.get("status"), query.get("tag_key"), query.get("tag_value")
+    if status and key:
+        raise ApiError(400, "status filter cannot be combined with tag_key; use one or the other")
+    if value and not key:
+        raise ApiError(400, "tag_key is required when tag_value is provided")
+    where, values = "project_id = ? AND created_at < ?", [call.project_id, checks.cursor(query)]
+    if status:
+        where, values = f"{where} AND status = ?", [*values, status]
+    if key:
+        test = "key = ?" + (" AND value = ?" if value else "")
+        where = f"{where} AND EXISTS (SELECT 1 FROM json_each(doc, '$.tags') WHERE {test})"
+        values += [key, value] if value else [key]
+    return _page(call, db, where, values)
+
+
+@registry.read("list-workflow-runs-by-workflow")
+def list_of_workflow(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the runs of a workflow, newest first."""
+    workflow = workflows.get(db, call.params["workflowID"])
+    if workflow is None or workflow.project_id != call.project_id:
+        raise not_found("workflow")
+    where = "workflow_id = ? AND created_at < ?"
+    return _page(call, db, where, [workflow.id, checks.cursor(call.query)])
+
+
+def _page(call: Call, db: sqlite3.Connection, where: str, values: list[str]) -> Reply:
+    limit = call.query["limit"]
+    rows = workflow_runs.page(db, where, values, limit=limit + 1)
+    return page(rows, limit, lambda run: run.created_at)
+
+
+@registry.read("get-workflow-run-labels")
+def labels(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show the labels that a run was triggered with."""
+    return reply({"labels": workflow_runs.labels(db, owned(call, db).run.id)})
+
+
+@registry.read("list-workflow-step-runs")
+def steps(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the steps of a run, in the order of their definitions."""
+    run_id = owned(call, db).run.id
+    limit = call.query["limit"]
+    rows = workflow_runs.steps_page(db, run_id, after=checks.after(call.query), limit=limit + 1)
+    return page(rows, limit, lambda step: step.created_at)
+
+
+@registry.read("get-workflow-run-explain")
+def explain(call: Call, db: sqlite3.Connection) -> Reply:
+    """List why steps wait or were skipped, newest first."""
+    run_id = owned(call, db).run.id
+    query = call.query
+    limit, before = query["limit"], checks.cursor(query)
+    rows = [
+        _decision(line)
+        for line in reversed(ledger.search(db, run_id, type="decision", limit=10_000))
+        if line.at < before
+    ]
+    wanted = [
+        row
+        for row in rows
+        if all(
+            not query.get(name) or row[name] == query[name]
+            for name in ("step_ref", "decision_type")
+        )
+    ]
+    return page(wanted[: limit + 1], limit, lambda row: str(row["created_at"]))
+
+
+def _decision(line: ledger.Line) -> dict[str, object]:
+    facts = json.decode(line.data) if line.data else {}
+    row: dict[str, object] = {
+        "id": line.id,
+        "workflow_run_id": line.subject,
+        "step_run_id": facts.get("step_run_id", ""),
+        "step_ref": facts.get("step_ref", ""),
+        "decision_type": facts.get("decision_type", ""),
+        "decision": facts.get("decision", ""),
+        "explanation": facts.get("explanation", line.message),
+        "created_at": line.at,
+    }
+    if "details" in facts:
+        row["details"] = Raw(json.encode(facts["details"]))
+    return row

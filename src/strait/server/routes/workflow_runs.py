@@ -1,0 +1,161 @@
+"""What can be done with a workflow run and its steps (`contract/workflows.md` §3.15-3.16, §4.3)."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Raw, UnsetType, json
+
+from strait.engine.model import Json
+from strait.engine.refusal import Refused
+from strait.engine.workflows import compensation
+from strait.engine.workflows import events as happened
+from strait.engine.workflows.state import Transition
+from strait.fsm import is_terminal_workflow_run_status
+from strait.server._generated import bodies
+from strait.server.errors import ApiError
+from strait.server.http import Call, Reply, reply
+from strait.server.registry import Registry
+from strait.server.unit import Unit
+from strait.server.work import workflow_starts, workflows
+from strait.store import workflow_runs
+
+registry = Registry()
+
+
+@registry.write("cancel-workflow-run")
+def cancel(call: Call, unit: Unit) -> Reply:
+    """Cancel a run with all that it has under way."""
+    return _run(call, unit, happened.Cancel())
+
+
+@registry.write("pause-workflow-run")
+def pause(call: Call, unit: Unit) -> Reply:
+    """Start nothing more until the run is resumed; what executes is held."""
+    return _run(call, unit, happened.Pause())
+
+
+@registry.write("resume-workflow-run")
+def resume(call: Call, unit: Unit) -> Reply:
+    """Go on after a pause."""
+    return _run(call, unit, happened.Resume())
+
+
+def _run(call: Call, unit: Unit, event: happened.Event) -> Reply:
+    stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
+    return reply(workflows.advance(unit, stored, event).run)
+
+
+@registry.write("retry-workflow-run")
+def retry(call: Call, unit: Unit) -> Reply:
+    """Run a workflow again that has ended; steps that were completed are taken over."""
+    stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
+    return reply(workflow_starts.retry(unit, stored, call.principal.actor), 201)
+
+
+@registry.write("bulk-cancel-workflow-runs")
+def bulk_cancel(call: Call, unit: Unit) -> Reply:
+    """Cancel runs by id; those that are over, or not there, are left out."""
+    wanted = call.body(bodies.BulkCancelWorkflowRunsRequest).workflow_run_ids or []
+    canceled = []
+    for run_id in dict.fromkeys(wanted):
+        stored = workflow_runs.load(unit.db, run_id)
+        if stored is None or stored.run.project_id != call.project_id:
+            continue
+        if is_terminal_workflow_run_status(stored.run.status):
+            continue
+        event = happened.Cancel("canceled by user (bulk)", "parent workflow canceled (bulk)")
+        workflows.advance(unit, stored, event)
+        canceled.append(run_id)
+    return reply({"canceled": len(canceled), "workflow_run_ids": canceled})
+
+
+@registry.write("bulk-replay-workflow-runs")
+def bulk_replay(call: Call, unit: Unit) -> Reply:
+    """Retry runs by id; each has its own outcome."""
+    wanted = call.body(bodies.BulkReplayWorkflowRunsRequest).workflow_run_ids or []
+    results = [_replay(call, unit, run_id) for run_id in wanted]
+    replayed = sum(1 for row in results if row["status"] == "replayed")
+    return reply({"results": results, "total": len(results), "replayed": replayed})
+
+
+def _replay(call: Call, unit: Unit, run_id: str) -> dict[str, str]:
+    try:
+        stored = workflows.load(unit, call.project_id, run_id)
+        run = workflow_starts.retry(unit, stored, call.principal.actor)
+    except (ApiError, Refused) as error:
+        return {"original_run_id": run_id, "status": "failed", "error": error.message}
+    return {"original_run_id": run_id, "new_run_id": run.id, "status": "replayed"}
+
+
+# ------------------------------------------------------------------------------------------ steps
+
+
+@registry.write("approve-workflow-step")
+def approve(call: Call, unit: Unit) -> Reply:
+    """Approve a step in the name of the caller."""
+    if not call.principal.actor:
+        raise ApiError(401, "authenticated identity required")
+    ref = call.params["stepRef"]
+    transition = _step(call, unit, happened.Approved(ref, call.principal.actor))
+    return reply(
+        {
+            "step_run": transition.state.step_runs[ref],
+            "approval": transition.state.approvals[ref],
+        }
+    )
+
+
+@registry.write("skip-workflow-step")
+def skip(call: Call, unit: Unit) -> Reply:
+    """Count a step as done that has not begun, or that waits."""
+    ref = call.params["stepRef"]
+    reason = call.body(bodies.SkipStepRequest).reason or ""
+    event = happened.SkipStep(ref, reason, call.principal.actor)
+    return _step_reply(_step(call, unit, event), ref)
+
+
+@registry.write("force-complete-workflow-step")
+def force_complete(call: Call, unit: Unit) -> Reply:
+    """Complete a step with an output of one's own."""
+    ref = call.params["stepRef"]
+    result = _value(call.body(bodies.ForceCompleteStepRequest).result)
+    event = happened.ForceComplete(ref, result, call.principal.actor)
+    return _step_reply(_step(call, unit, event), ref)
+
+
+@registry.write("retry-workflow-step")
+def retry_step(call: Call, unit: Unit) -> Reply:
+    """Do a step again that has ended."""
+    ref = call.params["stepRef"]
+    return _step_reply(_step(call, unit, happened.RetryStep(ref)), ref)
+
+
+@registry.write("replay-workflow-subtree")
+def replay_subtree(call: Call, unit: Unit) -> Reply:
+    """Do a step again, and all that depends on it."""
+    transition = _step(call, unit, happened.ReplaySubtree(call.params["stepRef"]))
+    return reply({"reset_steps": len(transition.reset)})
+
+
+def _step(call: Call, unit: Unit, event: happened.Event) -> Transition:
+    stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
+    return workflows.advance(unit, stored, event)
+
+
+def _step_reply(transition: Transition, ref: str) -> Reply:
+    return reply({"step_run": transition.state.step_runs[ref]})
+
+
+def _value(raw: Raw | UnsetType) -> Json | UnsetType:
+    return json.decode(raw) if isinstance(raw, Raw) else UNSET
+
+
+# ----------------------------------------------------------------------------------- compensation
+
+
+@registry.write("compensate-workflow-run")
+def compensate(call: Call, unit: Unit) -> Reply:
+    """Undo the completed steps of a run that failed, in reverse order."""
+    stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
+    plan = compensation.plan(workflows.state_of(unit, stored))
+    workflows.advance(unit, stored, happened.Compensate())
+    return reply(plan)

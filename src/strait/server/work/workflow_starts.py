@@ -1,0 +1,155 @@
+"""Starting workflow runs: by a trigger, a schedule, a step of another one, or as a retry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import UNSET, UnsetType
+
+from strait.engine.model import Json, Tags, Workflow, WorkflowRun
+from strait.engine.refusal import Refused
+from strait.engine.workflows import effects as asked
+from strait.engine.workflows import start as engine
+from strait.engine.workflows.state import Transition
+from strait.server.unit import Unit
+from strait.server.work import workflow_policies, workflows
+from strait.store import workflow_runs
+from strait.store import workflows as definitions
+from strait.store.workflow_runs import Stored
+
+MAX_NESTING_DEPTH = 10
+
+
+def start(
+    unit: Unit,
+    workflow: Workflow,
+    *,
+    triggered_by: str,
+    created_by: str,
+    payload: Json | UnsetType = UNSET,
+    tags: Tags | None = None,
+    labels: Tags | None = None,
+    overrides: Mapping[str, bool] | None = None,
+    parent: tuple[str, str] = ("", ""),
+    trace_context: Tags | None = None,
+) -> WorkflowRun:
+    """Start a run of a workflow and return it.
+
+    Args:
+        unit: the transaction.
+        workflow: the workflow.
+        triggered_by: what started it, in the API's words.
+        created_by: who did.
+        payload: what its steps are given; absent is not the same as null.
+        tags: laid over those of the workflow.
+        labels: kept beside the run.
+        overrides: `{step_ref: enabled}`.
+        parent: the workflow run and the step run that wait for this one.
+        trace_context: trace headers for its job runs.
+
+    Raises:
+        Refused: it cannot be started; 400 or 409 with the contract's text.
+    """
+    running = workflow_runs.count_by_status(unit.db, workflow.id).get("running", 0)
+    steps = engine.admitted_steps(
+        workflow,
+        definitions.steps(unit.db, workflow),
+        overrides=overrides,
+        running=running,
+        policy=workflow_policies.of_project(unit.db, workflow.project_id),
+    )
+    unit.tick()
+    snapshot_id = definitions.snapshot(unit.db, workflow.id, steps, unit.new_id())
+    request = engine.StartRequest(
+        workflow=workflow,
+        steps=steps,
+        triggered_by=triggered_by,
+        payload=payload,
+        tags=tags or {},
+        created_by=created_by,
+        snapshot_id=snapshot_id,
+        parent_workflow_run_id=parent[0],
+        parent_step_run_id=parent[1],
+        trace_context=trace_context or {},
+    )
+    transition = engine.start(request, unit.now, unit.new_id)
+    return _begin(unit, transition, snapshot_id, labels or {})
+
+
+def retry(unit: Unit, stored: Stored, created_by: str) -> WorkflowRun:
+    """Start a run that does again what an earlier one has not completed, and return it.
+
+    Raises:
+        Refused: 400, the earlier one is not over.
+    """
+    unit.tick()
+    original = workflows.state_of(unit, stored)
+    transition = engine.retry(original, unit.now, unit.new_id, created_by=created_by)
+    labels = workflow_runs.labels(unit.db, stored.run.id)
+    return _begin(unit, transition, stored.snapshot_id, labels)
+
+
+def _begin(unit: Unit, transition: Transition, snapshot_id: str, labels: Tags) -> WorkflowRun:
+    run = transition.run
+    workflow_runs.insert(unit.db, run, snapshot_id, labels)
+    workflows.keep(unit, transition, first=True)
+    workflows.perform(unit, transition)
+    # Later rows get later instants than the steps, which count up from the run's own.
+    for _ in transition.steps:
+        unit.tick()
+    stored = workflow_runs.load(unit.db, run.id)
+    return run if stored is None else stored.run
+
+
+def start_child(unit: Unit, run: WorkflowRun, effect: asked.StartChild) -> str:
+    """Start the workflow of a sub-workflow step; return why it cannot be, or ""."""
+    workflow = definitions.get(unit.db, effect.workflow_id)
+    if workflow is None or workflow.project_id != run.project_id:
+        return f"sub-workflow {effect.workflow_id} not found"
+    depth = _ancestors(unit, run)
+    most = effect.max_nesting_depth or MAX_NESTING_DEPTH
+    if depth >= most:
+        return (
+            f"sub-workflow nesting depth {depth} exceeds max allowed {most} for step {effect.ref}"
+        )
+    try:
+        start(
+            unit,
+            workflow,
+            triggered_by="workflow",
+            created_by="system:workflow",
+            payload=effect.payload,
+            parent=(run.id, effect.step_run_id),
+            trace_context=run.trace_context,
+        )
+    except Refused as refusal:
+        return refusal.message
+    return ""
+
+
+def _ancestors(unit: Unit, run: WorkflowRun) -> int:
+    depth = 0
+    while run.parent_workflow_run_id and depth <= MAX_NESTING_DEPTH:
+        depth += 1
+        parent = workflow_runs.load(unit.db, run.parent_workflow_run_id)
+        if parent is None:
+            break
+        run = parent.run
+    return depth
+
+
+def fire(unit: Unit, workflow: Workflow) -> None:
+    """Start a workflow by its schedule, unless one is under way and it asks to skip then."""
+    running = workflow_runs.count_by_status(unit.db, workflow.id).get("running", 0)
+    if workflow.skip_if_running and running:
+        return
+    try:
+        start(
+            unit,
+            workflow,
+            triggered_by="cron",
+            created_by="system:cron",
+            tags={"cron_fire_key": f"cron:workflow:{workflow.id}:{unit.stamp[:16]}"},
+        )
+    except Refused as refusal:
+        unit.platform.report(f"the schedule of workflow {workflow.id} could not start it", refusal)
