@@ -33,7 +33,9 @@ class Wire:
             with connection:
                 request = _request(connection)
                 self.requests.append(request)
-                script(connection, request)
+                # A client may leave before all is said.
+                with contextlib.suppress(OSError):
+                    script(connection, request)
         self.done.set()
 
     def __enter__(self) -> Wire:
