@@ -1,0 +1,46 @@
+"""Fixtures that several rooms share: an embedded server, with real and with virtual time.
+
+A `World` (`tests/support/world.py`) has the server, a client whose answers are checked against
+the API description, and scripted handlers on loopback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from support.handlers import Handlers
+    from support.world import World
+
+
+@pytest.fixture
+async def handlers() -> AsyncIterator[Handlers]:
+    """A loopback server whose answers the test scripts."""
+    from support.handlers import Handlers
+
+    made = Handlers()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def world(handlers: Handlers) -> AsyncIterator[World]:
+    """A server in the test's loop, on real time."""
+    from support.world import world
+
+    async with world(handlers) as made:
+        yield made
+
+
+@pytest.fixture
+async def virtual(handlers: Handlers) -> AsyncIterator[World]:
+    """A server in the test's loop whose time moves only by `pass_time`."""
+    from strait.clock import VirtualClock
+    from support.world import world
+
+    async with world(handlers, clock=VirtualClock()) as made:
+        yield made
