@@ -50,6 +50,16 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments(service: str
         assert method.__doc__ == twin[name].__doc__
 
 
+def test_both_clients_take_the_same_arguments_and_have_the_same_parts() -> None:
+    def arguments(call: Any) -> list[str]:
+        return [str(part).partition(":")[0] for part in inspect.signature(call).parameters.values()]
+
+    own = {"__enter__", "__exit__", "__aenter__", "__aexit__"}
+    assert set(dir(Client)) - own == set(dir(AsyncClient)) - own
+    for name in ("__init__", "from_env", "from_file", "local", "do_request", "do_stream", "close"):
+        assert arguments(getattr(Client, name)) == arguments(getattr(AsyncClient, name)), name
+
+
 def answer_for(entry: dict[str, Any], platform: Platform) -> None:
     status, response = next(
         (int(status), found)
