@@ -75,7 +75,8 @@ def _job_ended(draft: Draft, event: events.JobEnded) -> bool:
 
 
 def _child_ended(draft: Draft, event: events.ChildEnded) -> bool:
-    if draft.step_run(event.ref).status != "running":
+    running = draft.step_run(event.ref).status == "running"
+    if not running or draft.steps[event.ref].step_type != "sub_workflow":
         return False
     match event.status:
         case "completed":

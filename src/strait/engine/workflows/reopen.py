@@ -9,7 +9,7 @@ from __future__ import annotations
 from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine.refusal import Refused
 from strait.engine.workflows.draft import Draft
-from strait.fsm import is_terminal_workflow_run_status, workflow_run_can_move
+from strait.fsm import workflow_run_can_move
 
 SKIPPED_BY_HAND = "skipped by hand"
 """The error of a step that somebody skipped without giving a reason."""
@@ -55,7 +55,7 @@ def _was_left_undone(draft: Draft, ref: str) -> bool:
 
 
 def _reopen(draft: Draft, refs: list[str]) -> None:
-    if is_terminal_workflow_run_status(draft.run.status):
+    if draft.run.status not in {"running", "paused"}:
         refs += [ref for ref, step in draft.step_runs.items() if step.status == "canceled"]
         _reopen_run(draft)
     for ref in dict.fromkeys(refs):
@@ -64,8 +64,8 @@ def _reopen(draft: Draft, refs: list[str]) -> None:
 
 
 def _reopen_run(draft: Draft) -> None:
-    run = draft.run
-    if not workflow_run_can_move(run.status, "running"):
+    # Not while it is being undone, and not after that.
+    if not workflow_run_can_move(draft.run.status, "running"):
         raise Refused(409, "failed to reopen workflow run for retry")
     draft.move_run("running", "retry", error="", finished_at="", expires_at=renewed_expiry(draft))
 
