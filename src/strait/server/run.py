@@ -96,7 +96,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(2048)
-        listener.setblocking(False)
+        listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
     except BaseException:
         listener.close()
         raise

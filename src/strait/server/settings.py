@@ -21,7 +21,7 @@ class Settings:
         keepalive_secs: how often a silent event stream sends a comment.
         stream_max_secs: when an event stream is ended; clients connect again.
         drain_secs: how long a clean stop waits for handlers that are running.
-        hold: start no runs until `scheduler.start()` is called, for who has handlers to start first.
+        hold: start no runs until `scheduler.start()` is called, for who starts handlers first.
     """
 
     database: Path | None = None

@@ -123,7 +123,7 @@ def everything(db: sqlite3.Connection) -> list[Job]:
 def delete(db: sqlite3.Connection, job_id: str) -> None:
     """Delete a job with its versions and memory; its runs stay readable."""
     for table in ("job_versions", "job_memory"):
-        db.execute(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))  # noqa: S608 - our tables
+        db.execute(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
     db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
 

@@ -153,7 +153,7 @@ def keys_of(
 
 
 def _one_key(db: sqlite3.Connection, column: str, value: str) -> ApiKey | None:
-    row = db.execute(f"SELECT doc FROM api_keys WHERE {column} = ?", (value,)).fetchone()  # noqa: S608 - the column is one of ours
+    row = db.execute(f"SELECT doc FROM api_keys WHERE {column} = ?", (value,)).fetchone()
     return None if row is None else json.decode(row[0], type=ApiKey)
 
 

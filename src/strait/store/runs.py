@@ -125,7 +125,7 @@ def documents(
 ) -> list[tuple[Timestamp, bytes]]:
     """Return wire forms of the runs that satisfy a condition of ours, newest first."""
     rows = db.execute(
-        f"SELECT created_at, doc, payload, result FROM runs WHERE {where} "  # noqa: S608 - built from constants in this package and `server/reads`
+        f"SELECT created_at, doc, payload, result FROM runs WHERE {where} "
         "ORDER BY created_at DESC LIMIT ?",
         (*parameters, limit),
     )
@@ -136,7 +136,7 @@ def active(db: sqlite3.Connection) -> Iterator[Stored]:
     """Yield every run that is not over, oldest first; for the start of the server."""
     marks = ", ".join(f"'{status}'" for status in ACTIVE)
     rows = db.execute(
-        "SELECT doc, assignment, deadline_at, ttl_secs, revision FROM runs "  # noqa: S608 - constants
+        "SELECT doc, assignment, deadline_at, ttl_secs, revision FROM runs "
         f"WHERE status IN ({marks}) ORDER BY seq"
     )
     for row in rows:
@@ -160,7 +160,7 @@ def children(db: sqlite3.Connection, run_id: str) -> list[Run]:
 
 def ids(db: sqlite3.Connection, where: str, parameters: Sequence[object]) -> list[str]:
     """Return the ids of the runs that satisfy a condition of ours, oldest first."""
-    rows = db.execute(f"SELECT id FROM runs WHERE {where} ORDER BY seq", parameters)  # noqa: S608 - as in `documents`
+    rows = db.execute(f"SELECT id FROM runs WHERE {where} ORDER BY seq", parameters)
     return [run_id for (run_id,) in rows]
 
 
@@ -168,7 +168,7 @@ def has_active(db: sqlite3.Connection, job_id: str) -> bool:
     """Return whether any run of a job is not over."""
     marks = ", ".join(f"'{status}'" for status in ACTIVE)
     row = db.execute(
-        f"SELECT 1 FROM runs WHERE status IN ({marks}) AND job_id = ? LIMIT 1",  # noqa: S608 - constants
+        f"SELECT 1 FROM runs WHERE status IN ({marks}) AND job_id = ? LIMIT 1",
         (job_id,),
     ).fetchone()
     return row is not None

@@ -143,6 +143,6 @@ def purge(db: sqlite3.Connection, project_id: str, before: Timestamp, *, dry_run
     """Delete, or count, the waits of a project that were over before an instant."""
     where = "project_id = ? AND status != 'waiting' AND created_at < ?"
     if dry_run:
-        query = f"SELECT count(*) FROM event_triggers WHERE {where}"  # noqa: S608 - constant
+        query = f"SELECT count(*) FROM event_triggers WHERE {where}"
         return int(db.execute(query, (project_id, before)).fetchone()[0])
-    return db.execute(f"DELETE FROM event_triggers WHERE {where}", (project_id, before)).rowcount  # noqa: S608 - constant
+    return db.execute(f"DELETE FROM event_triggers WHERE {where}", (project_id, before)).rowcount

@@ -75,7 +75,7 @@ def page(
 ) -> list[WorkflowRun]:
     """Return the workflow runs that satisfy a condition of ours, newest first."""
     rows = db.execute(
-        f"SELECT doc FROM workflow_runs WHERE {where} ORDER BY created_at DESC LIMIT ?",  # noqa: S608 - constants of `server/routes`
+        f"SELECT doc FROM workflow_runs WHERE {where} ORDER BY created_at DESC LIMIT ?",
         (*parameters, limit),
     )
     return [_runs.decode(doc) for (doc,) in rows]
@@ -85,7 +85,7 @@ def active_ids(db: sqlite3.Connection, workflow_id: str = "") -> list[str]:
     """Return the ids of runs that are not over, of one workflow or of all, oldest first."""
     marks = ", ".join(f"'{status}'" for status in ACTIVE)
     rows = db.execute(
-        f"SELECT id FROM workflow_runs WHERE status IN ({marks}) "  # noqa: S608 - constants
+        f"SELECT id FROM workflow_runs WHERE status IN ({marks}) "
         "AND (:workflow = '' OR workflow_id = :workflow) ORDER BY seq",
         {"workflow": workflow_id},
     )
@@ -96,7 +96,7 @@ def count_by_status(db: sqlite3.Connection, workflow_id: str) -> dict[str, int]:
     """Return how many runs of a workflow that are not over have which status."""
     marks = ", ".join(f"'{status}'" for status in ACTIVE)
     rows = db.execute(
-        f"SELECT status, count(*) FROM workflow_runs WHERE status IN ({marks}) "  # noqa: S608 - constants
+        f"SELECT status, count(*) FROM workflow_runs WHERE status IN ({marks}) "
         "AND workflow_id = ? GROUP BY status",
         (workflow_id,),
     )

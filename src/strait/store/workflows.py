@@ -178,9 +178,9 @@ def delete(db: sqlite3.Connection, workflow_id: str) -> None:
     """Delete a workflow with its versions, its runs and what they waited for."""
     runs = "SELECT id FROM workflow_runs WHERE workflow_id = ?"
     for table in ("step_runs", "approvals", "event_triggers"):
-        db.execute(f"DELETE FROM {table} WHERE workflow_run_id IN ({runs})", (workflow_id,))  # noqa: S608 - our tables
+        db.execute(f"DELETE FROM {table} WHERE workflow_run_id IN ({runs})", (workflow_id,))
     for table in ("workflow_runs", "workflow_snapshots", "workflow_versions"):
-        db.execute(f"DELETE FROM {table} WHERE workflow_id = ?", (workflow_id,))  # noqa: S608 - our tables
+        db.execute(f"DELETE FROM {table} WHERE workflow_id = ?", (workflow_id,))
     db.execute("DELETE FROM workflows WHERE id = ?", (workflow_id,))
 
 

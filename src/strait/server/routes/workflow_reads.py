@@ -6,12 +6,14 @@ import sqlite3
 
 from msgspec import Raw, json
 
+from strait.engine.workflows import compensation, views
 from strait.engine.workflows.state import State
 from strait.server import checks
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
 from strait.server.registry import Registry
 from strait.store import ledger, workflow_runs, workflows
+from strait.store import runs as run_rows
 
 registry = Registry()
 
@@ -134,3 +136,60 @@ def _decision(line: ledger.Line) -> dict[str, object]:
     if "details" in facts:
         row["details"] = Raw(json.encode(facts["details"]))
     return row
+
+
+# ------------------------------------------------------------------------------------ read models
+
+
+@registry.read("get-workflow-run-graph")
+def graph(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show the steps of a run as a graph, with the slowest chain of them."""
+    return reply(views.graph(state_of(db, owned(call, db))))
+
+
+@registry.read("get-workflow-run-timeline")
+def timeline(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show when the steps of a run ran."""
+    return reply(views.timeline(state_of(db, owned(call, db)), call.now))
+
+
+@registry.read("get-workflow-run-debug")
+def debug(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show all that is known of a run: what went into each step and came out of it."""
+    state = state_of(db, owned(call, db))
+    inputs = {}
+    for ref, step in state.step_runs.items():
+        payload = run_rows.payload(db, step.job_run_id) if step.job_run_id else None
+        if payload is not None:
+            inputs[ref] = json.decode(payload)
+    return reply(views.debug(state, call.now, inputs, _costs(db, state)))
+
+
+def _costs(db: sqlite3.Connection, state: State) -> dict[str, int]:
+    costs = {}
+    for ref, step in state.step_runs.items():
+        (cost,) = db.execute(
+            "SELECT coalesce(sum(doc ->> 'cost_microusd'), 0) FROM run_samples "
+            "WHERE run_id = ? AND kind = 'usage'",
+            (step.job_run_id,),
+        ).fetchone()
+        if cost:
+            costs[ref] = int(cost)
+    return costs
+
+
+@registry.read("compare-workflow-runs")
+def compare(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show what differs between two runs."""
+    first = owned(call, db, what="workflow run A")
+    second = owned(call, db, "otherRunID", "workflow run B")
+    return reply(views.compare(state_of(db, first), state_of(db, second)))
+
+
+@registry.read("get-compensation-plan")
+def compensation_plan(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show what undoing a run would do, in its order."""
+    plan = compensation.plan(state_of(db, owned(call, db)))
+    if not plan.steps:
+        raise ApiError(404, "no compensation plan available")
+    return reply(plan)

@@ -142,8 +142,7 @@ def documents(
     """Return (created_at, JSON) of the rows of one of the tables above."""
     order = "DESC" if newest_first else "ASC"
     rows = db.execute(
-        f"SELECT created_at, doc FROM {table} WHERE {where} "  # noqa: S608 - constants of `routes`
-        f"ORDER BY created_at {order} LIMIT ?",
+        f"SELECT created_at, doc FROM {table} WHERE {where} ORDER BY created_at {order} LIMIT ?",
         (*parameters, limit),
     )
     return [(created_at, doc.encode()) for created_at, doc in rows]

@@ -93,14 +93,24 @@ def keep(unit: Unit, transition: Transition, *, first: bool = False) -> None:
 
 def perform(unit: Unit, transition: Transition) -> None:
     """Do what a transition asks for; a step that cannot be started is told so."""
+    run = transition.run
     for effect in transition.effects:
-        error = _perform(unit, transition.run, effect)
-        if error and isinstance(effect, asked.StartJob | asked.StartChild | asked.OpenTrigger):
-            advance_by_id(unit, transition.run.id, happened.StartFailed(effect.ref, error))
+        if isinstance(effect, asked.StartJob | asked.StartChild | asked.OpenTrigger):
+            error = _begin_step(unit, run, effect)
+            if error:
+                advance_by_id(unit, run.id, happened.StartFailed(effect.ref, error))
+        elif isinstance(effect, asked.StartCompensation | asked.CancelCompensation):
+            _compensate(unit, run, effect)
+        else:
+            _perform(unit, run, effect)
 
 
-def _perform(unit: Unit, run: WorkflowRun, effect: asked.Effect) -> str:
-    """Do one effect; return why it cannot be done, or ""."""
+def _begin_step(
+    unit: Unit,
+    run: WorkflowRun,
+    effect: asked.StartJob | asked.StartChild | asked.OpenTrigger,
+) -> str:
+    """Let a step begin; return why it cannot, or ""."""
     match effect:
         case asked.StartJob():
             return _start_job(unit, run, effect)
@@ -108,6 +118,10 @@ def _perform(unit: Unit, run: WorkflowRun, effect: asked.Effect) -> str:
             return workflow_starts.start_child(unit, run, effect)
         case asked.OpenTrigger(trigger=trigger):
             return _open(unit, trigger)
+
+
+def _perform(unit: Unit, run: WorkflowRun, effect: asked.Effect) -> None:
+    match effect:
         case asked.SettleTriggers():
             _settle(unit, effect)
         case asked.CancelJob(job_run_id=job_run_id, error=error):
@@ -117,20 +131,19 @@ def _perform(unit: Unit, run: WorkflowRun, effect: asked.Effect) -> str:
         case asked.ResumeJob(job_run_id=job_run_id):
             _request(unit, job_run_id, run_engine.Resumed())
         case asked.CancelChild(step_run_id=step_run_id, error=error):
-            child = workflow_runs.child_of(unit.db, step_run_id)
-            if child is not None and child.run.status in workflow_runs.ACTIVE:
-                advance(unit, child, happened.Cancel(error, error))
+            _cancel_child(unit, step_run_id, error)
         case asked.EmitEvent(event_key=key, payload=payload):
             _emit(unit, run.project_id, key, payload)
         case asked.ParentStepEnded():
             unit.signal(ChildWorkflowEnded(effect))
-        case asked.StartCompensation():
-            _start_compensation(unit, run, effect)
-        case asked.CancelCompensation(error=error):
-            _cancel_compensation(unit, run.id, error)
-        case asked.StatusChanged():
-            pass  # the ledger entry beside it is what streams show
-    return ""
+        case _:
+            pass  # `StatusChanged`: the ledger entry beside it is what streams show
+
+
+def _cancel_child(unit: Unit, step_run_id: str, error: str) -> None:
+    child = workflow_runs.child_of(unit.db, step_run_id)
+    if child is not None and child.run.status in workflow_runs.ACTIVE:
+        advance(unit, child, happened.Cancel(error, error))
 
 
 # ------------------------------------------------------------------------------------------- jobs
@@ -247,6 +260,15 @@ def fire(unit: Unit, workflow: Workflow) -> None:
 
 
 # ----------------------------------------------------------------------------------- compensation
+
+
+def _compensate(
+    unit: Unit, run: WorkflowRun, effect: asked.StartCompensation | asked.CancelCompensation
+) -> None:
+    if isinstance(effect, asked.StartCompensation):
+        _start_compensation(unit, run, effect)
+    else:
+        _cancel_compensation(unit, run.id, effect.error)
 
 
 def _start_compensation(unit: Unit, run: WorkflowRun, effect: asked.StartCompensation) -> None:
