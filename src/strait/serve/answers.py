@@ -49,10 +49,10 @@ def result(value: Json) -> Answer:
         return Answer(200, _encode(value).encode())
     except NotJsonError:
         raise
-    except RecursionError as error:
-        raise NotJsonError("the handler's result is nested too deeply or holds itself") from error
+    except RecursionError:
+        raise NotJsonError("the handler's result is nested too deeply or holds itself") from None
     except (TypeError, ValueError) as error:
-        raise NotJsonError(f"the handler's result is no JSON: {error}") from error
+        raise NotJsonError(f"the handler's result is no JSON: {error}") from None
 
 
 def error(status: int, kind: str, message: str) -> Answer:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from strait.serve.application import Host
 
 SIGNING_SECRET_VARIABLE = "STRAIT_SIGNING_SECRET"  # noqa: S105 - the name of a variable
+# They tell of every request and every start; what goes wrong they still tell.
+_QUIET = ("httpx", "uvicorn", "strait.http")
 # Longer than any pause between two dispatches that a server's pool keeps a connection for.
 _KEEP_ALIVE_SECS = 600
 # A checkpoint comes back as a header of up to 64 KiB.
@@ -78,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _refuse(answers, error)
     # Only where the target has not set up logging itself.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
     manifest = Manifest.of(found.all())
     listener = _listener(options.host, options.port)
 

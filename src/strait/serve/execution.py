@@ -11,10 +11,11 @@ import contextvars
 import inspect
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, thread
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from strait.authoring import agents
 from strait.authoring.context import RunContext
 from strait.authoring.handlers import is_async_handler
 from strait.authoring.logs import error_data
@@ -26,6 +27,7 @@ from strait.serve.answers import Answer, NotJsonError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from types import TracebackType
 
     from strait.authoring.jobs import Handler, JobDefinition
     from strait.errors import Json
@@ -38,6 +40,7 @@ log = logging.getLogger("strait.serve")
 # What the host itself tells the platform, or a hook does, must not keep an answer for long.
 _AFTERWARDS_SECS = 30.0
 _REPORT_SECS = 5.0
+_OWN_FILES = frozenset({__file__, agents.__file__, thread.__file__})
 
 
 class HostedJob:
@@ -155,7 +158,8 @@ class Executor:
         try:
             answer = answers.NOTHING if ended else answers.result(value)
         except NotJsonError as error:
-            return await self._failed(job, session, dispatch, error)
+            # It was raised here, not by the handler, so there is nothing to trace.
+            return await self._failed(job, session, dispatch, error.with_traceback(None))
         if job.on_success is not None:
             await self._hook(job.on_success, session, dispatch.payload, value)
         return await _settled(session, answer)
@@ -171,19 +175,23 @@ class Executor:
         """Tell of a failure where it belongs, and return what to answer with."""
         if isinstance(error, RetryAfter):
             return await _settled(session, _unless_ended(session, answers.retry_later(error)))
+        final = isinstance(error, NonRetryable | NotJsonError)
+        error.__traceback__ = _of_the_user(error.__traceback__)
         log.error(
-            "run %s, attempt %d: the handler of job `%s` failed",
+            "run %s, attempt %d: the handler of job `%s` failed%s",
             session.run_id,
             session.attempt,
             job.name,
-            exc_info=error,
+            f": {error}" if final else "",
+            # What a handler decided needs no traceback.
+            exc_info=None if final else error,
         )
         stands = session.outcome
         if not stands:
             await self._report(session, error, has_token=bool(dispatch.token))
         if job.on_failure is not None:
             await self._hook(job.on_failure, session, dispatch.payload, error)
-        if session.outcome == "" and isinstance(error, NonRetryable | NotJsonError):
+        if session.outcome == "" and final:
             # Another attempt would end the same way.
             status = 422 if isinstance(error, NonRetryable) else status
             text = str(error) or type(error).__name__
@@ -211,6 +219,14 @@ class Executor:
                 await self._call(hook, session, *args)
         except Exception:  # a hook may raise anything
             log.exception("run %s: hook %r failed", session.run_id, hook.call)
+
+
+def _of_the_user(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out the host's own frames, which say nothing to who wrote the handler."""
+    own = trace
+    while own is not None and own.tb_frame.f_code.co_filename in _OWN_FILES:
+        own = own.tb_next
+    return own or trace
 
 
 def _in_thread(call: Handler, *args: object) -> Json:
