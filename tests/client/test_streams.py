@@ -10,6 +10,12 @@ import pytest
 
 from strait import ApiError, AsyncClient, Client, RetryOptions, StreamError, TransportError
 
+from strait.client.effects import Open, Read, Request, Response, Sleep
+from strait.client.flows import Hooks
+from strait.client.operation import StreamOperation
+from strait.client.policy import Policy
+from strait.client.streams import follow
+
 from .conftest import KEY
 from .sockets import Wire, answers, breaks_off, hangs_up, streams
 
@@ -114,6 +120,27 @@ def test_a_stream_can_be_given_a_deadline() -> None:
         pytest.raises(TransportError, match="deadline"),
     ):
         list(client.runs.stream("run_1", deadline=1e-9))
+
+
+def test_a_server_that_closes_at_once_is_not_asked_in_a_tight_loop() -> None:
+    operation: StreamOperation[Any] = StreamOperation("s", ("/s",), json.loads)
+    policy = Policy(retry=AT_ONCE, safe=True, keyed=False, clock=lambda: 0.0)
+    flow = follow(operation, Request("GET", "https://p.test/s", {}), policy, Hooks([]))
+    waits = []
+    effect = next(flow)
+    while len(waits) < 3:
+        match effect:
+            case Open():
+                parts = [b"retry: 0\n\n", b""]
+                effect = flow.send(Response(200, {}))
+            case Read():
+                effect = flow.send(parts.pop(0))
+            case Sleep(seconds):
+                waits.append(seconds)
+                effect = flow.send(None)
+            case _:
+                effect = flow.send(None)
+    assert waits == [1.0, 1.0, 1.0]
 
 
 def test_logs_end_when_the_platform_ends_them(follower: Follower) -> None:

@@ -43,10 +43,12 @@ def follow(
                 response.content = yield from _rest()
                 raise error_of(request, response)
             parser = EventParser(parser.last_id)
+            came = False
             while chunk := (yield Read()):
                 _check_deadline(request, policy)
                 events = parser.feed(chunk)
-                failures = 0 if events else failures
+                if events:
+                    came, failures = True, 0
                 for event in events:
                     item = _item(operation, event)
                     yield Emit((item, event))
@@ -55,7 +57,8 @@ def follow(
             yield Close()
             if not operation.reopens:
                 return
-            wait = _REOPEN_SECS
+            # A server that closes at once, again and again, is not asked more often than this.
+            wait = _asked(parser, _REOPEN_SECS) if came else _REOPEN_SECS
         except (TransportError, HttpError) as error:
             yield Close()
             failures += 1
@@ -63,8 +66,8 @@ def follow(
             delay = policy.delay(error, failures)
             if delay is None:
                 raise
-            wait = delay
-        yield Sleep(wait if parser.retry_secs is None else parser.retry_secs)
+            wait = _asked(parser, delay)
+        yield Sleep(wait)
         if parser.last_id:
             request.headers["last-event-id"] = parser.last_id
 
@@ -75,6 +78,10 @@ def _open(request: Request, policy: Policy, hooks: Hooks) -> Generator[Any, Any,
     response: Response = yield Open(request)
     yield from hooks.answered(request, response.status, policy.clock() - started)
     return response
+
+
+def _asked(parser: EventParser, default: float) -> float:
+    return default if parser.retry_secs is None else parser.retry_secs
 
 
 def _check_deadline(request: Request, policy: Policy) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import ssl
 import sys
+import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -125,7 +126,7 @@ class SyncTransport(_Adapter):
         self._own: httpx.Client | None = None
         self._pid = 0
         self._closed = False
-        self._opened: dict[int, Any] = {}
+        self._making = threading.Lock()
 
     @property
     def http(self) -> httpx.Client:
@@ -133,8 +134,10 @@ class SyncTransport(_Adapter):
         if self._given is not None:
             return self._given
         if self._own is None or self._pid != os.getpid():
-            self._own = httpx.Client(verify=shared_ssl_context(), limits=_LIMITS)
-            self._pid = os.getpid()
+            with self._making:
+                if self._own is None or self._pid != os.getpid():
+                    self._own = httpx.Client(verify=shared_ssl_context(), limits=_LIMITS)
+                    self._pid = os.getpid()
         return self._own
 
     def _built(self, http: httpx.Client, request: Request) -> Any:
