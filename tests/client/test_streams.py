@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from strait import ApiError, AsyncClient, Client, RetryOptions, StreamError, TransportError
-
 from strait.client.effects import Open, Read, Request, Response, Sleep
 from strait.client.flows import Hooks
 from strait.client.operation import StreamOperation
