@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -220,6 +221,18 @@ def test_an_idempotency_key_is_made_where_the_platform_honours_it(
     assert platform.sent() == {}
     either.run(lambda: client.api_keys.rotate("key_1"))
     assert "idempotency-key" not in platform.last.headers
+
+
+def test_a_key_that_was_used_with_another_body_is_told(
+    either: Harness, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    differs = {"Idempotency-Replayed": "true", "Idempotency-Body-Differs": "true"}
+    platform.answers_with(201, {"id": "run_1", "status": "queued"}, differs)
+    client = either.client()
+    with caplog.at_level(logging.WARNING, logger="strait"):
+        run = either.run(lambda: client.jobs.trigger("job_1", payload=2, idempotency_key="k"))
+    assert run.id == "run_1"
+    assert "another body" in caplog.text
 
 
 def test_raw_requests_return_plain_json(either: Harness, platform: Platform) -> None:

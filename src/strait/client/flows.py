@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 _REDIRECTS = frozenset({301, 302, 307, 308})
 
+_OTHER_BODY = (
+    "`%s`: its idempotency key was used before with another body; this is the answer of that time"
+)
+
 logger = logging.getLogger("strait.http")
 
 
@@ -85,6 +89,8 @@ def call(operation: Operation[T], request: Request, policy: Policy, hooks: Hooks
                 return operation.decode(Response(200, response.headers))
             if response.status >= 300:
                 raise error_of(request, response)
+            if operation.idempotent and "idempotency-body-differs" in response.headers:
+                logger.warning(_OTHER_BODY, operation.id)
             return operation.decode(response)
         except StraitError as error:
             if hooks.present:
