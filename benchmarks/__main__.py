@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sqlite3
+from functools import partial
 
 from benchmarks import client, imports, server
 
@@ -19,7 +20,7 @@ def main() -> None:
     parts = {
         "imports": imports.measure,
         "client": client.measure,
-        "server": lambda: server.measure(options.runs),
+        "server": partial(server.measure, options.runs),
     }
     for name, measure in parts.items():
         if not options.only or name in options.only:

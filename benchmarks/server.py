@@ -1,4 +1,4 @@
-"""Durable runs a second and latency of `strait dev`: server, handler and load in three processes."""
+"""Durable runs a second and latency of `strait dev`: server, handlers and load apart."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ _SINGLE = 300
 
 
 def measure(runs: int) -> list[tuple[str, str, str]]:
-    with tempfile.TemporaryDirectory() as directory, _platform(Path(directory)) as ready:
-        with Client(base_url=ready["base_url"], api_key=ready["api_key"]) as client:
-            job_id = next(job.id for job in client.jobs.list() if job.slug == "noop")
-            load = _Load(ready, job_id)
-            asyncio.run(load.trigger(200))  # connections, caches
-            _drain(client)
-            p50, p99 = _latency(client, asyncio.run(load.one_at_a_time(_SINGLE)))
-            started = time.perf_counter()
-            asyncio.run(load.trigger(runs))
-            accepted = time.perf_counter() - started
-            _drain(client)
-            whole = time.perf_counter() - started
-            cpu = Path(f"/proc/{ready['pid']}/stat")
-            idle = _idle_percent(cpu) if cpu.exists() else float("nan")
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        _platform(Path(directory)) as ready,
+        Client(base_url=ready["base_url"], api_key=ready["api_key"]) as client,
+    ):
+        job_id = next(job.id for job in client.jobs.list() if job.slug == "noop")
+        load = _Load(ready, job_id)
+        asyncio.run(load.trigger(200))  # connections, caches
+        _drain(client)
+        p50, p99 = _latency(client, asyncio.run(load.one_at_a_time(_SINGLE)))
+        started = time.perf_counter()
+        asyncio.run(load.trigger(runs))
+        accepted = time.perf_counter() - started
+        _drain(client)
+        whole = time.perf_counter() - started
+        cpu = Path(f"/proc/{ready['pid']}/stat")
+        idle = _idle_percent(cpu) if cpu.exists() else float("nan")
     return [
         ("no-op runs, trigger over HTTP to completed", f"{runs / whole:.0f} /s", f"{runs} runs"),
         ("triggers accepted while they run", f"{runs / accepted:.0f} /s", ""),
@@ -116,7 +119,7 @@ def _platform(directory: Path) -> Iterator[dict[str, Any]]:
 def _drain(client: Client) -> None:
     """Wait until nothing is queued or executing."""
     while True:
-        stats = client.stats.get()
+        stats = client.stats.list()
         if not stats["queued"] and not stats["executing"]:
             return
         time.sleep(0.01)

@@ -39,8 +39,7 @@ def _markdown(
     lines = [
         "# Dependency audit",
         "",
-        f"{totals['distributions']} distributions, {totals['files']} files, "
-        f"{totals['bytes'] / 1e6:.1f} MB.",
+        _summary(totals),
         "",
         "## Findings",
         "",
@@ -58,6 +57,11 @@ def _markdown(
         for row in audited
     ]
     return "\n".join(lines) + "\n"
+
+
+def _summary(totals: dict[str, Any]) -> str:
+    megabytes = totals["bytes"] / 1e6
+    return f"{totals['distributions']} distributions, {totals['files']} files, {megabytes:.1f} MB."
 
 
 def _findings(audited: list[dict[str, Any]]) -> list[str]:
