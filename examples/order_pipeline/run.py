@@ -42,7 +42,7 @@ def payment_service(url: str, ledger: str) -> Iterator[httpx.Client]:
         if not _is_up(payments):
             port = str(httpx.URL(url).port or 80)
             command = [sys.executable, str(HERE / "payments.py"), "--port", port]
-            process = subprocess.Popen([*command, "--ledger", ledger])
+            process = subprocess.Popen([*command, "--ledger", ledger], stdout=subprocess.DEVNULL)
             _until(lambda: _is_up(payments), bool, "the payment service does not start")
         try:
             yield payments

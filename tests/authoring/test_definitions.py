@@ -107,7 +107,9 @@ def test_a_job_needs_a_project_and_an_endpoint_unless_a_worker_fetches_its_runs(
         ({"timeout_secs": 86_401}, "`timeout_secs` must be between 1 and 86400"),
         ({"retry_strategy": "random"}, "`retry_strategy` must be one of"),
         ({"retry_delays_secs": [1, -1]}, "`retry_delays_secs[1]` must be at least 0"),
-        ({"cron": "@daily"}, "`cron` must have exactly 5 fields"),
+        ({"cron": "@daily"}, "cron expression must have exactly 5 fields"),
+        ({"cron": "61 * * * *"}, "`cron` is '61 * * * *': invalid cron expression"),
+        ({"timezone": "Europe/Nowhere"}, "invalid timezone: `Europe/Nowhere` is not a zone"),
         ({"tags": {"a": 1}}, "`tags['a']` must be a string"),
         ({"tags": {str(i): "" for i in range(21)}}, "`tags` has 21 entries"),
         ({"webhook_secret": "short"}, "`webhook_secret` must have 16 to 4096 characters, not 5"),
@@ -141,6 +143,10 @@ def test_a_workflow_is_sent_in_the_platforms_names():
     assert body["max_parallel_steps"] == 2
 
 
+def test_a_workflow_may_have_a_descriptor_as_its_schedule():
+    assert flow(cron="@daily").to_registration_body()["cron"] == "@daily"
+
+
 def test_a_cycle_is_refused_when_the_workflow_is_defined():
     with pytest.raises(DagValidationError, match="a -> b -> a"):
         flow(steps=[job_step("a", "j", depends_on=["b"]), job_step("b", "j", depends_on=["a"])])
@@ -155,6 +161,7 @@ def test_a_cycle_is_refused_when_the_workflow_is_defined():
         ({"run": print}, "a workflow has no handler"),
         ({"steps": ["validate"]}, "`steps[0]` must be a step, not 'validate'"),
         ({"version_policy": "newest"}, "`version_policy` must be one of"),
+        ({"cron": "@sometimes"}, "`cron` is '@sometimes': invalid cron expression"),
     ],
 )
 def test_a_workflow_that_cannot_work_is_refused_when_it_is_defined(options, reason):

@@ -11,6 +11,7 @@ from strait.authoring.flow import dispatch
 from strait.authoring.registration import register_job
 from strait.authoring.triggers import TriggerJobInput, batch_item, trigger_body
 from strait.authoring.validation import Checks
+from strait.cron import validate_job_cron, validate_timezone
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -341,8 +342,8 @@ def _check(opts: JobOptions[TPayload]) -> None:
         if getattr(opts, name):
             checks.one_of(name, getattr(opts, name), words)
     for name in ("cron", "execution_window_cron"):
-        if getattr(opts, name):
-            checks.cron(name, getattr(opts, name))
+        checks.cron(name, validate_job_cron, getattr(opts, name))
+    checks.cron("timezone", validate_timezone, opts.timezone)
     checks.texts("tags", opts.tags)
     for name in ("payload_schema", "result_schema", "default_run_metadata"):
         checks.json(name, getattr(opts, name))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
+from strait.cron import CronError
 from strait.errors import ValidationError
 
 Json: TypeAlias = Any
@@ -105,13 +106,15 @@ class Checks:
         if not good:
             raise self.refuse(f"`{name}` must be an http or https URL, not {value!r}")
 
-    def cron(self, name: str, value: str) -> None:
-        """Check that a schedule has the five fields that the platform asks for."""
-        if len(value.split()) != 5:
-            raise self.refuse(
-                f"`{name}` must have exactly 5 fields (minute hour day-of-month month "
-                f"day-of-week), not {value!r}"
-            )
+    def cron(self, name: str, check: Callable[[str], None], value: str) -> None:
+        """Check a schedule or a time zone with one of the checks of `strait.cron`."""
+        if not value:
+            return
+        try:
+            check(value)
+        except CronError as error:
+            why = f": {error.detail}" if error.detail else ""
+            raise self.refuse(f"`{name}` is {value!r}: {error}{why}") from error
 
     def json(self, name: str, value: object) -> None:
         """Check that a value can be sent as JSON."""

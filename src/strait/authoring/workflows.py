@@ -13,6 +13,7 @@ from strait.authoring.registration import Names, register_workflow
 from strait.authoring.steps import Step, step_to_api
 from strait.authoring.triggers import TriggerWorkflowInput, workflow_trigger_body
 from strait.authoring.validation import Checks
+from strait.cron import validate_timezone, validate_workflow_cron
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -40,7 +41,7 @@ class WorkflowOptions(Generic[TPayload]):
         max_concurrent_runs: how many runs there may be at once; 0 is no limit.
         max_parallel_steps: how many steps of one run may run at once; 0 is no limit.
         timeout_secs: seconds until a run times out; 0 is never.
-        cron: a schedule of 5 fields.
+        cron: a schedule of 5 fields, or a descriptor such as `@daily`.
         timezone: the time zone of the schedule; UTC by default.
         enabled: whether it may be triggered; true by default.
         skip_if_running: do not start it by schedule while a run goes on.
@@ -253,8 +254,8 @@ def _check(opts: WorkflowOptions[TPayload]) -> None:
     checks.texts("tags", opts.tags)
     for name in ("max_concurrent_runs", "max_parallel_steps", "timeout_secs"):
         checks.number(name, getattr(opts, name))
-    if opts.cron:
-        checks.cron("cron", opts.cron)
+    checks.cron("cron", validate_workflow_cron, opts.cron)
+    checks.cron("timezone", validate_timezone, opts.timezone)
     if opts.version_policy:
         checks.one_of("version_policy", opts.version_policy, ("pin", "latest", "minor"))
     for name, instead in _NOT_TAKEN.items():
