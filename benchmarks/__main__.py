@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 import sqlite3
+from collections.abc import Callable
 from functools import partial
 
 from benchmarks import client, imports, server
@@ -17,7 +18,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}\n")
     print("| figure | measured | baseline |\n|---|---|---|")
-    parts = {
+    parts: dict[str, Callable[[], list[tuple[str, str, str]]]] = {
         "imports": imports.measure,
         "client": client.measure,
         "server": partial(server.measure, options.runs),

@@ -33,7 +33,8 @@ JOB = {
 _SERVER = """
 import asyncio, sys
 BODY = sys.argv[1].encode()
-ANSWER = b"HTTP/1.1 200 OK\\r\\ncontent-type: application/json\\r\\ncontent-length: %d\\r\\n\\r\\n" % len(BODY) + BODY
+HEAD = b"HTTP/1.1 200 OK\\r\\ncontent-type: application/json\\r\\ncontent-length: %d\\r\\n\\r\\n"
+ANSWER = HEAD % len(BODY) + BODY
 async def answer(reader, writer):
     try:
         while await reader.readuntil(b"\\r\\n\\r\\n"):

@@ -44,7 +44,7 @@ def inspect(name: str) -> dict[str, Any]:
 def licence(facts: metadata.PackageMetadata) -> str:
     """Return the licence that a distribution declares, or "" when it declares none."""
     for field in ("License-Expression", "License"):
-        text = (facts[field] if field in facts else "").strip()
+        text = next(iter(facts.get_all(field) or []), "").strip()
         if text and text.upper() != "UNKNOWN":
             return text.splitlines()[0][:80]
     classifiers = [c for c in facts.get_all("Classifier") or [] if c.startswith("License ::")]
