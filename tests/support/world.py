@@ -199,7 +199,7 @@ async def world(
             yield made
         finally:
             await made.aclose()
-    assert made.unlawful == [], "answers that api/openapi.json does not describe"
+    assert not made.unlawful, "not as described: " + "; ".join(made.unlawful)
 
 
 def _project_and_key(unit: Unit) -> str:

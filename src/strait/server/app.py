@@ -10,7 +10,8 @@ import asyncio
 import itertools
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -206,6 +207,9 @@ def _once(call: Call, unit: Unit) -> Reply:
         meta.keep_answer(
             unit.db, scope, key, meta.Answer(digest, answer.status, answer.body, unit.stamp)
         )
+        # Each new answer sweeps out two that are too old, so that there is never much to sweep.
+        too_old = to_timestamp(unit.now - IDEMPOTENCY_SECS * SECOND)
+        meta.forget_answers(unit.db, too_old, limit=2)
     return answer
 
 
@@ -277,9 +281,10 @@ async def _send_stream(receive: Receive, send: Send, answer: StreamReply, reques
         writing.cancel()
 
 
-async def _write_frames(send: Send, frames: AsyncIterator[bytes]) -> None:
-    async for frame in frames:
-        await send({"type": "http.response.body", "body": frame, "more_body": True})
+async def _write_frames(send: Send, frames: AsyncGenerator[bytes, None]) -> None:
+    async with aclosing(frames):
+        async for frame in frames:
+            await send({"type": "http.response.body", "body": frame, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

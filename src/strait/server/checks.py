@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
@@ -181,6 +182,31 @@ def after(query: Mapping[str, Any]) -> str:
     """Return what rows of the next page must be younger than, for lists with the oldest first."""
     given = query.get("cursor")
     return canonical_instant(str(given)) if given else ""
+
+
+def cursor_behind(at: str, seq: int) -> str:
+    """Return the cursor behind a line of a history.
+
+    Lines of one transaction share their instant, so the number of the line follows it as further
+    digits of the fraction; for whoever reads it, it is a timestamp like all cursors.
+    """
+    return f"{at.removesuffix('Z')}{seq:012d}Z"
+
+
+def line_cursor(query: Mapping[str, Any]) -> tuple[int, str]:
+    """Return the number that lines of the next page are behind, or the instant, where one is given.
+
+    Raises:
+        ApiError: 400, the cursor is neither of ours nor a timestamp.
+    """
+    given = str(query.get("cursor") or "")
+    if not given:
+        return 0, ""
+    ours = _LINE_CURSOR.fullmatch(given)
+    return (int(ours[1]), "") if ours else (0, canonical_instant(given))
+
+
+_LINE_CURSOR = re.compile(r".*\.\d{6}(\d{12})Z", re.ASCII)
 
 
 def canonical_instant(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -28,7 +28,7 @@ class Reply(NamedTuple):
 class StreamReply(NamedTuple):
     """An answer whose body goes on; `frames` is closed when the listener leaves."""
 
-    frames: AsyncIterator[bytes]
+    frames: AsyncGenerator[bytes, None]
     content_type: bytes = b"text/event-stream"
 
 

@@ -16,8 +16,9 @@ from strait.store import workflows as workflow_rows
 def newest_instant(db: sqlite3.Connection) -> int:
     """Return the latest instant in the database, so that a clock set back repeats none."""
     (newest,) = db.execute(
-        "SELECT max(coalesce((SELECT max(created_at) FROM runs), ''), "
-        "coalesce((SELECT max(created_at) FROM workflow_runs), ''), "
+        "SELECT max(coalesce((SELECT created_at FROM runs ORDER BY seq DESC LIMIT 1), ''), "
+        "coalesce((SELECT created_at FROM workflow_runs ORDER BY seq DESC LIMIT 1), ''), "
+        "coalesce((SELECT max(at) FROM ledger WHERE id > (SELECT max(id) FROM ledger) - 100), ''), "
         "coalesce((SELECT max(created_at) FROM jobs), ''))"
     ).fetchone()
     return from_timestamp(newest) if newest else 0

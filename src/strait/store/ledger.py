@@ -75,15 +75,34 @@ def search(
     *,
     level: str = "",
     type: str = "",
-    after: Timestamp = "",
+    after: int = 0,
+    since: Timestamp = "",
     limit: int,
 ) -> list[Line]:
-    """Return the lines of a subject of one level or type that are younger than `after`."""
+    """Return the lines of a subject of one level or type, oldest first.
+
+    Args:
+        db: a connection.
+        subject: the run or workflow run.
+        level: only lines of this level.
+        type: only lines of this type.
+        after: only lines behind this sequence number.
+        since: only lines that are younger than this.
+        limit: the most lines.
+    """
     rows = db.execute(
         "SELECT subject, seq, project_id, at, type, level, message, data FROM ledger "
         "WHERE subject = :subject AND (:level = '' OR level = :level) "
-        "AND (:type = '' OR type = :type) AND (at, seq) > (:after, 0) ORDER BY seq LIMIT :limit",
-        {"subject": subject, "level": level, "type": type, "after": after, "limit": limit},
+        "AND (:type = '' OR type = :type) AND seq > :after AND at > :since "
+        "ORDER BY seq LIMIT :limit",
+        {
+            "subject": subject,
+            "level": level,
+            "type": type,
+            "after": after,
+            "since": since,
+            "limit": limit,
+        },
     )
     return [Line(*row) for row in rows]
 

@@ -115,18 +115,18 @@ def expiring(call: Call, db: sqlite3.Connection) -> Reply:
 
 
 def _expiring(key: meta.ApiKey, now: int) -> dict[str, object]:
-    row: dict[str, object] = {
+    days_left = None
+    if key.expires_at:
+        days_left = max(0, (from_timestamp(key.expires_at) - now) // (_DAY * SECOND))
+    return {
         "id": key.id,
         "name": key.name,
         "key_prefix": key.key_prefix,
-        "days_left": 0,
+        "expires_at": key.expires_at or None,
+        "days_left": days_left,
         "no_expiry": not key.expires_at,
         "created_at": key.created_at,
     }
-    if key.expires_at:
-        row["expires_at"] = key.expires_at
-        row["days_left"] = max(0, (from_timestamp(key.expires_at) - now) // (_DAY * SECOND))
-    return row
 
 
 @registry.write("rotate-api-key")

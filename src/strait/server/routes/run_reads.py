@@ -111,15 +111,18 @@ def events(call: Call, db: sqlite3.Connection) -> Reply:
     run_id = owned(call, db)
     query = call.query
     limit = query["limit"]
+    after, since = checks.line_cursor(query)
     rows = ledger.search(
         db,
         run_id,
         level=query.get("level") or "",
         type=query.get("type") or "",
-        after=checks.after(query),
+        after=after,
+        since=since,
         limit=limit + 1,
     )
-    return page([event(line) for line in rows], limit, lambda row: str(row["created_at"]))
+    cursor = checks.cursor_behind(rows[limit - 1].at, rows[limit - 1].seq) if rows[limit:] else ""
+    return page([event(line) for line in rows], limit, lambda _: cursor)
 
 
 def event(line: ledger.Line) -> dict[str, object]:

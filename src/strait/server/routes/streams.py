@@ -8,7 +8,7 @@ when the run does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TypeVar
 
 from msgspec import Raw, Struct, json
@@ -60,7 +60,7 @@ async def run_stream(call: Call, platform: Platform) -> StreamReply:
 
 async def _follow(
     platform: Platform, run: Run, subscription: Subscription[ledger.Line], after: int | None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     try:
         seen = after or 0
         if after is None:
@@ -93,7 +93,7 @@ async def chunk_stream(call: Call, platform: Platform) -> StreamReply:
     return StreamReply(_chunks(platform, run))
 
 
-async def _chunks(platform: Platform, run: Run) -> AsyncIterator[bytes]:
+async def _chunks(platform: Platform, run: Run) -> AsyncGenerator[bytes, None]:
     chunks = platform.chunk_hub.subscribe(run.id)
     lines = platform.hub.subscribe(run.id)
     ended = asyncio.ensure_future(_wait_for_end(platform, lines))
@@ -123,7 +123,7 @@ async def trigger_stream(call: Call, platform: Platform) -> StreamReply:
 
 async def _follow_trigger(
     platform: Platform, trigger: EventTrigger, subscription: Subscription[object]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     try:
         yield b"event: status\ndata: " + encode(trigger) + b"\n\n"
         if trigger.status != "waiting":
@@ -140,7 +140,9 @@ async def _follow_trigger(
 # ---------------------------------------------------------------------------------------- helpers
 
 
-async def _live(platform: Platform, subscription: Subscription[Item]) -> AsyncIterator[Item | None]:
+async def _live(
+    platform: Platform, subscription: Subscription[Item]
+) -> AsyncGenerator[Item | None, None]:
     """Yield what comes, None after a silence, and end when the stream is old or the hub closes."""
     settings = platform.settings
     loop = asyncio.get_running_loop()
