@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from support.world import PROJECT, SECRET, World
 
 from strait.clock import VirtualClock
+from support.world import PROJECT, SECRET, World
 
 
 def message(answer: httpx.Response) -> str:
