@@ -217,6 +217,19 @@ def test_only_a_step_that_has_ended_can_be_done_again(event):
     assert refused(compensating(), event("a")) == told
 
 
+def test_a_step_behind_a_failure_can_only_be_done_again_with_it():
+    run = begin(step("ok"), step("bad"), step("b", "job", "ok", "bad"), step("x"))
+    run.job_ended("ok")
+    run.job_ended("bad", "failed")
+    told = (409, "step b depends on step bad; retry that one first")
+    assert refused(run, events.RetryStep("b")) == told
+    assert refused(run, events.ReplaySubtree("b")) == told
+    run.send(events.RetryStep("x"))
+    assert run.steps() == {"ok": "completed", "bad": "failed", "b": "canceled", "x": "running"}
+    run.job_ended("x")
+    assert run.status == "failed"
+
+
 def test_what_is_done_again_asks_for_its_approval_again():
     run = begin(step("ok", "approval"))
     run.send(events.Approved("ok", "alice"))

@@ -100,7 +100,7 @@ def _event_received(draft: Draft, event: events.EventReceived) -> bool:
 
 
 def _sleep_elapsed(draft: Draft, event: events.SleepElapsed) -> bool:
-    if not _waits(draft, event.ref):
+    if not _waits(draft, event.ref) or draft.steps[event.ref].step_type != "sleep":
         return False
     slept_us = draft.now - from_timestamp(draft.step_runs[event.ref].started_at)
     output = {"slept_for_secs": round(slept_us / SECOND, 1), "completed_at": draft.stamp}

@@ -1,11 +1,13 @@
 """Doing steps again after they, and perhaps their run, have ended (`contract/workflows.md` §3.16).
 
 A run that has ended has canceled what was under way, so opening it again opens those steps too;
-otherwise it would end as completed with work left undone.
+otherwise it would end as completed with work left undone. A step behind one that failed and is
+not done again stays as it is: it could never start.
 """
 
 from __future__ import annotations
 
+from strait import dag
 from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine.refusal import Refused
 from strait.engine.workflows.draft import Draft
@@ -19,7 +21,8 @@ def retry_step(draft: Draft, ref: str) -> None:
     """Do a step again, and those after it that were canceled or skipped because of it.
 
     Raises:
-        Refused: 404 unknown step; 400 it has not ended; 409 the run cannot be opened again.
+        Refused: 404 unknown step; 400 it has not ended; 409 the run cannot be opened again, or
+            the step depends on one that failed.
     """
     _require_ended(draft, ref)
     left_undone = [other for other in draft.descendants(ref) if _was_left_undone(draft, other)]
@@ -30,8 +33,8 @@ def replay_subtree(draft: Draft, ref: str) -> None:
     """Do a step and everything that depends on it again.
 
     Raises:
-        Refused: 404 unknown step; 400 it has not ended; 409 the run cannot be opened again, or a
-            step that depends on it is under way.
+        Refused: 404 unknown step; 400 it has not ended; 409 the run cannot be opened again, the
+            step depends on one that failed, or one that depends on it is under way.
     """
     if ref not in draft.step_runs:
         raise Refused(404, "step not found in workflow version")
@@ -55,12 +58,39 @@ def _was_left_undone(draft: Draft, ref: str) -> bool:
 
 
 def _reopen(draft: Draft, refs: list[str]) -> None:
-    if draft.run.status not in {"running", "paused"}:
-        refs += [ref for ref, step in draft.step_runs.items() if step.status == "canceled"]
+    wanted = set(refs)
+    was_over = draft.run.status not in {"running", "paused"}
+    if was_over:
+        wanted |= {ref for ref, step in draft.step_runs.items() if step.status == "canceled"}
+    reset = _those_that_can_start(draft, wanted)
+    if refs[0] not in reset:
+        failed = next(
+            dep
+            for dep in draft.steps[refs[0]].depends_on
+            if dep not in reset and (dep in wanted or not _may_resolve(draft, dep))
+        )
+        raise Refused(409, f"step {refs[0]} depends on step {failed}; retry that one first")
+    if was_over:
         _reopen_run(draft)
-    for ref in dict.fromkeys(refs):
+    for ref in reset:
         draft.reset_step(ref)
     draft.recount(list(draft.step_runs))
+
+
+def _those_that_can_start(draft: Draft, wanted: set[str]) -> list[str]:
+    """Return the refs of `wanted` without those behind a failure, in the order of definition."""
+    can_start: set[str] = set()
+    for ref in dag.topological_order((s.step_ref, s.depends_on) for s in draft.steps.values()):
+        if ref in wanted and all(
+            dep in can_start if dep in wanted else _may_resolve(draft, dep)
+            for dep in draft.steps[ref].depends_on
+        ):
+            can_start.add(ref)
+    return [ref for ref in draft.steps if ref in can_start]
+
+
+def _may_resolve(draft: Draft, ref: str) -> bool:
+    return draft.is_resolved(ref) or not draft.is_over(ref)
 
 
 def _reopen_run(draft: Draft) -> None:
