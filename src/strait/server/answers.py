@@ -42,8 +42,15 @@ def read_answer(answer: Answer, now: int) -> outcomes.Succeeded | outcomes.Erred
     else:
         error = f"{failure.type}: {failure.message}"[:_MAX_ERROR_CHARS]
         error_class = outcomes.class_of_message(error) or error_class
-    retry_after = read_retry_after(answer.headers.get(b"retry-after", b""), now)
-    return outcomes.Erred(error, error_class, retry_after)
+    return outcomes.Erred(error, error_class, _pause_asked_for(answer, now))
+
+
+def _pause_asked_for(answer: Answer, now: int) -> float | None:
+    # Our own hosts say milliseconds beside the whole seconds that the standard has.
+    milliseconds = answer.headers.get(b"retry-after-ms", b"").strip()
+    if milliseconds.isdigit() and len(milliseconds) <= 12:
+        return min(int(milliseconds) / 1000, _LONGEST_PAUSE_SECS)
+    return read_retry_after(answer.headers.get(b"retry-after", b""), now)
 
 
 def read_result(body: bytes) -> str | None:

@@ -53,9 +53,15 @@ def checkpoint(unit: Unit, run_id: str, source: str, state: str) -> Checkpoint:
 
 
 def last_checkpoint(db: sqlite3.Connection, run_id: str) -> Checkpoint | None:
-    """Return the newest checkpoint of a run, or None."""
+    """Return the newest checkpoint that a handler has made, or None.
+
+    What a wait brought is kept as a checkpoint too, for whoever reads the run; it is no state to
+    go on from.
+    """
     row = db.execute(
-        "SELECT doc FROM checkpoints WHERE run_id = ? ORDER BY sequence DESC LIMIT 1", (run_id,)
+        "SELECT doc FROM checkpoints WHERE run_id = ? AND doc ->> 'source' != 'event_trigger' "
+        "ORDER BY sequence DESC LIMIT 1",
+        (run_id,),
     ).fetchone()
     return None if row is None else json.decode(row[0], type=Checkpoint)
 
