@@ -26,6 +26,7 @@ __all__ = [
     "DagValidationError",
     "DecodeError",
     "HttpError",
+    "IdempotencyWarning",
     "NonRetryable",
     "NotFoundError",
     "PaginationError",
@@ -304,6 +305,13 @@ class RetryAfter(Exception):  # noqa: N818 - it is a verdict of the handler, not
 
 class StraitDeprecationWarning(DeprecationWarning):
     """A name or a behaviour of the SDK that a later version will not have."""
+
+
+class IdempotencyWarning(UserWarning):
+    """An idempotency key came back with another body; the platform answered the first request.
+
+    To find the call that does so, `warnings.simplefilter("error", IdempotencyWarning)`.
+    """
 
 
 _BY_STATUS: dict[int, type[HttpError]] = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from strait import Job, UnsupportedByPlatform, ValidationError
+from strait import IdempotencyWarning, Job, UnsupportedByPlatform, ValidationError
 from strait.client.address import query_string
 from strait.client.body import encode
 
@@ -223,16 +223,37 @@ def test_an_idempotency_key_is_made_where_the_platform_honours_it(
     assert "idempotency-key" not in platform.last.headers
 
 
-def test_a_key_that_was_used_with_another_body_is_told(
-    either: Harness, platform: Platform, caplog: pytest.LogCaptureFixture
+DIFFERS = {"Idempotency-Replayed": "true", "Idempotency-Body-Differs": "true"}
+
+
+def test_a_key_that_was_used_with_another_body_is_told_at_the_line_of_the_call(
+    either: Harness, platform: Platform
 ) -> None:
-    differs = {"Idempotency-Replayed": "true", "Idempotency-Body-Differs": "true"}
-    platform.answers_with(201, {"id": "run_1", "status": "queued"}, differs)
+    platform.answers_with(201, {"id": "run_1", "status": "queued"}, DIFFERS)
     client = either.client()
-    with caplog.at_level(logging.WARNING, logger="strait"):
+    with pytest.warns(IdempotencyWarning, match=r"trigger.*another body") as told:
         run = either.run(lambda: client.jobs.trigger("job_1", payload=2, idempotency_key="k"))
     assert run.id == "run_1"
-    assert "another body" in caplog.text
+    assert [warning.filename for warning in told] == [
+        str(Path(__file__).with_name("conftest.py")) if either.is_async else __file__
+    ]
+
+
+def test_raw_requests_with_a_key_are_told_too(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, {}, DIFFERS)
+    client = either.client()
+    with pytest.warns(IdempotencyWarning, match="another body"):
+        either.run(lambda: client.do_request("POST", "/v1/things", idempotency_key="k"))
+
+
+def test_an_answer_to_the_same_body_is_not_warned_about(
+    either: Harness, platform: Platform
+) -> None:
+    same = {"Idempotency-Replayed": "true"}
+    platform.answers_with(201, {"id": "run_1", "status": "queued"}, same)
+    client = either.client()
+    run = either.run(lambda: client.jobs.trigger("job_1", idempotency_key="k"))
+    assert run.id == "run_1"
 
 
 def test_raw_requests_return_plain_json(either: Harness, platform: Platform) -> None:

@@ -17,6 +17,7 @@ from strait.client.middleware import (
     MiddlewareRequestContext,
     MiddlewareResponseContext,
 )
+from strait.client.notices import tell
 from strait.client.operation import Operation
 from strait.client.policy import Policy, is_ambiguous
 from strait.errors import DecodeError, HttpError, Json, StraitError, map_http_error
@@ -24,10 +25,6 @@ from strait.errors import DecodeError, HttpError, Json, StraitError, map_http_er
 T = TypeVar("T")
 
 _REDIRECTS = frozenset({301, 302, 307, 308})
-
-_OTHER_BODY = (
-    "`%s`: its idempotency key was used before with another body; this is the answer of that time"
-)
 
 logger = logging.getLogger("strait.http")
 
@@ -89,8 +86,7 @@ def call(operation: Operation[T], request: Request, policy: Policy, hooks: Hooks
                 return operation.decode(Response(200, response.headers))
             if response.status >= 300:
                 raise error_of(request, response)
-            if operation.idempotent and "idempotency-body-differs" in response.headers:
-                logger.warning(_OTHER_BODY, operation.id)
+            tell(operation.id, request, response)
             return operation.decode(response)
         except StraitError as error:
             if hooks.present:

@@ -1,0 +1,41 @@
+"""Warnings about an answer, told at the line of the user's program that made the call."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+from strait.client.effects import Request, Response
+from strait.errors import IdempotencyWarning
+
+_PACKAGE = __name__.partition(".")[0] + "."
+_DIFFERS = "idempotency-body-differs"
+
+
+def tell(operation: str, request: Request, response: Response) -> None:
+    """Warn if an answer is not the answer to what was asked.
+
+    Args:
+        operation: the name of the operation.
+        request: what was asked.
+        response: a successful answer.
+    """
+    # Only a request with a key can be answered like this, and most have none.
+    if "idempotency-key" in request.headers and response.headers.get(_DIFFERS) == "true":
+        warnings.warn(
+            f"`{operation}`: its idempotency key was used before with another body, so nothing "
+            "was done, and this is the answer of that time; give other work another key",
+            IdempotencyWarning,
+            stacklevel=_callers_level(),
+        )
+
+
+def _callers_level() -> int:
+    """Return the `stacklevel` of the first frame outside of this package, as seen by `tell`.
+
+    The standard library skips frames by their file only from Python 3.12 on.
+    """
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - `inspect` reads the files of all frames
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
