@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strait import conditions as conditions_module
 from strait.conditions import MAX_CHARS, ConditionError, parse
 
 STATUSES = {"a": "completed", "b": "failed"}
@@ -239,3 +241,9 @@ def test_any_text_is_parsed_or_refused(text):
     except ConditionError:
         condition = None
     assert condition is None or condition is parse(text)
+
+
+def test_the_examples_of_the_module_run():
+    result = doctest.testmod(conditions_module)
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strait import templating
 from strait.templating import TemplateError, render, render_key
 
 PAYLOAD = {
@@ -113,3 +116,9 @@ def test_a_lone_placeholder_keeps_the_type(payload):
 def test_text_without_known_names_is_left_as_it_is(text):
     assert render(text, {"zzz": 1}) == text
     assert render_key(text, {"zzz": 1}) == text
+
+
+def test_the_examples_of_the_module_run():
+    result = doctest.testmod(templating)
+    assert result.attempted > 0
+    assert result.failed == 0
