@@ -1,4 +1,4 @@
-"""Triggering: order of checks, what a run is made of, limits, many at once (`contract/runs.md` §3)."""
+"""Triggering: the order of checks, keys, limits, many at once (`contract/runs.md` §3)."""
 
 from __future__ import annotations
 
