@@ -35,7 +35,8 @@ class Router:
         Raises:
             MethodNotAllowed: the path exists under other methods.
         """
-        segments = path.split("/")[1:]
+        # The platform lists memory under `…/memory/`, its clients ask without the slash.
+        segments = path.rstrip("/").split("/")[1:]
         found = self._walk(self._root, segments, method)
         if found is None:
             if self._walk(self._root, segments, "") is not None:

@@ -79,7 +79,7 @@ def send(call: Call, unit: Unit) -> Reply:
     trigger = find(call, unit.db)
     call.principal.require(_scope(trigger))
     payload = _payload(call)
-    if trigger.status == "received" and trigger.response_payload == payload:
+    if trigger.status == "received" and _same_json(trigger.response_payload, payload):
         return reply(trigger)
     if trigger.status != "waiting":
         raise ApiError(409, "event trigger is not in waiting state")
@@ -123,6 +123,14 @@ def purge(call: Call, unit: Unit) -> Reply:
 def _payload(call: Call) -> object:
     payload = call.body(bodies.SendEventRequest).payload
     return json.decode(payload) if isinstance(payload, Raw) else None
+
+
+def _same_json(one: object, other: object) -> bool:
+    # As text, because Python takes 1 and true for equal.
+    return _sorted(one) == _sorted(other)
+
+
+_sorted = json.Encoder(order="sorted").encode
 
 
 def _scope(trigger: EventTrigger) -> str:

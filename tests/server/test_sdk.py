@@ -1,0 +1,355 @@
+"""The plane of the handlers: run tokens, and what is written with them (`contract/runs.md` §5)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from strait.server import tokens
+from support.handlers import Answer, Gate, ok
+from support.world import World
+
+
+def told(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, str(answer.json()["error"]["message"])
+
+
+class Running:
+    """A run whose handler is held back, and the handler's client."""
+
+    def __init__(self, world: World, job: dict[str, Any], run_id: str, token: str) -> None:
+        self.world = world
+        self.job = job
+        self.id = run_id
+        self.token = token
+        self.client = world.handler(token)
+
+    async def post(self, path: str, body: object = None) -> httpx.Response:
+        return await self.client.post(f"/sdk/v1/runs/{self.id}/{path}", json=body)
+
+    async def get(self, path: str) -> httpx.Response:
+        return await self.client.get(f"/sdk/v1/runs/{self.id}/{path}")
+
+    async def delete(self, path: str) -> httpx.Response:
+        return await self.client.delete(f"/sdk/v1/runs/{self.id}/{path}")
+
+
+@pytest.fixture
+async def running(world: World) -> Running:
+    world.handlers.script = Gate()
+    job = await world.job(endpoint_signing_secret="0123456789abcdef")
+    run_id = await world.trigger(job, {"n": 1})
+    (call,) = await world.handlers.wait(1, run_id)
+    return Running(world, job, run_id, call.token)
+
+
+# ----------------------------------------------------------------------------------------- tokens
+
+
+async def test_a_token_says_run_attempt_and_assignment(running: Running) -> None:
+    claims = jwt.decode(running.token, options={"verify_signature": False})
+    assert claims["iss"] == "strait:run-token"
+    assert (claims["sub"], claims["attempt"]) == (running.id, 1)
+    assert claims["assignment_id"]
+    assert claims["exp"] - claims["iat"] == running.job["timeout_secs"] + 60
+
+
+async def test_callers_without_a_run_token_are_refused_in_order(running: Running) -> None:
+    world = running.world
+    path = f"/sdk/v1/runs/{running.id}/heartbeat"
+
+    async def post(authorization: str | None) -> tuple[int, str]:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        return told(await world.client().post(path, headers=headers))
+
+    missing = (401, "missing or invalid authorization header")
+    assert await post(None) == missing
+    assert await post("Basic abc") == missing
+    invalid = (401, "invalid run token")
+    assert await post(f"Bearer {world.key}") == invalid
+    assert await post("Bearer a.b.c") == invalid
+    assert await post(f"Bearer {forged(world, 'other key', sub=running.id)}") == invalid
+    key = world.platform.token_key
+    assert await post(f"Bearer {forged(world, key, iss='me')}") == invalid
+    assert await post(f"Bearer {forged(world, key, exp=1)}") == invalid
+    assert await post(f"Bearer {without_signature(running.token)}") == invalid
+    assert await post(f"Bearer {forged(world, key)}") == (401, "missing run ID in token")
+    assert await post(f"Bearer {forged(world, key, sub=running.id)}") == (
+        401,
+        "missing run attempt in token",
+    )
+    other = forged(world, key, sub="another", attempt=1)
+    assert await post(f"Bearer {other}") == (403, "token does not match run ID")
+    stale = forged(world, key, sub=running.id, attempt=9)
+    assert await post(f"Bearer {stale}") == (401, "run token attempt is stale")
+    mismatch = forged(world, key, sub=running.id, attempt=1, assignment_id="0.1")
+    assert await post(f"Bearer {mismatch}") == (401, "run token assignment mismatch")
+
+
+def forged(world: World, key: str, **claims: object) -> str:
+    now = world.platform.clock.now() // 1_000_000
+    filled = {"iss": tokens.ISSUER, "exp": now + 60, **claims}
+    return jwt.encode(filled, key.ljust(32, "-"), algorithm="HS256")
+
+
+def without_signature(token: str) -> str:
+    head = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=").decode()
+    return f"{head}.{token.split('.')[1]}."
+
+
+async def test_a_token_of_a_run_that_is_gone_is_404(running: Running) -> None:
+    token = forged(running.world, running.world.platform.token_key, sub="gone", attempt=1)
+    answer = await running.world.handler(token).post("/sdk/v1/runs/gone/heartbeat")
+    assert told(answer) == (404, "run not found")
+
+
+async def test_a_terminal_run_is_gone_for_its_handler(running: Running) -> None:
+    assert (await running.post("complete", {"result": 1})).json()["status"] == "completed"
+    for answer in (
+        await running.post("log", {"message": "late"}),
+        await running.get("payload"),
+        await running.get("state"),
+        await running.post("fail", {"error": "late"}),
+    ):
+        assert told(answer) == (410, "run has reached a terminal state")
+        assert answer.json()["error"]["code"] == "internal_error"
+
+
+async def test_a_token_ends_a_minute_after_its_attempt_may(virtual: World) -> None:
+    virtual.handlers.script = Gate()
+    run_id = await virtual.trigger(await virtual.job(timeout_secs=10, max_attempts=2))
+    (call,) = await virtual.handlers.wait(1, run_id)
+    await virtual.api.post(f"/v1/runs/{run_id}/pause")
+    await virtual.pass_time(71)
+    answer = await virtual.handler(call.token).post(f"/sdk/v1/runs/{run_id}/heartbeat")
+    assert told(answer) == (401, "invalid run token")
+
+
+# ------------------------------------------------------------------------------- what it may write
+
+
+async def test_the_payload_can_be_read_again(running: Running) -> None:
+    assert (await running.get("payload")).json() == {"n": 1}
+
+
+async def test_a_log_line_is_in_the_history_of_the_run(running: Running) -> None:
+    answer = await running.post("log", {"message": "hello", "data": {"k": 1}, "level": "warn"})
+    assert answer.status_code == 201
+    line = answer.json()
+    assert (line["type"], line["level"], line["message"], line["data"]) == (
+        "log",
+        "warn",
+        "hello",
+        {"k": 1},
+    )
+    listed = (await running.world.api.get(f"/v1/runs/{running.id}/events")).json()["data"]
+    assert listed[-1] == line
+    assert (await running.post("log", {})).status_code == 422
+
+
+async def test_progress_is_an_event_with_numbers(running: Running) -> None:
+    answer = await running.post("progress", {"percent": 40, "message": "half", "step": "a"})
+    assert answer.json()["type"] == "progress"
+    assert answer.json()["data"] == {"percent": 40, "step": "a"}
+    assert (await running.post("progress", {"percent": 101, "message": "x"})).status_code == 422
+
+
+async def test_annotations_are_merged_into_the_metadata(running: Running) -> None:
+    await running.post("annotate", {"annotations": {"a": "1", "b": "1"}})
+    answer = await running.post("annotate", {"annotations": {"b": "2"}})
+    assert answer.json()["metadata"] == {"a": "1", "b": "2"}
+    for wrong in ({}, {" ": "x"}, {"k" * 129: "x"}, {"k": "x" * 1025}):
+        answer = await running.post("annotate", {"annotations": wrong})
+        assert answer.status_code in {400, 422}
+
+
+async def test_the_last_checkpoint_reaches_the_next_attempt(virtual: World) -> None:
+    virtual.handlers.script = Gate(Answer(500))
+    run_id = await virtual.trigger(await virtual.job())
+    (call,) = await virtual.handlers.wait(1, run_id)
+    handler = virtual.handler(call.token)
+    for at in ("one", "zwölf"):
+        answer = await handler.post(f"/sdk/v1/runs/{run_id}/checkpoint", json={"state": {"at": at}})
+        assert answer.status_code == 201
+    assert answer.json()["sequence"] == 2
+    virtual.handlers.script.open()  # type: ignore[attr-defined]  # it is the gate from above
+    await virtual.until(run_id, "queued")
+    virtual.handlers.script = lambda call: ok()
+    await virtual.pass_time(1.3)
+    _, second = await virtual.handlers.wait(2, run_id)
+    assert json.loads(second.headers["x-last-checkpoint"]) == {"at": "zwölf"}
+    assert second.headers["x-checkpoint-at"].endswith("Z")
+    listed = await virtual.api.get(f"/v1/runs/{run_id}/checkpoints")
+    assert [row["sequence"] for row in listed.json()["data"]] == [2, 1]
+
+
+async def test_an_output_is_kept_under_its_key_and_checked_by_its_schema(running: Running) -> None:
+    schema = {"type": "object", "required": ["total"]}
+    good = {"output_key": "sum", "value": {"total": 3}, "schema": schema}
+    assert (await running.post("output", good)).status_code == 201
+    again = {"output_key": "sum", "value": {"total": 4}}
+    assert (await running.post("output", again)).status_code == 201
+    bad = await running.post("output", {**good, "value": {}})
+    assert told(bad) == (400, "output schema validation failed: $.total is required")
+    listed = (await running.world.api.get(f"/v1/runs/{running.id}/outputs")).json()["data"]
+    assert [(row["output_key"], row["value"]) for row in listed] == [("sum", {"total": 4})]
+
+
+async def test_state_is_read_written_and_deleted_by_key(running: Running) -> None:
+    assert (await running.post("state", {"key": "a", "value": [1]})).status_code == 201
+    assert (await running.get("state/a")).json()["value"] == [1]
+    assert [row["state_key"] for row in (await running.get("state")).json()] == ["a"]
+    shown = await running.world.api.get(f"/v1/runs/{running.id}/state")
+    assert [row["value"] for row in shown.json()] == [[1]]
+    assert (await running.delete("state/a")).status_code == 204
+    assert told(await running.get("state/a")) == (404, "state key not found")
+    for wrong in (
+        {"key": "k" * 257, "value": 1},
+        {"key": "k", "value": "x" * 70_000},
+        {"key": "k"},
+    ):
+        assert (await running.post("state", wrong)).status_code in {400, 422}
+
+
+async def test_the_keys_of_the_runtime_are_not_the_handlers(running: Running) -> None:
+    answer = await running.post("state", {"key": "strait.event.0.x", "value": 1})
+    assert told(answer) == (400, "state keys that start with 'strait.' are reserved")
+    assert (await running.delete("state/strait.event.0.x")).status_code == 400
+
+
+async def test_memory_outlives_the_run(running: Running) -> None:
+    world = running.world
+    assert (await running.post("memory/seen", {"value": {"n": 1}})).status_code == 201
+    await running.post("complete")
+    run_id = await world.trigger(running.job)
+    (call,) = await world.handlers.wait(1, run_id)
+    second = Running(world, running.job, run_id, call.token)
+    assert (await second.get("memory/seen")).json()["value"] == {"n": 1}
+    for path in ("memory", "memory/"):
+        assert [row["memory_key"] for row in (await second.get(path)).json()] == ["seen"]
+    assert (await second.delete("memory/seen")).status_code == 204
+    assert told(await second.get("memory/seen")) == (404, "memory key not found")
+
+
+async def test_memory_may_have_an_end(virtual: World) -> None:
+    virtual.handlers.script = Gate()
+    run_id = await virtual.trigger(await virtual.job())
+    (call,) = await virtual.handlers.wait(1, run_id)
+    handler = virtual.handler(call.token)
+    path = f"/sdk/v1/runs/{run_id}/memory/soon"
+    await handler.post(path, json={"value": 1, "ttl_secs": 30})
+    await virtual.pass_time(31)
+    assert (await handler.get(path)).status_code == 404
+
+
+async def test_the_memory_of_a_job_is_bounded(running: Running) -> None:
+    for n in range(11):
+        answer = await running.post(f"memory/k{n}", {"value": "x" * 1_000_000})
+    assert told(answer) == (400, "memory of a job must be at most 10485760 bytes")
+
+
+async def test_samples_of_resources_are_kept_and_warn(running: Running) -> None:
+    assert (await running.post("resources", {"cpu_percent": 95})).status_code == 201
+    snapshot = await running.post(
+        "resource-snapshot", {"cpu_percent": 5, "memory_mb": 95, "memory_limit_mb": 100}
+    )
+    assert snapshot.status_code == 201
+    api = running.world.api
+    listed = (await api.get(f"/v1/runs/{running.id}/resources")).json()
+    assert [row["memory_mb"] for row in listed] == [95]
+    events = (await api.get(f"/v1/runs/{running.id}/events")).json()["data"]
+    assert [(row["type"], row["level"]) for row in events[-2:]] == [
+        ("resource_sample", "error"),
+        ("resource.oom_risk", "warn"),
+    ]
+
+
+async def test_usage_tool_calls_and_iterations_are_kept(running: Running) -> None:
+    usage = {"provider": "p", "model": "m", "prompt_tokens": 3, "completion_tokens": 4}
+    assert (await running.post("usage", usage)).status_code == 201
+    assert (await running.post("tool-call", {"tool_name": "search"})).status_code == 201
+    assert (await running.post("iteration", {"iteration": 1})).status_code == 200
+    api = running.world.api
+    rows = (await api.get(f"/v1/runs/{running.id}/usage")).json()["data"]
+    assert [row["total_tokens"] for row in rows] == [7]
+    rows = (await api.get(f"/v1/runs/{running.id}/tool-calls")).json()["data"]
+    assert [row["tool_name"] for row in rows] == ["search"]
+
+
+# ---------------------------------------------------------------------------------------- the end
+
+
+async def test_what_the_handler_completed_with_stands_whatever_it_answers(world: World) -> None:
+    gate = Gate(Answer(500))
+    world.handlers.script = gate
+    run_id, handler = await world.executing(await world.job())
+    done = await handler.post(f"/sdk/v1/runs/{run_id}/complete", json={"result": "said"})
+    assert (done.status_code, done.json()["result"]) == (200, "said")
+    gate.open()
+    await world.settled()
+    run = await world.run(run_id)
+    assert (run["status"], run["result"]) == ("completed", "said")
+
+
+async def test_a_handler_that_fails_its_run_is_not_tried_again(world: World) -> None:
+    world.handlers.script = Gate()
+    run_id, handler = await world.executing(await world.job(max_attempts=5))
+    failed = await handler.post(f"/sdk/v1/runs/{run_id}/fail", json={"error": "no such order"})
+    assert failed.json()["status"] == "failed"
+    run = await world.run(run_id)
+    assert (run["attempt"], run["error"]) == (1, "no such order")
+    assert "error_class" not in run
+
+
+async def test_a_result_must_fit_the_schema_of_the_job(world: World) -> None:
+    world.handlers.script = Gate()
+    job = await world.job(result_schema={"type": "object", "required": ["total"]})
+    run_id, handler = await world.executing(job)
+    path = f"/sdk/v1/runs/{run_id}/complete"
+    wrong = await handler.post(path, json={"result": {}})
+    assert wrong.status_code == 422
+    assert wrong.json()["error"]["code"] == "result_schema_validation_failed"
+    assert (await handler.post(path, json={"result": {"total": 1}})).status_code == 200
+
+
+async def test_an_older_dispatch_writes_nothing_any_more(world: World) -> None:
+    world.handlers.script = Gate()
+    run_id, old = await world.executing(await world.job())
+    await world.api.post(f"/v1/runs/{run_id}/restart")
+    _, second = await world.handlers.wait(2, run_id)
+    for path, body in (
+        ("log", {"message": "x"}),
+        ("complete", {"result": "old"}),
+        ("state", {"key": "k", "value": 1}),
+        ("wait-for-event", {"event_key": "e"}),
+    ):
+        answer = await old.post(f"/sdk/v1/runs/{run_id}/{path}", json=body)
+        assert told(answer) == (401, "run token assignment mismatch")
+    new = world.handler(second.token)
+    assert (await new.post(f"/sdk/v1/runs/{run_id}/complete")).status_code == 200
+
+
+async def test_a_run_can_be_continued_by_another_ten_times_deep(world: World) -> None:
+    world.handlers.script = Gate()
+    run_id, handler = await world.executing(await world.job(), {"page": 0})
+    chain = [run_id]
+    for depth in range(1, 11):
+        answer = await handler.post(
+            f"/sdk/v1/runs/{chain[-1]}/continue", json={"payload": {"page": depth}}
+        )
+        assert answer.status_code == 201
+        assert answer.json()["lineage_depth"] == depth
+        assert answer.json()["continuation_of"] == chain[-1]
+        chain.append(answer.json()["id"])
+        (call,) = await world.handlers.wait(1, chain[-1])
+        handler = world.handler(call.token)
+    too_deep = await handler.post(f"/sdk/v1/runs/{chain[-1]}/continue")
+    assert too_deep.status_code == 400
+    for run_id in (chain[0], chain[5], chain[-1]):
+        listed = (await world.api.get(f"/v1/runs/{run_id}/lineage")).json()["data"]
+        assert [row["id"] for row in listed] == chain[::-1]
