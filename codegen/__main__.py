@@ -12,7 +12,9 @@ from codegen.load import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "strait"
-FOLDERS = [PACKAGE / name for name in ("client", "models", "server/_generated", "services")]
+FOLDERS = [
+    PACKAGE / name for name in ("client/_generated", "models", "server/_generated", "services")
+]
 
 
 def sources(api: Api) -> dict[Path, str]:
@@ -23,7 +25,8 @@ def sources(api: Api) -> dict[Path, str]:
         "services": services.modules_of_services(api),
     }
     return {
-        PACKAGE / "client" / "attributes.py": services.attributes(api),
+        PACKAGE / "client" / "_generated" / "__init__.py": '"""What clients have of the API."""',
+        PACKAGE / "client" / "_generated" / "attributes.py": services.attributes(api),
         **{
             PACKAGE / folder / f"{name}.py": source
             for folder, found in printed.items()

@@ -37,7 +37,7 @@ def modules_of_services(api: Api) -> dict[str, str]:
 
 
 def attributes(api: Api) -> str:
-    """Return `strait.client.attributes`: the services, imported when they are first used."""
+    """Return `strait.client._generated.attributes`: services, imported at their first use."""
     lines = [
         '"""The services as attributes of the clients, each imported when it is first used."""',
         "from __future__ import annotations",

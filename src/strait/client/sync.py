@@ -10,7 +10,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
-from strait.client.attributes import SyncServices
+from strait.client._generated.attributes import SyncServices
 from strait.client.body import merged
 from strait.client.effects import Close, Emit, Flow, Notify, Open, Read, Send, Sleep, StreamFlow
 from strait.client.flows import call as call_flow

@@ -10,6 +10,7 @@ from strait.engine.model import Json, Tags, Workflow, WorkflowRun
 from strait.engine.refusal import Refused
 from strait.engine.workflows import effects as asked
 from strait.engine.workflows import start as engine
+from strait.engine.workflows.starting import nesting_too_deep
 from strait.engine.workflows.state import Transition
 from strait.server.unit import Unit
 from strait.server.work import workflow_policies, workflows
@@ -109,9 +110,7 @@ def start_child(unit: Unit, run: WorkflowRun, effect: asked.StartChild) -> str:
     depth = _ancestors(unit, run)
     most = effect.max_nesting_depth or MAX_NESTING_DEPTH
     if depth >= most:
-        return (
-            f"sub-workflow nesting depth {depth} exceeds max allowed {most} for step {effect.ref}"
-        )
+        return nesting_too_deep(depth, most, effect.ref)
     try:
         start(
             unit,

@@ -14,6 +14,7 @@ from strait.engine.refusal import Refused
 from strait.engine.workflows import effects as asked
 from strait.engine.workflows import events as happened
 from strait.engine.workflows.decide import decide
+from strait.engine.workflows.starting import event_key_in_use
 from strait.engine.workflows.state import State, Transition
 from strait.server.errors import not_found
 from strait.server.unit import ChildWorkflowEnded, Unit
@@ -92,17 +93,20 @@ def keep(unit: Unit, transition: Transition, *, first: bool = False) -> None:
 
 
 def perform(unit: Unit, transition: Transition) -> None:
-    """Do what a transition asks for; a step that cannot be started is told so."""
-    run = transition.run
+    """Do what a transition asks for, then tell the steps that could not be started."""
+    run, failed = transition.run, []
     for effect in transition.effects:
         if isinstance(effect, asked.StartJob | asked.StartChild | asked.OpenTrigger):
             error = _begin_step(unit, run, effect)
             if error:
-                advance_by_id(unit, run.id, happened.StartFailed(effect.ref, error))
+                failed.append(happened.StartFailed(effect.ref, error))
         elif isinstance(effect, asked.StartCompensation | asked.CancelCompensation):
             _compensate(unit, run, effect)
         else:
             _perform(unit, run, effect)
+    # Only now: such a failure may cancel steps which the effects above have yet to start.
+    for event in failed:
+        advance_by_id(unit, run.id, event)
 
 
 def _begin_step(
@@ -203,10 +207,7 @@ def _open(unit: Unit, trigger: EventTrigger) -> str:
     try:
         events.open_wait(unit, trigger)
     except Refused:
-        return (
-            f'event key "{trigger.event_key}" already in use — use a unique key pattern '
-            'like "order:{{order_id}}"'
-        )
+        return event_key_in_use(trigger.event_key)
     return ""
 
 
