@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,6 +25,8 @@ from support.handlers import PATIENCE_SECS, Handlers
 PROJECT = "proj-1"
 SECRET = "internal-secret-0123456789"
 _numbers = itertools.count(1)
+# Nothing here is encrypted, and making one for each client takes longer than most tests.
+_TLS = ssl.create_default_context()
 
 
 class World:
@@ -55,6 +58,7 @@ class World:
             base_url=self.server.base_url,
             headers=headers,
             timeout=PATIENCE_SECS,
+            verify=_TLS,
             event_hooks={"response": [self._check]},
         )
         if hasattr(self, "_clients"):

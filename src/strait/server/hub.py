@@ -55,6 +55,11 @@ class Hub(Generic[T]):
         self._topics: dict[str, set[Subscription[T]]] = defaultdict(set)
         self._closed = False
 
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics that somebody listens to."""
+        return frozenset(self._topics)
+
     def subscribe(self, topic: str) -> Subscription[T]:
         """Begin to listen to a topic."""
         subscription: Subscription[T] = Subscription()
