@@ -110,14 +110,16 @@ def _approve(client: Client, run_id: str) -> None:
 
 
 def _progress(client: Client, audit_run_id: str, shown: dict[str, str]) -> None:
-    """Show how many of the spawned runs are over."""
+    """Show how many of the spawned runs are over: one line that changes, on a terminal."""
     children = list(client.runs.get_children(audit_run_id, limit=100))
     done = sum(1 for child in children if child.finished_at)
-    line = f"{done}/{len(children)}"
+    line = f"    {done}/{len(children)} distributions audited"
     if children and shown.get("children") != line:
         shown["children"] = line
-        end = "\n" if done == len(children) else "\r"
-        print(f"    {line} distributions audited", end=end, flush=True)
+        if sys.stdout.isatty():
+            print(f"\r{line}", end="\n" if done == len(children) else "", flush=True)
+        else:
+            print(line, flush=True)
 
 
 def _tell(client: Client, run_id: str, directory: Path, seconds: float) -> None:
