@@ -12,6 +12,7 @@ import heapq
 import itertools
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 Timestamp: TypeAlias = str
@@ -27,10 +28,16 @@ _LONGEST_NAP_SECS = 60.0
 def to_timestamp(unix_us: int) -> Timestamp:
     """Write an instant as RFC 3339 in UTC with exactly six digits of fraction."""
     seconds, micros = divmod(unix_us, SECOND)
-    t = time.gmtime(seconds)
+    return f"{_whole_second(seconds)}.{micros:06d}Z"
+
+
+# A server writes many instants of the same few seconds.
+@lru_cache(maxsize=64)
+def _whole_second(unix_secs: int) -> str:
+    t = time.gmtime(unix_secs)
     return (
         f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}"
-        f"T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}.{micros:06d}Z"
+        f"T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
     )
 
 
