@@ -29,6 +29,7 @@ from strait.server.platform import Platform
 from strait.server.router import MethodNotAllowed, Router
 from strait.server.routes import registry
 from strait.server.unit import Unit
+from strait.server.work.housekeeping import KEEP_ANSWERS_SECS
 from strait.store import meta
 from strait.store.runs import StaleWrite
 from strait.store.writer import StoreUnavailable
@@ -40,7 +41,6 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 logger = logging.getLogger("strait.server")
 
-IDEMPOTENCY_SECS = 24 * 3600
 _MAX_KEY_CHARS = 256
 _STANDARD_HEADERS = (
     (b"x-api-version", b"v1"),
@@ -200,7 +200,7 @@ def _once(call: Call, unit: Unit) -> Reply:
     key = call.idempotency_key
     digest = sha256(call.body_bytes).hexdigest()
     kept = meta.kept_answer(unit.db, scope, key)
-    if kept is not None and from_timestamp(kept.created_at) > unit.now - IDEMPOTENCY_SECS * SECOND:
+    if kept is not None and from_timestamp(kept.created_at) > unit.now - KEEP_ANSWERS_SECS * SECOND:
         return replayed(Reply(kept.status, kept.body), same_body=kept.body_hash == digest)
     answer = registry.writes[call.route.id](call, unit)
     if 200 <= answer.status < 300:
@@ -208,7 +208,7 @@ def _once(call: Call, unit: Unit) -> Reply:
             unit.db, scope, key, meta.Answer(digest, answer.status, answer.body, unit.stamp)
         )
         # Each new answer sweeps out two that are too old, so that there is never much to sweep.
-        too_old = to_timestamp(unit.now - IDEMPOTENCY_SECS * SECOND)
+        too_old = to_timestamp(unit.now - KEEP_ANSWERS_SECS * SECOND)
         meta.forget_answers(unit.db, too_old, limit=2)
     return answer
 

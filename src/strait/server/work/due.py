@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 
 from strait.engine import runs as engine
 from strait.server.unit import Unit
-from strait.server.work import events, runs, schedules, workflows
+from strait.server.work import events, housekeeping, runs, schedules, workflows
 from strait.store import runs as run_rows
 
 
@@ -39,4 +39,5 @@ _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "approval": workflows.approval_due,
     "job_cron": schedules.job_due,
     "workflow_cron": schedules.workflow_due,
+    "housekeeping": housekeeping.clean,
 }
