@@ -6,11 +6,16 @@ import sys
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, and exit with one line when an extra is not installed."""
     try:
         from strait.cli.commands import cli
+
+        cli()
     except ModuleNotFoundError as error:
-        if error.name != "click":
+        missing = (error.name or "").partition(".")[0]
+        if missing in {"", "strait"}:
             raise
-        sys.exit("strait: the command line needs `pip install 'strait-python[cli,server]'`")
-    cli()
+        sys.exit(
+            f"strait: `{missing}` is not installed; "
+            "the command line needs `pip install 'strait-python[cli,server]'`"
+        )
