@@ -69,7 +69,6 @@ async def server_process(database: Path) -> AsyncIterator[ServerProcess]:
 
 async def history(server: ServerProcess, run_id: str) -> list[dict[str, Any]]:
     """The changes of status of a run, once it is over: its stream ends with it."""
-    changes = []
     async with (
         asyncio.timeout(30),
         server.api.stream(
@@ -77,10 +76,9 @@ async def history(server: ServerProcess, run_id: str) -> list[dict[str, Any]]:
         ) as stream,
     ):
         assert stream.status_code == 200
-        async for line in stream.aiter_lines():
-            if line.startswith("data: "):
-                changes.append(json.loads(line.removeprefix("data: ")))
-    return [change for change in changes if change["type"] == "status_change"]
+        lines = [line async for line in stream.aiter_lines()]
+    frames = [json.loads(line.removeprefix("data: ")) for line in lines if line[:6] == "data: "]
+    return [frame for frame in frames if frame["type"] == "status_change"]
 
 
 @pytest.mark.e2e

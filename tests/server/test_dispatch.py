@@ -118,7 +118,7 @@ async def test_other_statuses_are_errors_of_their_class(
     virtual.handlers.script = lambda call: Answer(status, b"<html>", {"Location": "/other"})
     run_id = await virtual.trigger(await virtual.job(max_attempts=2))
     if retried:
-        run = await virtual.until(run_id, "queued")
+        run = await virtual.until(run_id, "queued", attempt=2)
         assert run["attempt"] == 2
     else:
         run = await virtual.until(run_id, "dead_letter")

@@ -20,10 +20,9 @@ async def test_a_run_that_fails_twice_completes_at_the_third_attempt(virtual: Wo
     virtual.handlers.script = failing(2)
     run_id = await virtual.trigger(await virtual.job(max_attempts=3))
     await virtual.handlers.wait(1)
-    await virtual.until(run_id, "queued")
+    await virtual.until(run_id, "queued", attempt=2)
     await virtual.pass_time(1.3)
-    await virtual.handlers.wait(2)
-    await virtual.until(run_id, "queued")
+    await virtual.until(run_id, "queued", attempt=3)
     await virtual.pass_time(2.5)
     run = await virtual.until(run_id, "completed")
     assert (run["attempt"], run["result"]) == (3, "at last")
@@ -37,7 +36,7 @@ async def test_a_run_that_fails_twice_completes_at_the_third_attempt(virtual: Wo
 async def test_a_retry_waits_for_its_pause(virtual: World) -> None:
     virtual.handlers.script = failing(1)
     run_id = await virtual.trigger(await virtual.job())
-    run = await virtual.until(run_id, "queued")
+    run = await virtual.until(run_id, "queued", attempt=2)
     assert run["attempt"] == 2
     pause = from_timestamp(run["next_retry_at"]) - virtual.clock.now()
     assert 0.79e6 <= pause <= 1.2e6
@@ -52,7 +51,7 @@ async def test_a_handler_that_asks_for_time_gets_it(virtual: World, value: str) 
 
     virtual.handlers.script = script
     run_id = await virtual.trigger(await virtual.job())
-    await virtual.until(run_id, "queued")
+    await virtual.until(run_id, "queued", attempt=2)
     await virtual.pass_time(29)
     assert len(virtual.handlers.received) == 1
     await virtual.pass_time(2)
@@ -63,7 +62,7 @@ async def test_a_handler_that_asks_for_time_gets_it(virtual: World, value: str) 
 async def test_a_pause_that_means_nothing_is_passed_over(virtual: World, value: str) -> None:
     virtual.handlers.script = lambda call: Answer(503, b"", {"Retry-After": value})
     run_id = await virtual.trigger(await virtual.job())
-    run = await virtual.until(run_id, "queued")
+    run = await virtual.until(run_id, "queued", attempt=2)
     assert from_timestamp(run["next_retry_at"]) - virtual.clock.now() <= 1.2e6
 
 
@@ -86,7 +85,7 @@ async def test_a_run_out_of_attempts_is_a_dead_letter_and_can_be_replayed(world:
 async def test_poison_is_taken_out_before_its_attempts_are_used_up(virtual: World) -> None:
     virtual.handlers.script = lambda call: Answer(500)
     run_id = await virtual.trigger(await virtual.job(max_attempts=9, poison_pill_threshold=2))
-    await virtual.until(run_id, "queued")
+    await virtual.until(run_id, "queued", attempt=2)
     await virtual.pass_time(1.3)
     run = await virtual.until(run_id, "dead_letter")
     assert run["attempt"] == 2
@@ -98,7 +97,7 @@ async def test_a_handler_that_hangs_is_cut_off_and_tried_again(virtual: World) -
     job = await virtual.job(timeout_secs=30, max_attempts=2)
     run_id, _ = await virtual.executing(job)
     await virtual.pass_time(31)
-    run = await virtual.until(run_id, "queued", "executing")
+    run = await virtual.until(run_id, "queued", "executing", attempt=2)
     assert (run["attempt"], run["error"]) == (2, "execution timed out")
     await virtual.pass_time(1.3)
     await virtual.handlers.wait(2, run_id)
@@ -159,7 +158,7 @@ async def test_the_token_of_a_late_attempt_works(virtual: World) -> None:
     virtual.handlers.script = failing(1)
     job = await virtual.job(run_ttl_secs=10, timeout_secs=300)
     run_id = await virtual.trigger(job)
-    await virtual.until(run_id, "queued")
+    await virtual.until(run_id, "queued", attempt=2)
     virtual.handlers.script = Gate()
     await virtual.pass_time(1.3)
     calls = await virtual.handlers.wait(2, run_id)
@@ -211,7 +210,8 @@ async def test_the_overlap_policy_decides_about_a_tick_while_a_run_is_under_way(
     await virtual.pass_time(61)
     await virtual.handlers.wait(1)
     await virtual.pass_time(60)
-    await virtual.handlers.wait(len(statuses))
+    *_, last = await virtual.handlers.wait(len(statuses))
+    await virtual.until(last.run_id, "executing")
     listed = (await virtual.api.get("/v1/runs")).json()["data"]
     assert [row["status"] for row in reversed(listed)] == statuses
 

@@ -178,7 +178,7 @@ async def test_the_last_checkpoint_reaches_the_next_attempt(virtual: World) -> N
         assert answer.status_code == 201
     assert answer.json()["sequence"] == 2
     virtual.handlers.script.open()  # type: ignore[attr-defined]  # it is the gate from above
-    await virtual.until(run_id, "queued")
+    await virtual.until(run_id, "queued", attempt=2)
     virtual.handlers.script = lambda call: ok()
     await virtual.pass_time(1.3)
     _, second = await virtual.handlers.wait(2, run_id)

@@ -359,7 +359,6 @@ async def test_a_run_held_back_by_its_job_starts_when_a_slot_frees(world: World)
     job = await world.job(max_concurrency=2)
     ids = [await world.trigger(job) for _ in range(3)]
     await world.handlers.wait(2)
-    await world.settled()
     assert (await world.run(ids[2]))["status"] == "queued"
     gate.open()
     for run_id in ids:
@@ -397,7 +396,7 @@ async def test_canceling_a_run_frees_its_slot(world: World) -> None:
     second = await world.trigger(job)
     await world.api.delete(f"/v1/runs/{first}")
     await world.handlers.wait(1, second)
-    assert (await world.run(second))["status"] == "executing"
+    await world.until(second, "executing")
 
 
 async def test_raising_a_limit_starts_what_it_held_back(world: World) -> None:

@@ -25,7 +25,8 @@ async def main(database: Path) -> None:
             )
         )
         ready = {"base_url": server.base_url, "key": key, "pid": os.getpid()}
-        print(json.dumps(ready), flush=True)
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
         await stop.wait()
 
 

@@ -128,6 +128,8 @@ class World:
         """Trigger a job whose handler is held back; return the run and a client of its handler."""
         run_id = await self.trigger(job, payload)
         (call, *_) = await self.handlers.wait(1, run_id)
+        # The first dispatch of a run goes out before its start is on disk.
+        await self.until(run_id, "executing")
         return run_id, self.handler(call.token)
 
     async def run(self, run_id: str) -> dict[str, Any]:
@@ -136,25 +138,25 @@ class World:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    async def until(self, run_id: str, *statuses: str) -> dict[str, Any]:
-        """Return a run once it has one of the statuses."""
+    async def until(self, run_id: str, *statuses: str, attempt: int = 0) -> dict[str, Any]:
+        """Return a run once it has one of the statuses (in an attempt)."""
         subscription = self.platform.hub.subscribe(run_id)
         try:
             async with asyncio.timeout(PATIENCE_SECS):
-                while self._status(run_id) not in statuses:
+                while not self._is(run_id, statuses, attempt):
                     await subscription.get(PATIENCE_SECS)
         except TimeoutError:
             raise AssertionError(
-                f"run is `{self._status(run_id)}`, waited for {statuses}: {await self.run(run_id)}"
+                f"waited for {statuses}, the run is {await self.run(run_id)}"
             ) from None
         finally:
             self.platform.hub.unsubscribe(run_id, subscription)
         return await self.run(run_id)
 
-    def _status(self, run_id: str) -> str:
+    def _is(self, run_id: str, statuses: tuple[str, ...], attempt: int) -> bool:
         stored = runs.load(self.platform.reader, run_id)
         assert stored is not None
-        return stored.run.status
+        return stored.run.status in statuses and attempt in {0, stored.run.attempt}
 
     # --------------------------------------------------------------------------------------- time
 
