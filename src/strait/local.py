@@ -16,7 +16,6 @@ try:
     from strait.server import bootstrap
     from strait.server.run import Server
     from strait.server.settings import Settings
-    from strait.store.connection import StoreError
 except ModuleNotFoundError as _missing:
     raise ConfigurationError(
         f"the embedded platform needs `{_missing.name}`; "
@@ -79,7 +78,10 @@ class LocalPlatform:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except (StoreError, OSError) as error:
+        except Exception as error:
+            # Once it has started, nobody waits for the news; `threading.excepthook` tells them.
+            if self._started.is_set():
+                raise
             self._failure = error
         finally:
             self._started.set()

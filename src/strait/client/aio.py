@@ -311,7 +311,7 @@ class AsyncClient(AsyncServices):
 
         Args:
             db: the file that it keeps its state in, and that it then owns; by default it keeps
-                everything in memory and forgets it when the client is closed.
+                everything in a temporary directory, which goes when the client is closed.
             **overrides: further arguments of the client.
 
         Raises:
