@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -240,6 +241,37 @@ async def test_a_database_that_is_served_is_refused_to_another_server(
             async with a_world(handlers, database):
                 pass
         assert (await first.api.get("/v1/jobs")).status_code == 200
+
+
+async def test_a_run_that_is_due_while_the_disk_is_full_starts_when_there_is_room(
+    virtual: World,
+) -> None:
+    job = await virtual.job()
+    run_id = await virtual.trigger(job, scheduled_at="2026-01-01T00:01:00Z")
+    connection = virtual.platform.writer.connection
+    fill_the_disk(connection, beside=run_id)
+    await virtual.pass_time(60)
+    assert (await virtual.run(run_id))["status"] in {"delayed", "queued"}
+    connection.execute("PRAGMA max_page_count=1000000")
+    connection.execute("DELETE FROM ledger WHERE type = ''")
+    await virtual.pass_time(5)
+    run = await virtual.until(run_id, "completed")
+    assert run["attempt"] == 1
+
+
+def fill_the_disk(connection: sqlite3.Connection, *, beside: str) -> None:
+    """Leave no room for one more line in the history of a run."""
+    connection.execute("PRAGMA max_page_count=1")  # SQLite takes what is there now
+    # These go to the same pages, of the table and of its index, as the lines of the run.
+    filler = (
+        "INSERT INTO ledger (subject, seq, project_id, at, type, level, message) "
+        f"VALUES ('{beside}', ?, '', '', '', '', '')"
+    )
+    with suppress(sqlite3.OperationalError):
+        for seq in range(1_000_000, 1_100_000):
+            connection.execute(filler, (seq,))
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        connection.execute(filler, (999_999,))
 
 
 async def test_a_full_disk_is_503_and_passes(virtual: World) -> None:

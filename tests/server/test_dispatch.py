@@ -23,6 +23,7 @@ async def test_a_triggered_run_is_dispatched_and_completed(world: World) -> None
     assert call.headers["x-run-id"] == run_id
     assert call.headers["x-job-id"] == job["id"]
     assert call.headers["x-attempt"] == "1"
+    assert call.headers["user-agent"] == "Strait"
 
 
 async def test_a_run_without_payload_is_sent_an_empty_object(world: World) -> None:

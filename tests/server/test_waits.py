@@ -301,3 +301,6 @@ async def test_another_project_needs_a_key_of_that_project(world: World) -> None
     rich = await world.key_for("jobs:trigger", project="proj-2")
     answer = await across(target_api_key=rich, job_slug="theirs")
     assert (answer.status_code, answer.json()["project_id"]) == (201, "proj-2")
+    # It stays a run of the other project, out of sight for this one.
+    assert (await world.api.get(f"/v1/runs/{answer.json()['id']}")).status_code == 404
+    assert (await world.api.get(f"/v1/runs/{parent}/children")).json()["data"] == []

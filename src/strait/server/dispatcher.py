@@ -173,8 +173,8 @@ class Dispatcher:
         return Dispatch(run, entry, assignment, payload, tuple(headers))
 
     def _checkpoint_headers(self, unit: Unit, run: Run) -> list[Header]:
-        if run.attempt == 1 and not run.error:
-            # A fresh run has none; a run that was woken finds what it waited for in its state.
+        if run.attempt == 1:
+            # A run that was woken finds what it waited for in its state.
             return []
         last = records.last_checkpoint(unit.db, run.id)
         if last is None or len(bytes(last.state)) > _CHECKPOINT_HEADER_BYTES:

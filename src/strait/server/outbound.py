@@ -63,11 +63,15 @@ class Outbound:
 
     Args:
         max_body_bytes: answers longer than this are refused, not cut.
+        user_agent: what the requests say they come from.
         idle_per_origin: how many unused connections are kept for each origin.
     """
 
-    def __init__(self, *, max_body_bytes: int, idle_per_origin: int = 64) -> None:
+    def __init__(
+        self, *, max_body_bytes: int, user_agent: str = "Strait", idle_per_origin: int = 64
+    ) -> None:
         self._max_body_bytes = max_body_bytes
+        self._user_agent = user_agent.encode()
         self._idle_per_origin = idle_per_origin
         self._idle: dict[Origin, deque[_Connection]] = defaultdict(deque)
         self._open: set[_Connection] = set()
@@ -88,7 +92,7 @@ class Outbound:
         if connection is None:
             connection = await self._connect(target.origin)
         try:
-            answer = await connection.request(_request(target, headers, body))
+            answer = await connection.request(self._request(target, headers, body))
         except CallError as error:
             if reused and not connection.received:
                 error.reusable_broke = True
@@ -102,6 +106,22 @@ class Outbound:
         for connection in list(self._open):
             connection.close()
         self._idle.clear()
+
+    def _request(self, target: Target, headers: Iterable[Header], body: bytes) -> bytes:
+        parts = [
+            b"POST ",
+            target.path,
+            b" HTTP/1.1\r\nHost: ",
+            target.host_header,
+            b"\r\nUser-Agent: ",
+            self._user_agent,
+            b"\r\nContent-Type: application/json\r\nContent-Length: ",
+            str(len(body)).encode(),
+        ]
+        for name, value in headers:
+            parts += (b"\r\n", name, b": ", value)
+        parts += (b"\r\n\r\n", body)
+        return b"".join(parts)
 
     def _target(self, url: str) -> Target:
         target = self._targets.get(url)
@@ -281,18 +301,3 @@ def _parse(url: str) -> Target:
 
 # What stands for itself in a path (RFC 3986 §3.3), and `%`, since escapes are kept as they are.
 _PATH_CHARACTERS = "/%:@!$&'()*+,;=~"
-
-
-def _request(target: Target, headers: Iterable[Header], body: bytes) -> bytes:
-    parts = [
-        b"POST ",
-        target.path,
-        b" HTTP/1.1\r\nHost: ",
-        target.host_header,
-        b"\r\nUser-Agent: Strait\r\nContent-Type: application/json\r\nContent-Length: ",
-        str(len(body)).encode(),
-    ]
-    for name, value in headers:
-        parts += (b"\r\n", name, b": ", value)
-    parts += (b"\r\n\r\n", body)
-    return b"".join(parts)

@@ -162,10 +162,8 @@ async def verify_endpoint(call: Call, platform: Platform) -> Reply:
     job = find(platform.reader, call)
     secret = jobs.signing_secret(platform.reader, job.id)
     body = msgspec.json.encode({"type": "endpoint.test"})
-    headers = [(b"User-Agent", b"Strait-Endpoint-Verify/1.0")]
-    if secret:
-        headers += signing_headers.signature(secret, body, call.now)
-    outbound = Outbound(max_body_bytes=64 * 1024)
+    headers = signing_headers.signature(secret, body, call.now) if secret else []
+    outbound = Outbound(max_body_bytes=64 * 1024, user_agent="Strait-Endpoint-Verify/1.0")
     started = time.perf_counter()
     answer: dict[str, object]
     try:

@@ -186,13 +186,13 @@ def state(call: Call, db: sqlite3.Connection) -> Reply:
 
 @registry.read("list-child-runs")
 def children(call: Call, db: sqlite3.Connection) -> Reply:
-    """List the runs that a run has spawned, newest first."""
+    """List the runs that a run has spawned in its own project, newest first."""
     run_id = owned(call, db)
     limit = call.query["limit"]
     rows = run_rows.documents(
         db,
-        "parent_run_id = ? AND created_at < ?",
-        (run_id, checks.cursor(call.query)),
+        "parent_run_id = ? AND project_id = ? AND created_at < ?",
+        (run_id, call.project_id, checks.cursor(call.query)),
         limit=limit + 1,
     )
     return raw_page(rows, limit)
