@@ -46,7 +46,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Run until a signal comes, and exit with 1 and one line when it cannot start."""
-    if options.host not in _LOOPBACK and not options.as_json:
+    if options.host not in _LOOPBACK:
         _say(f"warning: {options.host} is reachable from the network; keys are required there too")
     try:
         runner = _runner()
