@@ -42,8 +42,16 @@ from strait.engine.run_events import (
     WaitTimedOut,
     Woken,
 )
+from strait.engine.run_times import (
+    attempts_allowed,
+    due_at,
+    due_event,
+    renewed,
+    renewed_expiry,
+    retry_delay_secs,
+    timeout_secs,
+)
 from strait.fsm import is_terminal_run_status, run_can_move
-from strait.retry import backoff_secs
 
 __all__ = [
     "ENDED_BADLY",
@@ -82,8 +90,6 @@ __all__ = [
 
 MAX_SNOOZES = 50
 MAX_PRIORITY = 10
-RETRY_CAP_SECS = 3600.0
-RETRY_SPREAD = 0.2
 
 ENDED_BADLY = frozenset({"failed", "timed_out", "crashed", "system_failed", "dead_letter"})
 REPLAYABLE = frozenset({"failed", "timed_out", "crashed", "system_failed"})
@@ -96,29 +102,6 @@ def decide(state: State, event: Event, now: int) -> Transition | None:
         Refused: the event is a request, and the run is in no state for it.
     """
     return _DECISIONS[type(event)](state, event, now)
-
-
-def attempts_allowed(run: Run, job: Job) -> int:
-    """Return how many attempts the run has in all; a workflow step may have set its own."""
-    return run.max_attempts_override or job.max_attempts
-
-
-def timeout_secs(run: Run, job: Job) -> int:
-    """Return how long one attempt may take."""
-    return run.timeout_secs_override or job.timeout_secs
-
-
-def retry_delay_secs(run: Run, rand: float) -> float:
-    """Return the pause after the attempt that has just failed, in seconds."""
-    initial = float(run.retry_initial_delay_secs or 1)
-    return backoff_secs(
-        run.attempt,
-        initial=initial,
-        factor=1.0 if run.retry_backoff == "fixed" else 2.0,
-        cap=max(initial, float(run.retry_max_delay_secs or RETRY_CAP_SECS)),
-        spread=RETRY_SPREAD,
-        rand=rand,
-    )
 
 
 # ------------------------------------------------------------------------------------- decisions
@@ -205,16 +188,9 @@ def _retry(
         started_at="",
         finished_at="",
         next_retry_at=to_timestamp(at),
-        expires_at=_renewed_expiry(state, at),
+        expires_at=renewed_expiry(state, at),
         priority=max(run.priority, min(run.priority + job.retry_priority_boost, MAX_PRIORITY)),
     )
-
-
-def _renewed_expiry(state: State, queued_until: int) -> str:
-    # The wait to be dispatched begins anew whenever a run is queued again.
-    if not state.ttl_secs:
-        return state.run.expires_at
-    return to_timestamp(queued_until + state.ttl_secs * SECOND)
 
 
 def _count_same_error(run: Run, job: Job, error: str) -> tuple[Run, str]:
@@ -297,7 +273,7 @@ def _suspended(state: State, event: Suspended, now: int) -> Transition | None:
 def _woken(state: State, event: Woken, now: int) -> Transition | None:
     if state.run.status != "waiting":
         return None
-    expires_at = _renewed_expiry(state, now)
+    expires_at = renewed_expiry(state, now)
     return _move(state, "queued", event.reason, expires_at=expires_at, next_retry_at="")
 
 
@@ -340,7 +316,7 @@ def _snoozed(state: State, event: Snoozed, now: int) -> Transition | None:
         error_class="transient",
         next_retry_at=until,
         started_at="",
-        expires_at=_renewed_expiry(state, event.until),
+        expires_at=renewed_expiry(state, event.until),
     )
     entry = Entry("log", f"not dispatched: {event.error}", "warn", {"next_retry_at": until})
     return Transition(replace(state, run=run, deadline_at=""), (entry,))
@@ -378,7 +354,7 @@ def _recovered(state: State, event: Recovered, now: int) -> Transition | None:
 
 
 def _requeued(state: State, reason: str, now: int) -> Transition:
-    expires_at = _renewed_expiry(state, now)
+    expires_at = renewed_expiry(state, now)
     return _move(state, "queued", reason, started_at="", next_retry_at="", expires_at=expires_at)
 
 
@@ -410,7 +386,7 @@ def _rescheduled(state: State, event: Rescheduled, now: int) -> Transition | Non
         raise Refused(404, "run not found or not in a reschedulable state")
     at = to_timestamp(event.at)
     status = "delayed" if event.at > now else "queued"
-    expires_at = _renewed_expiry(state, max(event.at, now))
+    expires_at = renewed_expiry(state, max(event.at, now))
     run = replace(run, status=status, scheduled_at=at, expires_at=expires_at, next_retry_at="")
     entry = Entry(
         "state_change", f"rescheduled to {at}", "info", {"from": state.run.status, "to": status}
@@ -438,42 +414,3 @@ _DECISIONS: dict[type, Callable[[State, Any, int], Transition | None]] = {
     Replayed: _replayed,
     Rescheduled: _rescheduled,
 }
-
-
-# --------------------------------------------------------------------------------------- instants
-
-
-def due_at(state: State) -> str:
-    """Return the next instant at which something happens to the run by itself, or ""."""
-    run = state.run
-    match run.status:
-        case "delayed":
-            return run.scheduled_at
-        case "queued":
-            return min(filter(None, (run.next_retry_at, run.expires_at)), default="")
-        case "executing":
-            return state.deadline_at
-        case _:
-            return ""
-
-
-def due_event(state: State, job: Job, now: int, rand: float) -> Event | None:
-    """Return what happens to the run now that its instant has come."""
-    match state.run.status:
-        case "delayed":
-            return Due()
-        case "queued" if state.run.expires_at and state.run.expires_at <= to_timestamp(now):
-            return Expired()
-        case "executing":
-            return TimedOut(state.assignment, job, rand)
-        case _:
-            return None
-
-
-def renewed(state: State, now: int) -> State:
-    """Return the state of a waiting run whose expiry passed while no server ran."""
-    run = state.run
-    overdue = run.expires_at and run.expires_at <= to_timestamp(now)
-    if run.status not in {"delayed", "queued"} or not overdue or not state.ttl_secs:
-        return state
-    return replace(state, run=replace(run, expires_at=_renewed_expiry(state, now)))

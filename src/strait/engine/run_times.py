@@ -1,0 +1,79 @@
+"""When what happens to a run: how often and how soon it is tried, how long it may wait."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from strait.clock import SECOND, to_timestamp
+from strait.engine.model import Job, Run
+from strait.engine.run_events import Due, Event, Expired, State, TimedOut
+from strait.retry import backoff_secs
+
+RETRY_CAP_SECS = 3600.0
+RETRY_SPREAD = 0.2
+
+
+def attempts_allowed(run: Run, job: Job) -> int:
+    """Return how many attempts the run has in all; a workflow step may have set its own."""
+    return run.max_attempts_override or job.max_attempts
+
+
+def timeout_secs(run: Run, job: Job) -> int:
+    """Return how long one attempt may take."""
+    return run.timeout_secs_override or job.timeout_secs
+
+
+def retry_delay_secs(run: Run, rand: float) -> float:
+    """Return the pause after the attempt that has just failed, in seconds."""
+    initial = float(run.retry_initial_delay_secs or 1)
+    return backoff_secs(
+        run.attempt,
+        initial=initial,
+        factor=1.0 if run.retry_backoff == "fixed" else 2.0,
+        cap=max(initial, float(run.retry_max_delay_secs or RETRY_CAP_SECS)),
+        spread=RETRY_SPREAD,
+        rand=rand,
+    )
+
+
+def renewed_expiry(state: State, queued_until: int) -> str:
+    """Return until when a run may wait: its wait begins anew whenever it is queued again."""
+    if not state.ttl_secs:
+        return state.run.expires_at
+    return to_timestamp(queued_until + state.ttl_secs * SECOND)
+
+
+def due_at(state: State) -> str:
+    """Return the next instant at which something happens to the run by itself, or ""."""
+    run = state.run
+    match run.status:
+        case "delayed":
+            return run.scheduled_at
+        case "queued":
+            return min(filter(None, (run.next_retry_at, run.expires_at)), default="")
+        case "executing":
+            return state.deadline_at
+        case _:
+            return ""
+
+
+def due_event(state: State, job: Job, now: int, rand: float) -> Event | None:
+    """Return what happens to the run now that its instant has come."""
+    match state.run.status:
+        case "delayed":
+            return Due()
+        case "queued" if state.run.expires_at and state.run.expires_at <= to_timestamp(now):
+            return Expired()
+        case "executing":
+            return TimedOut(state.assignment, job, rand)
+        case _:
+            return None
+
+
+def renewed(state: State, now: int) -> State:
+    """Return the state of a waiting run whose expiry passed while no server ran."""
+    run = state.run
+    overdue = run.expires_at and run.expires_at <= to_timestamp(now)
+    if run.status not in {"delayed", "queued"} or not overdue or not state.ttl_secs:
+        return state
+    return replace(state, run=replace(run, expires_at=renewed_expiry(state, now)))
