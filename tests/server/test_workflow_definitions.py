@@ -285,7 +285,6 @@ async def test_d14_steps_can_be_changed_after_a_run_which_keeps_its_own(flows: F
 
 async def test_a_change_is_checked_like_a_new_workflow(flows: Flows) -> None:
     made = await flows.create(sleep("a", 1))
-    await flows.create(slug="taken")
     path = f"/v1/workflows/{made['id']}"
     for body, text in (
         ({"steps": [sleep("a", 0)]}, "sleep steps require sleep_duration_secs > 0"),
@@ -293,7 +292,6 @@ async def test_a_change_is_checked_like_a_new_workflow(flows: Flows) -> None:
         ({"tags": {"": "x"}}, "tag keys must be non-empty"),
     ):
         assert told(await flows.api.patch(path, json=body)) == (400, text)
-    assert (await flows.api.patch(path, json={"slug": "taken"})).status_code == 409
     assert (await flows.api.get(path)).json() == made
 
 
