@@ -41,11 +41,8 @@ def test_a_target_is_hosted_and_its_jobs_run(tmp_path: Path, target: Path) -> No
     ):
         (job,) = client.jobs.list()
         run = client.jobs.trigger(job.id, payload={"name": "you"})
-        try:
-            for _ in client.runs.stream(run.id):
-                pass
-        except Exception as error:
-            assert getattr(error, "status", None) == 410  # it was over before
+        for _ in client.runs.stream(run.id):
+            pass
         assert client.runs.get(run.id).result == {"hello": "you"}
         assert dev.stop() == 0
 

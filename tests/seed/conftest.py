@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import httpx
 import pytest
 
+from strait import AsyncClient, Client
 from strait.local import LocalPlatform
 
 PROJECT = "proj-1"
@@ -28,7 +30,7 @@ class Worker(ThreadingHTTPServer):
 
     Attributes:
         dispatches: run id and run token of each.
-        hold: while it is set, dispatches are answered at once.
+        answers: dispatches are answered once it is set, which it is at first.
     """
 
     daemon_threads = False
@@ -80,15 +82,24 @@ def embedded() -> Iterator[LocalPlatform]:
 
 
 @pytest.fixture
+def ids() -> dict[str, str]:
+    """Ids that the README makes up, and the real ones that a test gives them."""
+    return {}
+
+
+@pytest.fixture
 def platform(
-    embedded: LocalPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embedded: LocalPlatform,
+    ids: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> LocalPlatform:
-    """The embedded platform at the README's address, with the README's key and files."""
+    """The embedded platform at the README's address, with the README's key, ids and files."""
     for kind, method in (
         (httpx.HTTPTransport, "handle_request"),
         (httpx.AsyncHTTPTransport, "handle_async_request"),
     ):
-        monkeypatch.setattr(kind, method, _redirected(getattr(kind, method), embedded))
+        monkeypatch.setattr(kind, method, _redirected(getattr(kind, method), embedded, ids))
     for name in ("BASE_URL", "AUTH_TYPE", "TIMEOUT_MS", "PROJECT"):
         monkeypatch.delenv(f"STRAIT_{name}", raising=False)
     monkeypatch.setenv("STRAIT_API_KEY", README_KEY)
@@ -99,8 +110,8 @@ def platform(
     return embedded
 
 
-def _redirected(send, platform: LocalPlatform):
-    """Return the method of a transport, with the README's host and key made real."""
+def _redirected(send, platform: LocalPlatform, ids: dict[str, str]):
+    """Return the method of a transport, with the README's host, key and ids made real."""
     to = httpx.URL(platform.base_url)
 
     def sent(self, request: httpx.Request):
@@ -108,6 +119,18 @@ def _redirected(send, platform: LocalPlatform):
             request.url = request.url.copy_with(scheme=to.scheme, host=to.host, port=to.port)
         if request.headers.get("authorization") == f"Bearer {README_KEY}":
             request.headers["authorization"] = f"Bearer {platform.api_key}"
+        parts = [ids.get(part, part) for part in request.url.path.split("/")]
+        request.url = request.url.copy_with(path="/".join(parts))
         return send(self, request)
 
     return sent
+
+
+@pytest.fixture
+def names() -> Iterator[dict[str, Any]]:
+    """What earlier blocks of the README left; clients that a snippet leaves open are closed."""
+    made: dict[str, Any] = {"Client": Client, "AsyncClient": AsyncClient}
+    yield made
+    for value in made.values():
+        if isinstance(value, Client | httpx.Client):
+            value.close()

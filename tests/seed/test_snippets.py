@@ -5,13 +5,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 import strait
@@ -20,31 +17,9 @@ from strait.authoring import JobOptions, create_test_context, define_job
 from strait.local import LocalPlatform
 from support.markdown import Block, blocks
 
+from . import test_composition
 from .conftest import PROJECT, README_HOST, Worker
-
-README = Path(__file__).with_name("readme_0_1_0.md")
-SNIPPETS = {block.name: block for block in blocks(README)}
-
-# `strait.composition` is not written yet; its snippets may only leave this list.
-OF_A_LATER_ISSUE = frozenset({"Composition Helpers", "Cost budget", "Checkpoint resume"})
-
-_run: set[str] = set()
-
-
-def snippet(*names: str) -> pytest.MarkDecorator:
-    """Give a test a snippet of the README as `block`."""
-    _run.update(names)
-    return pytest.mark.parametrize("block", [SNIPPETS[name] for name in names], ids=names)
-
-
-@pytest.fixture
-def names() -> Iterator[dict[str, Any]]:
-    """What earlier blocks of the README left; clients that a snippet leaves open are closed."""
-    made: dict[str, Any] = {"Client": Client, "AsyncClient": AsyncClient}
-    yield made
-    for value in made.values():
-        if isinstance(value, Client | httpx.Client):
-            value.close()
+from .snippets import OF_A_LATER_ISSUE, README, SNIPPETS, run_here, snippet
 
 
 @pytest.fixture
@@ -59,14 +34,8 @@ def files(tmp_path: Path) -> Path:
 
 
 def test_every_snippet_is_run_or_belongs_to_a_later_issue() -> None:
-    assert _run | OF_A_LATER_ISSUE == set(SNIPPETS)
-    assert not _run & OF_A_LATER_ISSUE
-
-
-def test_the_list_of_later_snippets_shrinks_when_composition_is_there() -> None:
-    assert importlib.util.find_spec("strait.composition") is None, (
-        "`strait.composition` exists: run its snippets here and empty `OF_A_LATER_ISSUE`"
-    )
+    assert run_here(vars(test_composition)) == OF_A_LATER_ISSUE
+    assert run_here(globals()) | OF_A_LATER_ISSUE == set(SNIPPETS)
 
 
 # ------------------------------------------------------------------------------------- the client
