@@ -1,4 +1,4 @@
-"""Workflows in a world: steps whose jobs are scripted, runs, and waiting for what becomes of them."""
+"""Workflows in a world: scripted steps, runs, and waiting for what becomes of them."""
 
 from __future__ import annotations
 
