@@ -7,6 +7,7 @@ run looks once it is let in (`contract/runs.md` §3.3).
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from strait.clock import SECOND, to_timestamp
 from strait.engine.entries import Entry
@@ -43,6 +44,12 @@ class Request(Struct, frozen=True, kw_only=True):
     retry_max_delay_secs: int = 0
     replayed_run_id: str = ""
     debug_mode: bool = False
+
+
+def held(state: State) -> tuple[State, tuple[Entry, ...]]:
+    """Return a new run that waits for the runs of other jobs, and its first ledger entries."""
+    entry = Entry("state_change", "created, waits for other jobs", "info", {"to": "waiting"})
+    return replace(state, run=replace(state.run, status="waiting")), (entry,)
 
 
 def admit(job: Job, request: Request, run_id: str, now: int) -> tuple[State, tuple[Entry, ...]]:

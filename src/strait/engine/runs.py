@@ -273,8 +273,15 @@ def _suspended(state: State, event: Suspended, now: int) -> Transition | None:
 def _woken(state: State, event: Woken, now: int) -> Transition | None:
     if state.run.status != "waiting":
         return None
-    expires_at = renewed_expiry(state, now)
-    return _move(state, "queued", event.reason, expires_at=expires_at, next_retry_at="")
+    stamp, scheduled_at = to_timestamp(now), state.run.scheduled_at
+    return _move(
+        state,
+        "queued",
+        event.reason,
+        expires_at=renewed_expiry(state, now),
+        # What a run waited for may be there before its time is.
+        next_retry_at=scheduled_at if scheduled_at > stamp else "",
+    )
 
 
 def _wait_timed_out(state: State, event: WaitTimedOut, now: int) -> Transition | None:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import sqlite3
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from strait.engine.model import Job, Run
-from strait.store import jobs
+from strait.store import dependencies, jobs
 
 
 class JobEntry(Struct, frozen=True):
-    """A job and the secret that signs what is sent to it."""
+    """A job and what is looked up with it.
+
+    Attributes:
+        job: the definition.
+        signing_secret: what signs the requests to its endpoint, or "".
+        waits: whether its runs wait for those of other jobs.
+    """
 
     job: Job
     signing_secret: str
+    waits: bool
 
 
 class JobsCache:
@@ -40,7 +48,8 @@ class JobsCache:
             job = jobs.get(db, job_id)
             if job is None:
                 return None
-            entry = JobEntry(job, jobs.signing_secret(db, job_id))
+            waits = bool(dependencies.of_job(db, job_id))
+            entry = JobEntry(job, jobs.signing_secret(db, job_id), waits)
             self._present[job_id] = entry
         return entry
 
@@ -57,7 +66,7 @@ class JobsCache:
         if policy == "latest" or (policy == "minor" and entry.job.backwards_compatible):
             return entry
         job = self._version(db, run.job_id, run.job_version)
-        return entry if job is None else JobEntry(job, entry.signing_secret)
+        return entry if job is None else replace(entry, job=job)
 
     def _version(self, db: sqlite3.Connection, job_id: str, version: int) -> Job | None:
         job = self._versions.get((job_id, version))

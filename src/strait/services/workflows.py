@@ -335,7 +335,7 @@ class WorkflowsService(SyncService):
 
         `PATCH /v1/workflows/{workflowID}`, scope `workflows:write`.
 
-        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _UPDATE,
@@ -803,7 +803,7 @@ class AsyncWorkflowsService(AsyncService):
 
         `PATCH /v1/workflows/{workflowID}`, scope `workflows:write`.
 
-        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _UPDATE,

@@ -124,6 +124,11 @@ def delete(db: sqlite3.Connection, job_id: str) -> None:
     """Delete a job with its versions and memory; its runs stay readable."""
     for table in ("job_versions", "job_memory"):
         db.execute(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
+    for table in ("debounces", "batch_items"):
+        db.execute(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
+    db.execute(
+        "DELETE FROM job_dependencies WHERE job_id = ? OR depends_on_job_id = ?", (job_id, job_id)
+    )
     db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
 

@@ -152,6 +152,16 @@ def by_key(db: sqlite3.Connection, job_id: str, key: str) -> Run | None:
     return None if row is None else _decoder.decode(row[0])
 
 
+def same_payload(db: sqlite3.Connection, job_id: str, payload: str, since: Timestamp) -> Run | None:
+    """Return the newest run of a job with a payload that was created after an instant, or None."""
+    row = db.execute(
+        "SELECT doc FROM runs WHERE job_id = ? AND created_at > ? AND payload = ? "
+        "ORDER BY created_at DESC LIMIT 1",
+        (job_id, since, payload),
+    ).fetchone()
+    return None if row is None else _decoder.decode(row[0])
+
+
 def children(db: sqlite3.Connection, run_id: str) -> list[Run]:
     """Return the runs that a run has spawned, oldest first."""
     rows = db.execute("SELECT doc FROM runs WHERE parent_run_id = ? ORDER BY seq", (run_id,))

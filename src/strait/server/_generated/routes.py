@@ -2842,7 +2842,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="workflows:write",
         body=bodies.UpdateWorkflowRequest,
         success=(200,),
-        errors=(400, 401, 403, 404, 422, 429, 500, 503),
+        errors=(400, 401, 403, 404, 409, 422, 429, 500, 503),
         platform=("2026-03", "head"),
     ),
     Route(

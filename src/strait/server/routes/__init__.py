@@ -4,6 +4,7 @@ from strait.server.registry import Registry
 from strait.server.routes import (
     api_keys,
     bulk_runs,
+    dependencies,
     events,
     job_admin,
     jobs,
@@ -25,6 +26,7 @@ registry = Registry()
 for _module in (
     api_keys,
     bulk_runs,
+    dependencies,
     events,
     job_admin,
     jobs,

@@ -14,7 +14,7 @@ from strait.server.errors import ApiError, invalid
 from strait.server.http import Call, Reply, replayed, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import runs
+from strait.server.work import buffers, runs
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -72,8 +72,32 @@ def trigger(call: Call, unit: Unit) -> Reply:
     if present is not None:
         return reply({"id": present.id, "status": present.status, "idempotency_hit": True})
     check_rate(unit, job, 1)
-    run = admit(call, unit, job, asked)
-    return reply(_created(run, payload), 201)
+    return _admitted(call, unit, job, asked, body)
+
+
+def _admitted(call: Call, unit: Unit, job: Job, asked: Asked, body: bodies.TriggerRequest) -> Reply:
+    """Let a checked trigger in: as a run at once, or later together with others."""
+    same = _same_lately(unit, job, asked.payload)
+    if same is not None:
+        return reply(_created(same, asked.payload), 201)
+    request = _request(call, unit, job, asked)
+    if job.debounce_window_secs:
+        fire_at = buffers.debounce(unit, job, body.debounce_key or "", request, asked.payload)
+        return reply({"debounced": True, "fire_at": fire_at}, 201)
+    if job.batch_window_secs:
+        run = buffers.collect(unit, job, body.batch_key or "", request, asked.payload)
+        if run is None:
+            return reply({"buffered": True}, 201)
+        return reply({"id": run.id, "status": run.status, "batch": True}, 201)
+    return reply(_created(runs.create(unit, job, request, asked.payload), asked.payload), 201)
+
+
+def _same_lately(unit: Unit, job: Job, payload: str) -> Run | None:
+    """Return the run that the same payload has made within the job's deduplication window."""
+    if not job.dedup_window_secs:
+        return None
+    since = to_timestamp(unit.now - job.dedup_window_secs * SECOND)
+    return run_rows.same_payload(unit.db, job.id, payload, since)
 
 
 @registry.write("bulk-trigger-job")
@@ -93,7 +117,8 @@ def bulk(call: Call, unit: Unit) -> Reply:
     for item in asked:
         present = _present(unit, job, item.idempotency_key) if item.idempotency_key else None
         hit = present is not None
-        run = present or admit(call, unit, job, item, batch_id=batch_id)
+        request = _request(call, unit, job, item, batch_id=batch_id)
+        run = present or runs.create(unit, job, request, item.payload)
         results.append({"id": run.id, "status": run.status, "idempotency_hit": hit})
         created += not hit
     _keep_batch(call, unit, job, batch_id, len(asked), created)
@@ -102,9 +127,10 @@ def bulk(call: Call, unit: Unit) -> Reply:
     )
 
 
-def admit(call: Call, unit: Unit, job: Job, asked: Asked, *, batch_id: str = "") -> Run:
-    """Make the run that a checked trigger asks for."""
-    request = admission.Request(
+def _request(
+    call: Call, unit: Unit, job: Job, asked: Asked, *, batch_id: str = ""
+) -> admission.Request:
+    return admission.Request(
         triggered_by="manual",
         created_by=call.principal.actor,
         tags=asked.tags,
@@ -116,7 +142,6 @@ def admit(call: Call, unit: Unit, job: Job, asked: Asked, *, batch_id: str = "")
         concurrency_key=asked.concurrency_key,
         batch_id=batch_id,
     )
-    return runs.create(unit, job, request, asked.payload)
 
 
 def check_open(job: Job) -> None:

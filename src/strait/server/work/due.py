@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 
 from strait.engine import runs as engine
 from strait.server.unit import Unit
-from strait.server.work import events, housekeeping, runs, schedules, workflows
+from strait.server.work import buffers, events, housekeeping, runs, schedules, workflows
 from strait.store import runs as run_rows
 
 
@@ -35,6 +35,8 @@ def _run_due(unit: Unit, run_id: str) -> None:
 _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "run": _run_due,
     "trigger": events.expire,
+    "debounce": buffers.debounce_due,
+    "batch": buffers.batch_due,
     "workflow_run": workflows.run_due,
     "approval": workflows.approval_due,
     "job_cron": schedules.job_due,

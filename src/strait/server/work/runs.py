@@ -7,6 +7,7 @@ from strait.engine import runs as engine
 from strait.engine.model import Job, Run
 from strait.server.errors import not_found
 from strait.server.unit import RunEnded, Unit
+from strait.server.work import dependencies
 from strait.store import runs
 
 
@@ -16,6 +17,9 @@ def create(
     """Put a new run of a job into the queue, under an id that is known already or a new one."""
     now = unit.tick()
     state, entries = admission.admit(job, request, run_id or unit.new_id(), now)
+    entry = unit.platform.jobs.get(unit.db, job.id)
+    if entry is not None and entry.waits and not dependencies.are_satisfied(unit, state.run):
+        state, entries = admission.held(state)
     runs.insert(unit.db, state, payload)
     unit.record(state.run.id, state.run.project_id, entries, first=True)
     scheduler = unit.platform.scheduler

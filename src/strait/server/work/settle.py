@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from strait.engine import runs as engine
+from strait.engine.model import Run
 from strait.server.unit import ChildWorkflowEnded, RunEnded, TriggerSettled, Unit
-from strait.server.work import children, events, runs, workflows
+from strait.server.work import chains, children, dependencies, events, runs, workflows
+from strait.store import dependencies as dependency_rows
+from strait.store import runs as run_rows
 from strait.store import triggers
 
 
@@ -34,3 +38,14 @@ def _run_ended(unit: Unit, signal: RunEnded) -> None:
         workflows.compensation_ended(unit, run)
     if run.parent_run_id:
         children.ended(unit, run, signal.result)
+    chains.follow(unit, run, signal.result)
+    _release_dependents(unit, run)
+
+
+def _release_dependents(unit: Unit, ended: Run) -> None:
+    """Queue the runs that waited for a run that is over now, and for nothing else."""
+    for job_id in dependency_rows.on_job(unit.db, ended.job_id):
+        for run_id in dependency_rows.held_runs(unit.db, job_id):
+            stored = run_rows.load(unit.db, run_id)
+            if stored is not None and dependencies.are_satisfied(unit, stored.run):
+                runs.apply(unit, stored, engine.Woken("its dependencies have ended"))
