@@ -1,0 +1,48 @@
+"""How the helpers of this room tell time and wait; nowhere else do they, so that tests can."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import time
+from typing import TypeVar
+
+from strait.errors import ValidationError
+
+T = TypeVar("T")
+
+
+def now() -> float:
+    """Return seconds that only grow."""
+    return time.monotonic()
+
+
+def draw() -> float:
+    """Return a random number in [0, 1) for the jitter."""
+    return random.random()  # noqa: S311 - it spreads retries and guards nothing
+
+
+def sleep(seconds: float) -> None:
+    """Wait, and block the thread."""
+    time.sleep(seconds)
+
+
+async def sleep_async(seconds: float) -> None:
+    """Wait, and let the loop go on."""
+    await asyncio.sleep(seconds)
+
+
+def refuse_awaitable(value: T, helper: str, instead: str) -> T:
+    """Return what a function gave to a helper that cannot wait for it.
+
+    Raises:
+        ValidationError: it has to be awaited, so that it has not happened yet.
+    """
+    if not inspect.isawaitable(value):
+        return value
+    if inspect.iscoroutine(value):
+        value.close()
+    raise ValidationError(
+        f"`{helper}` was given a function whose result must be awaited; use `{instead}`"
+    )
