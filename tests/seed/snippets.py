@@ -13,9 +13,6 @@ from support.markdown import blocks
 README = Path(__file__).with_name("readme_0_1_0.md")
 SNIPPETS = {block.name: block for block in blocks(README)}
 
-# `strait.composition` is of the next issue; its snippets may only leave this list.
-OF_A_LATER_ISSUE = frozenset({"Composition Helpers", "Cost budget", "Checkpoint resume"})
-
 
 def snippet(name: str) -> pytest.MarkDecorator:
     """Give a test a snippet of the README as `block`."""
