@@ -16,6 +16,7 @@ from strait.server.auth import Keys
 from strait.server.dispatcher import Dispatcher
 from strait.server.hub import Hub
 from strait.server.jobs_cache import JobsCache
+from strait.server.notifications import Notifier
 from strait.server.scheduler import Scheduler
 from strait.server.settings import Settings
 from strait.server.timers import Timers
@@ -76,6 +77,7 @@ class Platform:
         self.timers = Timers(self.clock, self._on_due)
         self.scheduler = Scheduler(self)
         self.dispatcher = Dispatcher(self, max_in_flight=self.settings.max_in_flight)
+        self.notifier = Notifier(self)
         self._last_tick = recovery.newest_instant(connection)
         await self.write(self._claim)
         await self.write(recovery.take_over)
@@ -91,6 +93,7 @@ class Platform:
         self.scheduler.stop()
         await self.dispatcher.stop(self.settings.drain_secs)
         await self.timers.stop()
+        await self.notifier.stop()
         for hub in (self.hub, self.chunk_hub, self.trigger_hub):
             hub.close()
 

@@ -33,6 +33,7 @@ def open_wait(unit: Unit, trigger: EventTrigger) -> None:
     except sqlite3.IntegrityError as error:
         raise Refused(409, f"event key already in use: {trigger.event_key!r}") from error
     _watch(unit, trigger)
+    _notify(unit, trigger)
 
 
 def for_run(
@@ -53,6 +54,7 @@ def for_run(
         expires_at=unit.in_secs(timeout_secs),
         job_run_id=run_id,
         notify_url=notify_url,
+        notify_status="pending" if notify_url else "",
         trigger_type="event",
     )
 
@@ -125,9 +127,10 @@ def wake_run(unit: Unit, trigger: EventTrigger) -> None:
 
 
 def after_restart(unit: Unit) -> None:
-    """Watch all waits that are open."""
+    """Watch all waits that are open, and send the notices of those that nobody was told of."""
     for trigger in triggers.waiting(unit.db):
         _watch(unit, trigger)
+        _notify(unit, trigger)
 
 
 def _hand_over(unit: Unit, trigger: EventTrigger) -> None:
@@ -160,6 +163,12 @@ def _watch(unit: Unit, trigger: EventTrigger) -> None:
     timers = unit.platform.timers
     instant = from_timestamp(trigger.expires_at)
     unit.after(lambda: timers.set(("trigger", trigger.id), instant))
+
+
+def _notify(unit: Unit, trigger: EventTrigger) -> None:
+    if trigger.notify_status == "pending":
+        notifier = unit.platform.notifier
+        unit.after(lambda: notifier.tell(trigger))
 
 
 def _forget(unit: Unit, trigger: EventTrigger) -> None:
