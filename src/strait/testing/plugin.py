@@ -1,0 +1,44 @@
+"""The pytest plugin of `strait`: fixtures for its users, loaded only by the tests that ask.
+
+`pip install 'strait-python[server]'` is enough; pytest finds the plugin by its entry point.
+
+    def test_the_reminder_is_sent_after_three_days(strait_platform):
+        run = strait_platform.run(remind, {"user": "ada"})
+        assert run.status == "completed"
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from strait.authoring import RunContext, SyncRunContext, TestRunRecord
+    from strait.client import Client
+    from strait.testing.world import TestPlatform
+
+
+@pytest.fixture
+def strait_platform() -> Iterator[TestPlatform]:
+    """A platform of this test alone, under a virtual clock; see `strait.testing.platform`."""
+    from strait.testing.world import platform  # noqa: PLC0415 - only tests that ask pay for it
+
+    with platform() as made:
+        yield made
+
+
+@pytest.fixture
+def strait_client(strait_platform: TestPlatform) -> Client:
+    """A client of `strait_platform`, with a key for everything."""
+    return strait_platform.client
+
+
+@pytest.fixture
+def run_context() -> Callable[..., tuple[RunContext | SyncRunContext, TestRunRecord]]:
+    """`create_test_context`: makes a context that works in memory, and the record of its use."""
+    from strait.authoring.harness import create_test_context  # noqa: PLC0415 - see above
+
+    return create_test_context
