@@ -17,6 +17,8 @@ from strait.store import runs as run_rows
 
 registry = Registry()
 
+_MAX_DECISIONS = 10_000
+
 
 def owned(
     call: Call, db: sqlite3.Connection, name: str = "workflowRunID", what: str = "workflow run"
@@ -103,22 +105,29 @@ def steps(call: Call, db: sqlite3.Connection) -> Reply:
 def explain(call: Call, db: sqlite3.Connection) -> Reply:
     """List why steps wait or were skipped, newest first."""
     run_id = owned(call, db).run.id
-    query = call.query
-    limit, before = query["limit"], checks.cursor(query)
-    rows = [
-        _decision(line)
-        for line in reversed(ledger.search(db, run_id, type="decision", limit=10_000))
-        if line.at < before
+    limit = call.query["limit"]
+    lines = [line for line in _decisions(call, db, run_id) if _is_wanted(call, line)]
+    cursor = (
+        checks.cursor_behind(lines[limit - 1].at, lines[limit - 1].seq) if lines[limit:] else ""
+    )
+    return page([_decision(line) for line in lines], limit, lambda _: cursor)
+
+
+def _decisions(call: Call, db: sqlite3.Connection, run_id: str) -> list[ledger.Line]:
+    """Return the decisions before the cursor, newest first."""
+    before_seq, before = checks.line_cursor(call.query)
+    lines = ledger.search(db, run_id, type="decision", limit=_MAX_DECISIONS)
+    return [
+        line
+        for line in reversed(lines)
+        if (not before_seq or line.seq < before_seq) and (not before or line.at < before)
     ]
-    wanted = [
-        row
-        for row in rows
-        if all(
-            not query.get(name) or row[name] == query[name]
-            for name in ("step_ref", "decision_type")
-        )
-    ]
-    return page(wanted[: limit + 1], limit, lambda row: str(row["created_at"]))
+
+
+def _is_wanted(call: Call, line: ledger.Line) -> bool:
+    facts = json.decode(line.data) if line.data else {}
+    wanted = {name: call.query.get(name) for name in ("step_ref", "decision_type")}
+    return all(not value or facts.get(name) == value for name, value in wanted.items())
 
 
 def _decision(line: ledger.Line) -> dict[str, object]:
@@ -181,6 +190,7 @@ def _costs(db: sqlite3.Connection, state: State) -> dict[str, int]:
 @registry.read("compare-workflow-runs")
 def compare(call: Call, db: sqlite3.Connection) -> Reply:
     """Show what differs between two runs."""
+    call.principal.require("runs:read")  # beside the scope of the route (§4.3)
     first = owned(call, db, what="workflow run A")
     second = owned(call, db, "otherRunID", "workflow run B")
     return reply(views.compare(state_of(db, first), state_of(db, second)))

@@ -7,7 +7,7 @@ import sqlite3
 from msgspec import UNSET, UnsetType, json
 from msgspec.structs import replace
 
-from strait.clock import from_timestamp
+from strait.clock import from_timestamp, to_timestamp
 from strait.engine import runs as engine
 from strait.engine.model import EventTrigger, Json
 from strait.engine.refusal import Refused
@@ -28,6 +28,8 @@ def open_wait(unit: Unit, trigger: EventTrigger) -> None:
     Raises:
         Refused: 409, somebody waits for the same key already.
     """
+    # Waits that begin together get instants of their own, so that pages of them can be told apart.
+    trigger = replace(trigger, requested_at=to_timestamp(unit.tick()))
     try:
         triggers.insert(unit.db, trigger)
     except sqlite3.IntegrityError as error:
