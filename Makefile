@@ -40,8 +40,9 @@ typecheck: bootstrap  ## Run mypy --strict
 	@$(BIN)/mypy
 
 .PHONY: generate
-generate: bootstrap  ## Write models, services and routes anew from api/
+generate: bootstrap  ## Write anew what is generated from api/ and from the server
 	@$(BIN)/python -m codegen
+	@$(BIN)/python -m tests.docs.not_served
 
 .PHONY: generate-check
 generate-check: bootstrap  ## Fail when `make generate` would change anything
