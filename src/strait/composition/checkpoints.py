@@ -236,9 +236,12 @@ class _Writer:
         self._task = asyncio.create_task(self._run(), name="strait checkpoints")
 
     async def _run(self) -> None:
-        while not self._finishing:
+        finishing = False
+        while not finishing:
             await self._wake.wait()
             self._wake.clear()
+            # Read before the queue is, so that what was queued before the end is written.
+            finishing = self._finishing
             await self._write_queued()
 
     async def _write_queued(self) -> None:
