@@ -55,6 +55,7 @@ from strait.authoring.steps import (
 )
 from strait.authoring.sync_context import SyncRunContext, SyncRunContextState
 from strait.authoring.triggers import TriggerJobInput, TriggerWorkflowInput
+from strait.authoring.typed import PayloadError
 from strait.authoring.validation import DefinitionError
 from strait.authoring.workflows import WorkflowDefinition, WorkflowOptions, define_workflow
 
@@ -71,6 +72,7 @@ __all__ = [
     "JobOptions",
     "JobStep",
     "OnFailureAction",
+    "PayloadError",
     "ResourceClass",
     "RetryBackoff",
     "RunContext",

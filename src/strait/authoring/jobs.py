@@ -10,6 +10,7 @@ from strait.authoring.definitions import Definition, TPayload
 from strait.authoring.flow import dispatch
 from strait.authoring.registration import register_job
 from strait.authoring.triggers import TriggerJobInput, batch_item, trigger_body
+from strait.authoring.typed import payload_type, result_type
 from strait.authoring.validation import Checks
 from strait.cron import validate_job_cron, validate_timezone
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from strait.authoring.flow import Flow
     from strait.authoring.registration import Names, Platform
+    from strait.authoring.typed import DataType
     from strait.client import AsyncClient, Client
     from strait.errors import Json
     from strait.models import BulkTriggerResponse, Job, TriggerResult
@@ -59,11 +61,13 @@ class JobOptions(Generic[TPayload]):
         webhook_secret: another name of `endpoint_signing_secret`.
         fallback_endpoint_url: called when the endpoint cannot be reached.
         run: the handler, called with the payload and a `RunContext`; a plain function runs in a
-            thread and gets a context whose methods block.
+            thread and gets a context whose methods block. A payload that is annotated with a
+            model, a dataclass or a `TypedDict` is checked and made one of those.
         on_success: called with the payload, the result and the context after `run`.
         on_failure: called with the payload, the exception and the context when `run` raised.
         on_start: called with the payload and the context before `run`.
-        payload_schema: a JSON schema that payloads must match.
+        payload_schema: a JSON schema that payloads must match; by default that of the model,
+            the dataclass or the `TypedDict` that the payload of `run` is annotated with.
         result_schema: a JSON schema that results must match.
         enabled: whether it may be triggered; true by default.
         execution_mode: `http` (the default) or `worker`.
@@ -171,6 +175,8 @@ class JobDefinition(Definition, Generic[TPayload]):
         on_success: see `JobOptions`.
         on_failure: see `JobOptions`.
         on_start: see `JobOptions`.
+        payload_type: what the handler's payload is annotated with; None for just some JSON.
+        result_type: what the handler is annotated to return; None for just some JSON.
     """
 
     kind: ClassVar[Literal["job"]] = "job"
@@ -183,6 +189,19 @@ class JobDefinition(Definition, Generic[TPayload]):
         self.on_success = opts.on_success
         self.on_failure = opts.on_failure
         self.on_start = opts.on_start
+        checks = Checks(f"define_job({opts.slug})")
+        self.payload_type: DataType | None = opts.run and payload_type(opts.run, checks)
+        self.result_type: DataType | None = opts.run and result_type(opts.run, checks)
+
+    def parse_payload(self, payload: Json) -> Json:
+        """Return a payload as the handler gets it: checked, and of the type it is annotated with.
+
+        Raises:
+            PayloadError: it does not fit; the text names the fields.
+        """
+        if self.payload_type is None:
+            return payload
+        return self.payload_type.load(payload, f"the payload of job `{self.slug}`")
 
     def to_registration_body(self, project_id: str = "", endpoint_url: str = "") -> dict[str, Json]:
         """Return the body that creates the job, in the platform's names.
@@ -211,9 +230,12 @@ class JobDefinition(Definition, Generic[TPayload]):
         given = (
             (option.name, getattr(self.options, option.name)) for option in fields(self.options)
         )
-        return {
+        said = {
             name: value for name, value in given if name not in _NOT_SENT and not _left_out(value)
         }
+        if self.payload_type is not None:
+            said.setdefault("payload_schema", self.payload_type.payload_schema())
+        return said
 
     def registration(self, names: Names) -> Flow[Json]:
         """Register with the client and the project of `names`; part of a larger registration."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
 from strait.authoring.definitions import TPayload
+from strait.authoring.typed import as_json_payload
 from strait.authoring.validation import Checks
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class TriggerJobInput(Generic[TPayload]):
     """One trigger of a job.
 
     Attributes:
-        payload: what the handler gets.
+        payload: what the handler gets; a model or a dataclass is sent as its JSON.
         job_id: the job's id; by default the one that `register` found.
         idempotency_key: triggers with the same key are the same run.
         priority: 0 to 10; higher is sooner.
@@ -126,10 +127,10 @@ def workflow_trigger_body(slug: str, input: TriggerWorkflowInput[TPayload]) -> d
     for name, instead in refused.items():
         if getattr(input, name):
             raise checks.refuse(f"`{name}` is nothing that a platform takes here: {instead}")
-    checks.json("payload", input.payload)
+    checks.json("payload", as_json_payload(input.payload))
     checks.texts("tags", input.tags)
     return _given(
-        payload=input.payload,
+        payload=as_json_payload(input.payload),
         labels=input.labels,
         tags=input.tags,
         step_overrides=_overrides(checks, input.step_overrides),
@@ -154,7 +155,7 @@ def _overrides(
 def _check_trigger(checks: Checks, input: TriggerJobInput[TPayload]) -> None:
     checks.number("priority", input.priority, most=10)
     checks.number("ttl_secs", input.ttl_secs, most=2_592_000)
-    checks.json("payload", input.payload)
+    checks.json("payload", as_json_payload(input.payload))
     checks.texts("tags", input.tags)
     for name in ("idempotency_key", "concurrency_key", "debounce_key", "batch_key"):
         checks.text(name, getattr(input, name), longest=256, shortest=0)
@@ -168,7 +169,7 @@ def _check_trigger(checks: Checks, input: TriggerJobInput[TPayload]) -> None:
 def _batchable(input: TriggerJobInput[TPayload]) -> dict[str, Json]:
     """Return what a single trigger and an item of a batch have in common."""
     return _given(
-        payload=input.payload,
+        payload=as_json_payload(input.payload),
         priority=input.priority,
         scheduled_at=input.scheduled_at,
         tags=input.tags,

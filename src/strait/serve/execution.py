@@ -12,6 +12,7 @@ import inspect
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor, thread
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,7 +52,17 @@ class HostedJob:
         secrets: what its dispatches may be signed with; empty for no check.
     """
 
-    __slots__ = ("handler", "name", "on_failure", "on_start", "on_success", "secrets", "timeout")
+    __slots__ = (
+        "handler",
+        "name",
+        "on_failure",
+        "on_start",
+        "on_success",
+        "parse_payload",
+        "result_type",
+        "secrets",
+        "timeout",
+    )
 
     def __init__(self, job: JobDefinition[Any], handler: Handler, secrets: tuple[str, ...]) -> None:
         self.name = job.slug
@@ -59,6 +70,8 @@ class HostedJob:
         self.on_start = _Function(job.on_start) if job.on_start else None
         self.on_success = _Function(job.on_success) if job.on_success else None
         self.on_failure = _Function(job.on_failure) if job.on_failure else None
+        self.parse_payload = job.parse_payload
+        self.result_type = job.result_type
         self.secrets = secrets
         self.timeout = job.options.timeout_secs
 
@@ -99,6 +112,7 @@ class Executor:
         until = asyncio.timeout(timeout)
         try:
             async with until:
+                dispatch = _typed(job, dispatch)
                 if job.on_start is not None:
                     await self._call(job.on_start, session, dispatch.payload)
                 value = await self._call(job.handler, session, dispatch.payload)
@@ -156,7 +170,7 @@ class Executor:
             return await _settled(session, answers.SUSPENDED)
         ended = session.outcome != ""
         try:
-            answer = answers.NOTHING if ended else answers.result(value)
+            answer = answers.NOTHING if ended else answers.result(_written(job, value))
         except NotJsonError as error:
             # It was raised here, not by the handler, so there is nothing to trace.
             return await self._failed(job, session, dispatch, error.with_traceback(None))
@@ -219,6 +233,26 @@ class Executor:
                 await self._call(hook, session, *args)
         except Exception:  # a hook may raise anything
             log.exception("run %s: hook %r failed", session.run_id, hook.call)
+
+
+def _typed(job: HostedJob, dispatch: Dispatch) -> Dispatch:
+    """Return the dispatch with its payload as the handler is annotated to get it.
+
+    Raises:
+        PayloadError: the payload does not fit.
+    """
+    payload = job.parse_payload(dispatch.payload)
+    return dispatch if payload is dispatch.payload else replace(dispatch, payload=payload)
+
+
+def _written(job: HostedJob, value: Json) -> Json:
+    """Return a result as JSON, if its type is known."""
+    if job.result_type is None:
+        return value
+    try:
+        return job.result_type.dump(value)
+    except ValueError as error:
+        raise NotJsonError(f"the handler's result is no JSON: {error}") from None
 
 
 def _of_the_user(trace: TracebackType | None) -> TracebackType | None:
