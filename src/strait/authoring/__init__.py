@@ -33,6 +33,7 @@ from strait.authoring.context import (
     RunContextState,
     create_run_context,
 )
+from strait.authoring.decorators import JobFunction, WorkflowFunction, agent, job, workflow
 from strait.authoring.events import EventDefinition, define_event
 from strait.authoring.graph import validate_dag
 from strait.authoring.harness import TestRunRecord, create_test_context
@@ -69,6 +70,7 @@ __all__ = [
     "EventDefinition",
     "IterationLimitExceeded",
     "JobDefinition",
+    "JobFunction",
     "JobOptions",
     "JobStep",
     "OnFailureAction",
@@ -90,7 +92,9 @@ __all__ = [
     "TriggerWorkflowInput",
     "WaitForEventStep",
     "WorkflowDefinition",
+    "WorkflowFunction",
     "WorkflowOptions",
+    "agent",
     "ai_step",
     "approval_step",
     "create_run_context",
@@ -99,10 +103,12 @@ __all__ = [
     "define_event",
     "define_job",
     "define_workflow",
+    "job",
     "job_step",
     "sleep_step",
     "step_to_api",
     "sub_workflow_step",
     "validate_dag",
     "wait_for_event_step",
+    "workflow",
 ]

@@ -210,26 +210,33 @@ def define_agent(opts: AgentOptions) -> JobDefinition[Any]:
     Raises:
         DefinitionError: an option cannot work; the text names it.
     """
+    return JobDefinition(agent_job_options(opts))
+
+
+def agent_job_options(opts: AgentOptions) -> JobOptions[Any]:
+    """Return the options of the job that an agent is.
+
+    Raises:
+        DefinitionError: an option cannot work; the text names it.
+    """
     checks = Checks(f"define_agent({opts.slug})")
     checks.number("max_iterations", opts.max_iterations, least=1)
     checks.number("max_cost_microusd", opts.max_cost_microusd)
     checks.texts("tags", opts.tags)
-    return JobDefinition(
-        JobOptions(
-            name=opts.name,
-            slug=opts.slug,
-            endpoint_url=opts.endpoint_url,
-            project_id=opts.project_id,
-            description=opts.description,
-            tags={**(opts.tags or {}), "strait.kind": "agent"},
-            timeout_secs=600 if opts.timeout_secs is None else opts.timeout_secs,
-            max_attempts=5 if opts.max_attempts is None else opts.max_attempts,
-            retry_strategy=opts.retry_strategy or "exponential",
-            run=None if opts.run is None else _agent_handler(opts, opts.run),
-            on_success=opts.on_success,
-            on_failure=opts.on_failure,
-            on_start=opts.on_start,
-        )
+    return JobOptions(
+        name=opts.name,
+        slug=opts.slug,
+        endpoint_url=opts.endpoint_url,
+        project_id=opts.project_id,
+        description=opts.description,
+        tags={**(opts.tags or {}), "strait.kind": "agent"},
+        timeout_secs=600 if opts.timeout_secs is None else opts.timeout_secs,
+        max_attempts=5 if opts.max_attempts is None else opts.max_attempts,
+        retry_strategy=opts.retry_strategy or "exponential",
+        run=None if opts.run is None else _agent_handler(opts, opts.run),
+        on_success=opts.on_success,
+        on_failure=opts.on_failure,
+        on_start=opts.on_start,
     )
 
 

@@ -54,6 +54,8 @@ class WorkflowOptions(Generic[TPayload]):
         run: a workflow has no handler; the jobs of its steps do.
         on_success: follow `workflow.completed` with a webhook subscription.
         on_failure: follow `workflow.failed` with a webhook subscription.
+        payload_type: the model, dataclass or `TypedDict` that payloads are; it is not sent, and
+            lets `check` look into templates.
     """
 
     name: str = ""
@@ -78,6 +80,7 @@ class WorkflowOptions(Generic[TPayload]):
     enabled: bool | None = None
     skip_if_running: bool | None = None
     version_policy: str = ""
+    payload_type: type[TPayload] | None = None
 
 
 # Option -> the platform's name of it.
