@@ -38,6 +38,7 @@ from strait.authoring.events import EventDefinition, define_event
 from strait.authoring.graph import validate_dag
 from strait.authoring.harness import TestRunRecord, create_test_context
 from strait.authoring.jobs import JobDefinition, JobOptions, define_job
+from strait.authoring.plans import DefinitionPlan, FieldChange, Plan
 from strait.authoring.run_api import RunContextClient
 from strait.authoring.session import AttemptSuspended
 from strait.authoring.steps import (
@@ -67,7 +68,9 @@ __all__ = [
     "AttemptSuspended",
     "BaseStepOptions",
     "DefinitionError",
+    "DefinitionPlan",
     "EventDefinition",
+    "FieldChange",
     "IterationLimitExceeded",
     "JobDefinition",
     "JobFunction",
@@ -75,6 +78,7 @@ __all__ = [
     "JobStep",
     "OnFailureAction",
     "PayloadError",
+    "Plan",
     "ResourceClass",
     "RetryBackoff",
     "RunContext",

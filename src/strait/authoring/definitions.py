@@ -19,6 +19,7 @@ else:
 
 if TYPE_CHECKING:
     from strait.authoring.flow import Flow
+    from strait.authoring.plans import DefinitionPlan
     from strait.authoring.registration import Names
     from strait.errors import Json
 
@@ -43,3 +44,7 @@ class Definition(ABC):
     @abstractmethod
     def registration(self, names: Names) -> Flow[Json]:
         """Register with the client and the project of `names`; part of a larger registration."""
+
+    @abstractmethod
+    def planning(self, names: Names) -> Flow[list[DefinitionPlan]]:
+        """Say what `registration` would do: one plan a definition, its own the last."""

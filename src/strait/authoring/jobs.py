@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
 from strait.authoring.definitions import Definition, TPayload
 from strait.authoring.flow import dispatch
+from strait.authoring.plans import Plan, plan_job
 from strait.authoring.registration import register_job
 from strait.authoring.triggers import TriggerJobInput, batch_item, trigger_body
 from strait.authoring.typed import payload_type, result_type
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from strait.authoring.flow import Flow
+    from strait.authoring.plans import DefinitionPlan
     from strait.authoring.registration import Names, Platform
     from strait.authoring.typed import DataType
     from strait.client import AsyncClient, Client
@@ -242,6 +244,13 @@ class JobDefinition(Definition, Generic[TPayload]):
         body = self.to_registration_body(names.project_id)
         return (yield from self._register(names.client, body))
 
+    def planning(self, names: Names) -> Flow[list[DefinitionPlan]]:
+        """Say what `registration` would do."""
+        return [(yield from plan_job(names.client, self.to_registration_body(names.project_id)))]
+
+    def _plan(self, client: Platform, body: dict[str, Json]) -> Flow[Plan]:
+        return Plan(((yield from plan_job(client, body)),))
+
     def _register(self, client: Platform, body: dict[str, Json]) -> Flow[Json]:
         found = yield from register_job(client, body)
         self.id = found["id"]
@@ -278,6 +287,26 @@ class JobDefinition(Definition, Generic[TPayload]):
         project = project_id or self.options.project_id or client.project_id
         body = self.to_registration_body(project, endpoint_url)
         return dispatch(client, self._register(client, body))
+
+    @overload
+    def plan(
+        self, client: AsyncClient, project_id: str = "", *, endpoint_url: str = ""
+    ) -> Awaitable[Plan]: ...
+
+    @overload
+    def plan(self, client: Client, project_id: str = "", *, endpoint_url: str = "") -> Plan: ...
+
+    def plan(
+        self, client: Client | AsyncClient, project_id: str = "", *, endpoint_url: str = ""
+    ) -> Plan | Awaitable[Plan]:
+        """Say what `register`, with the same arguments, would create or change; change nothing.
+
+        Raises:
+            DefinitionError: there is no project, or no endpoint for a job that needs one.
+        """
+        project = project_id or self.options.project_id or client.project_id
+        body = self.to_registration_body(project, endpoint_url)
+        return dispatch(client, self._plan(client, body))
 
     @overload
     def trigger(

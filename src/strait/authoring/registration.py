@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _PAGE = 100
 # What a request calls `queue_name` is `queue` in the answer.
 _READ_AS = {"queue_name": "queue"}
-_SECRETS = ("endpoint_signing_secret", "webhook_secret")
+SECRETS = ("endpoint_signing_secret", "webhook_secret")
 # What the platform writes where a step says nothing.
 _STEP_DEFAULTS = {
     "step_type": "job",
@@ -71,13 +71,13 @@ class Platform(Protocol):
 
 def register_job(client: Platform, body: dict[str, Json]) -> Flow[Json]:
     """Create a job, or change what differs; returns the platform's job."""
-    found = yield from _find_job(client, body["slug"])
+    found = yield from find_job(client, body["slug"])
     if found is None:
         try:
             return (yield lambda: client.jobs.create(body))
         except ConflictError:
             # Somebody registered it at the same time.
-            found = yield from _find_job(client, body["slug"])
+            found = yield from find_job(client, body["slug"])
             if found is None:
                 raise
     changes = job_changes(as_json(found), body)
@@ -99,8 +99,7 @@ def register_workflow(client: Platform, body: dict[str, Json]) -> Flow[Json]:
             found = yield from _find_workflow(client, body["slug"])
             if found is None:
                 raise
-    # The list shows no steps.
-    whole = yield lambda: client.workflows.get(found["id"])
+    whole = yield from _whole(client, found)
     changes = workflow_changes(as_json(whole), body)
     if not changes:
         return whole
@@ -153,7 +152,7 @@ class Names:
 
     def _job(self, checks: Checks, field: str, name: str) -> Flow[str]:
         if name not in self.job_ids:
-            found = yield from _find_job(self.client, name)
+            found = yield from find_job(self.client, name)
             if found is None:
                 found = yield from _get(lambda: self.client.jobs.get(name))
             if found is None:
@@ -179,8 +178,20 @@ def _unknown(kind: str) -> str:
     )
 
 
-def _find_job(client: Platform, slug: str) -> Flow[Json]:
+def find_job(client: Platform, slug: str) -> Flow[Json]:
+    """Return the job with a slug; None if the project has none."""
     return (yield from _find(slug, lambda page: client.jobs.list(slug=slug, limit=_PAGE, **page)))
+
+
+def find_whole_workflow(client: Platform, slug: str) -> Flow[Json]:
+    """Return the workflow with a slug and its steps; None if the project has none."""
+    found = yield from _find_workflow(client, slug)
+    return found if found is None else (yield from _whole(client, found))
+
+
+def _whole(client: Platform, found: Json) -> Flow[Json]:
+    # The list shows no steps.
+    return (yield lambda: client.workflows.get(found["id"]))
 
 
 def _find_workflow(client: Platform, slug: str) -> Flow[Json]:
@@ -217,9 +228,13 @@ def job_changes(existing: Mapping[str, Json], wanted: Mapping[str, Json]) -> dic
     return {
         name: value
         for name, value in wanted.items()
-        if name != "project_id"
-        and (name in _SECRETS or not _same(existing.get(_READ_AS.get(name, name)), value))
+        if name != "project_id" and (name in SECRETS or not _same(shown(existing, name), value))
     }
+
+
+def shown(existing: Mapping[str, Json], name: str) -> Json:
+    """Return a field of a job by the name that requests call it by."""
+    return existing.get(_READ_AS.get(name, name))
 
 
 def workflow_changes(existing: Mapping[str, Json], wanted: Mapping[str, Json]) -> dict[str, Json]:
@@ -229,7 +244,7 @@ def workflow_changes(existing: Mapping[str, Json], wanted: Mapping[str, Json]) -
         for name, value in wanted.items()
         if name not in ("project_id", "steps") and not _same(existing.get(name), value)
     }
-    if _normal(existing.get("steps") or ()) != _normal(wanted["steps"]):
+    if normal_steps(existing.get("steps") or ()) != normal_steps(wanted["steps"]):
         changes["steps"] = wanted["steps"]
     return changes
 
@@ -239,7 +254,7 @@ def _same(existing: Json, wanted: Json) -> bool:
     return bool(existing == wanted or (not existing and not wanted))
 
 
-def _normal(steps: Iterable[Mapping[str, Json]]) -> dict[str, dict[str, Json]]:
+def normal_steps(steps: Iterable[Mapping[str, Json]]) -> dict[str, dict[str, Json]]:
     """Return steps by name, with defaults filled in and without what says nothing."""
     return {step["step_ref"]: _normal_step(step) for step in steps}
 

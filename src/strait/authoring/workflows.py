@@ -9,6 +9,7 @@ from strait.authoring.definitions import Definition, TPayload
 from strait.authoring.flow import dispatch
 from strait.authoring.graph import validate_dag
 from strait.authoring.jobs import Handler
+from strait.authoring.plans import Plan, plan_held, plan_workflow
 from strait.authoring.registration import Names, register_workflow
 from strait.authoring.steps import Step, step_to_api
 from strait.authoring.triggers import TriggerWorkflowInput, workflow_trigger_body
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from strait.authoring.flow import Flow
+    from strait.authoring.plans import DefinitionPlan
     from strait.client import AsyncClient, Client
     from strait.errors import Json
     from strait.models import WorkflowResponse, WorkflowRun
@@ -161,6 +163,13 @@ class WorkflowDefinition(Definition, Generic[TPayload]):
         self.id = found["id"]
         return found
 
+    def planning(self, names: Names) -> Flow[list[DefinitionPlan]]:
+        """Say what `registration` would do, with this workflow and with what its steps hold."""
+        body = self.to_registration_body(names.project_id)
+        held = yield from plan_held(names, self.steps)
+        yield from names.resolve(self.slug, body["steps"])
+        return [*held, (yield from plan_workflow(names.client, body))]
+
     @overload
     def register(
         self,
@@ -210,6 +219,24 @@ class WorkflowDefinition(Definition, Generic[TPayload]):
         project = project_id or self.options.project_id or client.project_id
         names = Names(client, project, job_ids, workflow_ids)
         return dispatch(client, self.registration(names))
+
+    @overload
+    def plan(self, client: AsyncClient, project_id: str = "") -> Awaitable[Plan]: ...
+
+    @overload
+    def plan(self, client: Client, project_id: str = "") -> Plan: ...
+
+    def plan(self, client: Client | AsyncClient, project_id: str = "") -> Plan | Awaitable[Plan]:
+        """Say what `register` would create or change, and change nothing.
+
+        Raises:
+            DefinitionError: there is no project, or a step names what the project does not have.
+        """
+        project = project_id or self.options.project_id or client.project_id
+        return dispatch(client, self._plan(Names(client, project)))
+
+    def _plan(self, names: Names) -> Flow[Plan]:
+        return Plan(tuple((yield from self.planning(names))))
 
     @overload
     def trigger(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, assert_type
+from typing import assert_type
 
 from pydantic import BaseModel
 
@@ -29,13 +28,12 @@ def rest() -> list[Step]:
     return [sleep_step("rest", 1)]
 
 
-def uses(ctx: RunContext) -> None:
-    pending = greet(Greeting(name="a"), ctx)
-    assert_type(pending, Coroutine[Any, Any, str])
+async def uses(ctx: RunContext) -> None:
+    assert_type(await greet(Greeting(name="a"), ctx), str)
     assert_type(plain({"a": 1}, ctx), int)
-    wrong = greet({"name": "a"}, ctx)  # no
     plain({"a": 1})  # no
     TriggerJobInput[Greeting](payload=1)  # no
+    await greet(1, ctx)  # no
     job(slug="x", timeout=1)  # no
     job(slug=1)  # no
     rest(1)  # no
