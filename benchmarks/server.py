@@ -18,6 +18,8 @@ from strait import Client
 
 _CONNECTIONS = 32
 _SINGLE = 300
+_WORKFLOWS = 300
+_STEPS = 10
 
 
 def measure(runs: int) -> list[tuple[str, str, str]]:
@@ -27,7 +29,7 @@ def measure(runs: int) -> list[tuple[str, str, str]]:
         Client(base_url=ready["base_url"], api_key=ready["api_key"]) as client,
     ):
         job_id = next(job.id for job in client.jobs.list() if job.slug == "noop")
-        load = _Load(ready, job_id)
+        load = _Load(ready, f"/v1/jobs/{job_id}/trigger")
         asyncio.run(load.trigger(200))  # connections, caches
         _drain(client)
         p50, p99 = _latency(client, asyncio.run(load.one_at_a_time(_SINGLE)))
@@ -36,11 +38,17 @@ def measure(runs: int) -> list[tuple[str, str, str]]:
         accepted = time.perf_counter() - started
         _drain(client)
         whole = time.perf_counter() - started
+        workflows = _workflows(client, ready, job_id)
         cpu = Path(f"/proc/{ready['pid']}/stat")
         idle = _idle_percent(cpu) if cpu.exists() else float("nan")
     return [
         ("no-op runs, trigger over HTTP to completed", f"{runs / whole:.0f} /s", f"{runs} runs"),
         ("triggers accepted while they run", f"{runs / accepted:.0f} /s", ""),
+        (
+            f"{_STEPS}-step workflows, a chain of no-ops",
+            f"{_WORKFLOWS / workflows:.0f} /s",
+            f"{_WORKFLOWS} workflows, {_WORKFLOWS * _STEPS / workflows:.0f} runs/s",
+        ),
         (
             "trigger → completed, one at a time, p50 / p99",
             f"{p50:.2f} / {p99:.2f} ms",
@@ -50,15 +58,34 @@ def measure(runs: int) -> list[tuple[str, str, str]]:
     ]
 
 
+def _workflows(client: Client, ready: dict[str, Any], job_id: str) -> float:
+    """Return how long chains of steps take, from the first trigger to the last end."""
+    steps = [
+        {"step_ref": f"s{n}", "job_id": job_id, "depends_on": [f"s{n - 1}"] if n else []}
+        for n in range(_STEPS)
+    ]
+    made = client.workflows.create(
+        project_id=ready["project_id"], name="Chain", slug="chain", steps=steps
+    )
+    load = _Load(ready, f"/v1/workflows/{made.id}/trigger")
+    started = time.perf_counter()
+    asyncio.run(load.trigger(_WORKFLOWS))
+    _drain(client)
+    took = time.perf_counter() - started
+    unfinished = [run.id for run in client.workflow_runs.list(status="running")]
+    assert not unfinished, f"{len(unfinished)} workflow runs have not ended"
+    return took
+
+
 class _Load:
     """Raw sockets, so that the load costs little of the two cores."""
 
-    def __init__(self, ready: dict[str, Any], job_id: str) -> None:
+    def __init__(self, ready: dict[str, Any], path: str) -> None:
         address = ready["base_url"].removeprefix("http://")
         self._host, _, self._port = address.partition(":")
         body = b'{"payload":{"n":1}}'
         self._request = (
-            f"POST /v1/jobs/{job_id}/trigger HTTP/1.1\r\nhost: {address}\r\n"
+            f"POST {path} HTTP/1.1\r\nhost: {address}\r\n"
             f"authorization: Bearer {ready['api_key']}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         ).encode() + body
