@@ -45,8 +45,8 @@ def attributes(api: Api) -> str:
         "from importlib import import_module",
         "from typing import TYPE_CHECKING",
         "if TYPE_CHECKING:",
-        "    from strait.client.aio import AsyncCaller",
-        "    from strait.client.sync import SyncCaller",
+        "    from strait.client.aio_calls import AsyncCaller",
+        "    from strait.client.sync_calls import SyncCaller",
         *(
             f"    from strait.services.{service} import Async{cls}, {cls}"
             for service, cls in sorted(api.services.items())
@@ -101,9 +101,9 @@ def _module(service: str, api: Api) -> str:
         "from strait.services.base import AsyncService, SyncService",
         *(f"from strait.models.{places[name]} import {name}" for name in models),
         "if TYPE_CHECKING:",
-        "    from strait.client.aio import AsyncEventStream",
+        "    from strait.client.aio_calls import AsyncEventStream",
         "    from strait.client.pages import AsyncPager, Page",
-        "    from strait.client.sync import EventStream",
+        "    from strait.client.sync_calls import EventStream",
         "    from strait.errors import Json",
         "    from strait.models.base import StraitModel",
         *(f"    from strait.models.params import {name}" for name in params),

@@ -17,7 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from strait.client.aio import AsyncClient, AsyncEventStream
+    from strait.client.aio import AsyncClient
+    from strait.client.aio_calls import AsyncEventStream
     from strait.client.middleware import (
         Middleware,
         MiddlewareErrorContext,
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     )
     from strait.client.operation import RequestOptions
     from strait.client.pages import AsyncPage, AsyncPager, Page
-    from strait.client.sync import Client, EventStream
+    from strait.client.sync import Client
+    from strait.client.sync_calls import EventStream
     from strait.client.unset import UNSET
     from strait.config import (
         AuthMode,
@@ -71,7 +73,8 @@ if TYPE_CHECKING:
 
 # Where a name comes from, and what it is called there when that differs.
 _SOURCES: dict[str, tuple[str, ...]] = {
-    "strait.client.aio": ("AsyncClient", "AsyncEventStream"),
+    "strait.client.aio": ("AsyncClient",),
+    "strait.client.aio_calls": ("AsyncEventStream",),
     "strait.client.middleware": (
         "Middleware",
         "MiddlewareErrorContext",
@@ -80,7 +83,8 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "strait.client.operation": ("RequestOptions",),
     "strait.client.pages": ("AsyncPage", "AsyncPager", "Page"),
-    "strait.client.sync": ("Client", "EventStream"),
+    "strait.client.sync": ("Client",),
+    "strait.client.sync_calls": ("EventStream",),
     "strait.client.unset": ("UNSET",),
     "strait.config": (
         "AuthMode",

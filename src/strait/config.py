@@ -6,20 +6,27 @@ default. A token is never read from a file, and never shown.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from strait.config_file import read_json, section, text
 from strait.errors import ConfigFileNotFoundError, ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.strait.dev"
 DEFAULT_TIMEOUT_MS = 30_000
 FILE_NAME = "strait.json"
+_VARIABLES = {
+    "STRAIT_BASE_URL": "base_url",
+    "STRAIT_API_KEY": "token",
+    "STRAIT_AUTH_TYPE": "auth_type",
+    "STRAIT_TIMEOUT_MS": "timeout_ms",
+    "STRAIT_PROJECT": "project_id",
+}
 
 Headers: TypeAlias = dict[str, str]
 JsonDict: TypeAlias = dict[str, Any]
@@ -103,81 +110,143 @@ def config_from_env() -> Config:
     return layer.config()
 
 
-def config_from_file(path: str | None = None, search_dir: str | None = None) -> Config:
+def config_from_file(
+    path: str | None = None, search_dir: str | None = None, profile: str | None = None
+) -> Config:
     """Return the settings of a `strait.json`, with those of the environment over them.
 
     Args:
         path: the file itself.
         search_dir: the folder that has a `strait.json`; by default the working directory.
+        profile: a section of `environments` in the file; by default `STRAIT_PROFILE`.
 
     Raises:
         ConfigFileNotFoundError: there is no such file.
-        ConfigurationError: the file, or a variable, is wrong.
+        ConfigurationError: the file, its profile or a variable is wrong.
     """
-    return Layer.of_file(path, search_dir).under(Layer.of_environment()).config()
+    return layers(path, search_dir, profile).config()
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one source says; None where it says nothing."""
+    """What one source says; None where it says nothing.
+
+    Attributes:
+        base_url: the address of the platform.
+        token: the token.
+        auth_type: what kind of token it is.
+        timeout_ms: the longest that one attempt may take, in milliseconds.
+        project_id: the project.
+        token_variable: the variable that a profile says the token is in.
+        sources: where each value stands, by the name of its attribute.
+    """
 
     base_url: str | None = None
     token: str | None = field(default=None, repr=False)
     auth_type: AuthType | None = None
     timeout_ms: int | None = None
     project_id: str | None = None
+    token_variable: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of_environment(cls) -> Layer:
+    def of_environment(cls, *, without: Collection[str] = ()) -> Layer:
         """Read the variables; one that is set and empty counts as not set.
+
+        Args:
+            without: variables that are not looked at, and so not checked either.
 
         Raises:
             ConfigurationError: a variable is wrong.
         """
-        environ = {name: value for name, value in os.environ.items() if value.strip()}
-        url = environ.get("STRAIT_BASE_URL")
-        kind = environ.get("STRAIT_AUTH_TYPE")
-        timeout = environ.get("STRAIT_TIMEOUT_MS")
+        found = {
+            name: value
+            for name in _VARIABLES
+            if name not in without and (value := os.environ.get(name, "")).strip()
+        }
+        url = found.get("STRAIT_BASE_URL")
+        kind = found.get("STRAIT_AUTH_TYPE")
+        timeout = found.get("STRAIT_TIMEOUT_MS")
         return cls(
             base_url=None if url is None else check_base_url(url, "STRAIT_BASE_URL"),
-            token=environ.get("STRAIT_API_KEY"),
+            token=found.get("STRAIT_API_KEY"),
             auth_type=None if kind is None else check_auth_type(kind, "STRAIT_AUTH_TYPE"),
             timeout_ms=None if timeout is None else _timeout_of_text(timeout),
-            project_id=environ.get("STRAIT_PROJECT"),
+            project_id=found.get("STRAIT_PROJECT"),
+            sources={_VARIABLES[name]: f"`{name}`" for name in found},
         )
 
     @classmethod
-    def of_file(cls, path: str | None = None, search_dir: str | None = None) -> Layer:
+    def of_file(
+        cls, path: str | None = None, search_dir: str | None = None, profile: str | None = None
+    ) -> Layer:
         """Read a `strait.json`; it never gives a token.
 
         Raises:
             ConfigFileNotFoundError: there is no such file.
-            ConfigurationError: the file is no JSON object, or a value in it is wrong.
+            ConfigurationError: the file is no JSON object, a value in it is wrong, or it has no
+                such profile.
         """
         file = Path(path) if path is not None else Path(search_dir or ".") / FILE_NAME
-        document = _read_json(file)
-        sdk = _object(document, "sdk", file)
-        url = _text(sdk, "sdk.base_url", file)
-        kind = _text(sdk, "sdk.auth_type", file)
-        timeout = sdk.get("timeout_ms")
-        if "timeout_ms" in sdk:
-            check_timeout_ms(timeout, f"`{file}`: `sdk.timeout_ms`")
+        document = read_json(file)
+        layer = cls._of_section(section(document, "sdk", file), "sdk", file)
+        project = text(section(document, "project", file), "project.id", file)
+        if project is not None:
+            source = {"project_id": f"`{file}`: `project.id`"}
+            layer = layer.under(cls(project_id=project, sources=source))
+        if profile is None:
+            return layer
+        profiles = section(document, "environments", file)
+        if profile not in profiles:
+            known = ", ".join(f"`{name}`" for name in sorted(profiles)) or "none"
+            raise ConfigurationError(f"`{file}` has no profile {profile!r}; it has {known}")
+        name = f"environments.{profile}"
+        return layer.under(cls._of_section(section(profiles, profile, file, name), name, file))
+
+    @classmethod
+    def _of_section(cls, values: Mapping[str, Any], name: str, file: Path) -> Layer:
+        url = text(values, f"{name}.base_url", file)
+        kind = text(values, f"{name}.auth_type", file)
+        timeout = values.get("timeout_ms")
+        if "timeout_ms" in values:
+            check_timeout_ms(timeout, f"`{file}`: `{name}.timeout_ms`")
+        where = {key: f"`{file}`: `{name}.{key}`" for key in values}
         return cls(
-            base_url=None if url is None else check_base_url(url, f"`{file}`: `sdk.base_url`"),
-            auth_type=None if kind is None else check_auth_type(kind, f"`{file}`: `sdk.auth_type`"),
+            base_url=None if url is None else check_base_url(url, where["base_url"]),
+            auth_type=None if kind is None else check_auth_type(kind, where["auth_type"]),
             timeout_ms=timeout,
-            project_id=_text(_object(document, "project", file), "project.id", file),
+            token_variable=text(values, f"{name}.api_key_env", file),
+            sources={k: v for k, v in where.items() if k in cls.__dataclass_fields__},
         )
 
     def under(self, upper: Layer) -> Layer:
         """Return both, where what `upper` says wins."""
-        return Layer(
-            base_url=self.base_url if upper.base_url is None else upper.base_url,
-            token=self.token if upper.token is None else upper.token,
-            auth_type=upper.auth_type or self.auth_type,
-            timeout_ms=upper.timeout_ms or self.timeout_ms,
-            project_id=self.project_id if upper.project_id is None else upper.project_id,
-        )
+        said = {
+            name: value
+            for name in ("base_url", "token", "auth_type", "timeout_ms", "project_id")
+            if (value := getattr(upper, name)) is not None
+        }
+        said["token_variable"] = upper.token_variable or self.token_variable
+        return replace(self, **said, sources={**self.sources, **upper.sources})
+
+    def with_token_of_profile(self) -> Layer:
+        """Return the layer with the token that is in the variable of its profile.
+
+        What the profile says wins over `STRAIT_API_KEY`: else the key of one platform would be
+        sent to another.
+
+        Raises:
+            ConfigurationError: the variable is not set.
+        """
+        if self.token_variable is None:
+            return self
+        token = os.environ.get(self.token_variable, "")
+        if not token.strip():
+            raise ConfigurationError(
+                f"`{self.token_variable}` is not set, which the file names as `api_key_env`"
+            )
+        sources = {**self.sources, "token": f"`{self.token_variable}`"}
+        return replace(self, token=token, sources=sources)
 
     def require(self, *, base_url: bool, token: bool) -> None:
         """Say which variables are missing.
@@ -207,37 +276,69 @@ class Layer:
         )
 
 
-def _read_json(file: Path) -> Mapping[str, Any]:
+def layers(
+    path: str | None = None, search_dir: str | None = None, profile: str | None = None
+) -> Layer:
+    """Return what a `strait.json` and the environment say, where the environment wins.
+
+    Raises:
+        ConfigFileNotFoundError: there is no such file.
+        ConfigurationError: the file, a profile or a variable is wrong.
+    """
+    chosen = profile or os.environ.get("STRAIT_PROFILE", "").strip() or None
+    file = Layer.of_file(path, search_dir, chosen)
+    return file.under(Layer.of_environment()).with_token_of_profile()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting as a client would have it.
+
+    Attributes:
+        name: the argument of `Client`.
+        value: what it is; of a token only whether there is one.
+        source: where it stands: a variable, a place in the file, or `default`.
+    """
+
+    name: str
+    value: str
+    source: str
+
+
+def explain(
+    path: str | None = None, search_dir: str | None = None, profile: str | None = None
+) -> list[Setting]:
+    """Return every setting that file and environment give, and where each of them stands.
+
+    It is what `strait config` shows. Unlike `config_from_file` it needs no file.
+
+    Args:
+        path: the file itself.
+        search_dir: the folder that has a `strait.json`; by default the working directory.
+        profile: a section of `environments` in the file; by default `STRAIT_PROFILE`.
+
+    Raises:
+        ConfigFileNotFoundError: `path` or `profile` is given, and there is no such file.
+        ConfigurationError: the file, a profile or a variable is wrong.
+    """
     try:
-        text = file.read_text("utf-8-sig")
-    except FileNotFoundError as error:
-        raise ConfigFileNotFoundError(f"config file not found: `{file}`") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"`{file}` cannot be read: {error}") from error
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"invalid JSON in config file `{file}`: {error}") from error
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"`{file}` must hold a JSON object")
-    return document
-
-
-def _object(document: Mapping[str, Any], key: str, file: Path) -> Mapping[str, Any]:
-    section = document.get(key, {})
-    if not isinstance(section, dict):
-        raise ConfigurationError(f"`{file}`: `{key}` must be an object, not {section!r}")
-    return section
-
-
-def _text(section: Mapping[str, Any], key: str, file: Path) -> str | None:
-    name = key.rpartition(".")[2]
-    if name not in section:
-        return None
-    value = section[name]
-    if not isinstance(value, str):
-        raise ConfigurationError(f"`{file}`: `{key}` must be a text, not {value!r}")
-    return value
+        layer = layers(path, search_dir, profile)
+    except ConfigFileNotFoundError:
+        if path is not None or profile is not None:
+            raise
+        layer = Layer.of_environment()
+    config = layer.config()
+    kind = config.auth.type.value if config.auth else AuthType.API_KEY.value
+    values = {
+        "base_url": config.base_url,
+        "token": "not set" if config.auth is None else "set",
+        "auth_type": kind,
+        "timeout_ms": str(config.timeout_ms),
+        "project_id": config.project_id or "not set",
+    }
+    return [
+        Setting(name, value, layer.sources.get(name, "default")) for name, value in values.items()
+    ]
 
 
 def check_base_url(url: str, name: str) -> str:

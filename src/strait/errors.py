@@ -9,11 +9,13 @@ Every error can be pickled and copied, so that it crosses process and queue boun
 
 from __future__ import annotations
 
-import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
+
+from strait.envelope import envelope, retry_after_secs, secs_told_in
 
 Json: TypeAlias = Any
 
@@ -31,7 +33,10 @@ __all__ = [
     "NotFoundError",
     "PaginationError",
     "RateLimitedError",
+    "RequestSummary",
     "RetryAfter",
+    "RunFailedError",
+    "RunNotStartedError",
     "StraitDeprecationWarning",
     "StraitError",
     "StraitTimeoutError",
@@ -44,6 +49,35 @@ __all__ = [
     "map_http_error",
     "retry_after_secs",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSummary:
+    """The request that an error belongs to; tokens are redacted in it.
+
+    Attributes:
+        method: the HTTP method.
+        url: the whole address with its query.
+        headers: the headers, with names in lower case.
+        content: the body, or None.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: bytes | None = None
+
+    def to_curl(self) -> str:
+        """Return a `curl` command that sends this request again, once its token is filled in.
+
+        The body stands in it as it was sent: look at it before you give it to others.
+        """
+        words = ["curl", "-X", self.method, self.url]
+        for name, value in self.headers.items():
+            words += ["-H", f"{name}: {value}"]
+        if self.content is not None:
+            words += ["--data-raw", self.content.decode("utf-8", "replace")]
+        return shlex.join(words)
 
 
 class StraitError(Exception):
@@ -59,6 +93,7 @@ class StraitError(Exception):
         request_id: the platform's id of the request.
         retry_after: seconds that the platform asks to wait before a retry.
         headers: the headers of the answer, with names in lower case.
+        request: the request; None where nothing was to be sent.
     """
 
     status: int | None = None
@@ -67,6 +102,11 @@ class StraitError(Exception):
     request_id: str | None = None
     retry_after: float | None = None
     headers: Mapping[str, str] | None = None
+    request: RequestSummary | None = None
+
+    def to_curl(self) -> str:
+        """Return a `curl` command for the request, tokens redacted; empty if there was none."""
+        return "" if self.request is None else self.request.to_curl()
 
     @property
     def message(self) -> str:
@@ -194,7 +234,7 @@ class HttpError(StraitError):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        fields = _envelope(body)
+        fields = envelope(body)
         self.status = status
         self.body = body
         self.code = fields.code
@@ -204,6 +244,8 @@ class HttpError(StraitError):
             self.headers = {name.lower(): value for name, value in headers.items()}
             self.retry_after = retry_after_secs(self.headers)
             self.request_id = fields.request_id or self.headers.get("x-request-id")
+        if self.retry_after is None:
+            self.retry_after = secs_told_in(fields.details)
 
     @property
     def retry_after_ms(self) -> int | None:
@@ -243,6 +285,36 @@ class StraitTimeoutError(StraitError):
         super().__init__(message)
         self.run_id = run_id
         self.elapsed_ms = elapsed_ms
+
+
+class RunFailedError(StraitError):
+    """A run that was waited for ended otherwise than well.
+
+    Attributes:
+        run: the run as it ended, with its error and what it may have left as a result.
+        run_id: its id.
+        run_status: where it ended, such as `failed`, `timed_out` or `canceled`.
+    """
+
+    def __init__(self, message: str, run: Json, run_id: str, run_status: str) -> None:
+        super().__init__(message)
+        self.run = run
+        self.run_id = run_id
+        self.run_status = run_status
+
+
+class RunNotStartedError(StraitError):
+    """A trigger was accepted and started no run, so that there is none to wait for.
+
+    That is so for debounced and for batched triggers, and for dry runs.
+
+    Attributes:
+        answer: what the trigger answered, such as `{"debounced": True, "fire_at": "..."}`.
+    """
+
+    def __init__(self, message: str, answer: Json) -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 class DagValidationError(StraitError):
@@ -344,7 +416,7 @@ def map_http_error(
         An error of the class that belongs to `status`, which is not raised.
     """
     error = _BY_STATUS.get(status, ApiError)(status, message, body, headers=headers)
-    text = message or _envelope(body).message or f"HTTP {status}"
+    text = message or envelope(body).message or f"HTTP {status}"
     if error.details and not message:
         text = f"{text}: {'; '.join(error.details)}"
     if request:
@@ -354,73 +426,3 @@ def map_http_error(
         text = f"{text} ({', '.join(facts)})"
     error.args = (text,)
     return error
-
-
-class _Envelope:
-    """What a body of any of the platform's error shapes says."""
-
-    __slots__ = ("code", "details", "message", "request_id")
-
-    def __init__(self, code: Json, message: Json, details: Json, request_id: Json) -> None:
-        self.code = code if isinstance(code, str) else None
-        self.message = message if isinstance(message, str) else _as_text(message)
-        self.details = [str(line) for line in details] if isinstance(details, list) else []
-        self.request_id = request_id if isinstance(request_id, str) else None
-
-
-def _as_text(message: Json) -> str:
-    return "" if message is None else json.dumps(message)
-
-
-def _envelope(body: Json) -> _Envelope:
-    """Read the nested form, the form with an error string, and the flat form.
-
-    They are `{"error": {"code", "message", "details"}, "request_id"}`, `{"error": "text"}` (whose
-    text is a code in the device login), and `{"code", "message"}` of quotas; anything else, such
-    as the page of a proxy, says nothing that could be trusted to be a message.
-    """
-    if not isinstance(body, dict):
-        text = body.strip() if isinstance(body, str) else ""
-        short = text if len(text) <= 200 and not text.startswith("<") else ""
-        return _Envelope(None, short, None, None)
-    error = body.get("error")
-    request_id = body.get("request_id")
-    if isinstance(error, dict):
-        return _Envelope(error.get("code"), error.get("message"), error.get("details"), request_id)
-    if isinstance(error, str):
-        code = body.get("code", error if error.replace("_", "").isalpha() else None)
-        return _Envelope(code, body.get("message", error), body.get("details"), request_id)
-    return _Envelope(body.get("code"), body.get("message"), body.get("details"), request_id)
-
-
-def retry_after_secs(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `Retry-After` (or `Retry-After-Ms`) asks for, or None.
-
-    Args:
-        headers: headers of an answer, with names in lower case. A date is read against the `date`
-            header of the same answer, so that no clock of ours is needed.
-    """
-    millis = _seconds(headers.get("retry-after-ms"))
-    if millis is not None:
-        return millis / 1000
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    secs = _seconds(value)
-    return secs if secs is not None else _secs_until(value, headers.get("date"))
-
-
-def _secs_until(date: str, answered: str | None) -> float | None:
-    try:
-        wait = parsedate_to_datetime(date) - parsedate_to_datetime(answered or "")
-    except (ValueError, TypeError):
-        return None
-    return max(0.0, wait.total_seconds())
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return max(0.0, number) if math.isfinite(number) else None

@@ -139,6 +139,8 @@ EXAMPLES: dict[str, BaseException] = {
     "StraitTimeoutError": StraitTimeoutError("x", "run_1", 5),
     "CostBudgetExceededError": CostBudgetExceededError("x", 5, 4),
     "UnsupportedByPlatform": strait.errors.UnsupportedByPlatform("runs.debug", "why"),
+    "RunFailedError": strait.errors.RunFailedError("x", {"id": "run_1"}, "run_1", "failed"),
+    "RunNotStartedError": strait.errors.RunNotStartedError("x", {"debounced": True}),
     "RetryAfter": RetryAfter(2.5, "later"),
 }
 

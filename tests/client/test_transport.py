@@ -176,7 +176,7 @@ def test_one_async_client_serves_one_loop_after_another() -> None:
     async def fail() -> None:
         with pytest.raises(TransportError):
             await client.jobs.list()
-        await client._transport.http.aclose()
+        await client._exchange.http.aclose()
 
     with Wire(JOBS) as wire:
         assert asyncio.run(ask(wire.url)) == 0
@@ -186,15 +186,15 @@ def test_one_async_client_serves_one_loop_after_another() -> None:
 
 def test_a_fork_does_not_use_the_connections_of_its_parent() -> None:
     with Client(base_url="http://localhost", api_key=KEY) as client:
-        parents = client._transport.http
+        parents = client._exchange.http
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            os.write(writer, b"own" if client._transport.http is not parents else b"his")
+            os.write(writer, b"own" if client._exchange.http is not parents else b"his")
             os._exit(0)
         os.waitpid(child, 0)
         assert os.read(reader, 3) == b"own"
-        assert client._transport.http is parents
+        assert client._exchange.http is parents
         os.close(reader)
         os.close(writer)
 

@@ -5,7 +5,8 @@ carry them out; `transport` alone knows an HTTP library. `pages`, `results` and 
 their shape. The services stand above this room and are imported by name when they are used.
 """
 
-from strait.client.aio import AsyncClient, AsyncEventStream
+from strait.client.aio import AsyncClient
+from strait.client.aio_calls import AsyncEventStream
 from strait.client.middleware import (
     Middleware,
     MiddlewareErrorContext,
@@ -15,7 +16,8 @@ from strait.client.middleware import (
 from strait.client.operation import RequestOptions
 from strait.client.pages import AsyncPage, AsyncPager, Page
 from strait.client.sse import ServerEvent
-from strait.client.sync import Client, EventStream
+from strait.client.sync import Client
+from strait.client.sync_calls import EventStream
 from strait.client.unset import UNSET
 
 __all__ = [

@@ -1,223 +1,46 @@
-"""`AsyncClient`: the driver that carries out the effects of a flow by awaiting, and its shell."""
+"""`AsyncClient`: services over the driver that awaits."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import ssl
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from strait.client._generated.attributes import AsyncServices
-from strait.client.body import merged
-from strait.client.effects import Close, Emit, Flow, Notify, Open, Read, Send, Sleep, StreamFlow
-from strait.client.flows import call as call_flow
-from strait.client.middleware import Middleware
-from strait.client.operation import Operation, RequestOptions, StreamOperation
-from strait.client.pages import AsyncPage, AsyncPager, Cursor
-from strait.client.policy import DEFAULT_RETRY
-from strait.client.raw import raw, raw_stream
-from strait.client.results import PageData
-from strait.client.settings import (
+from strait.client.aio_calls import AsyncCaller, AsyncEventStream
+from strait.client.credentials import TokenSource
+from strait.client.layers import async_layered
+from strait.client.middleware import AnyMiddleware
+from strait.client.operation import RequestOptions
+from strait.client.options import (
     CommonOptions,
-    Settings,
+    ResponseFormat,
     found_settings,
+    gaps,
     one_auth,
     timeout_secs,
 )
-from strait.client.sse import ServerEvent
-from strait.client.streams import follow
-from strait.client.transport import AsyncBody, AsyncTransport
-from strait.config import AuthMode, Layer
-from strait.errors import Json, StraitError
+from strait.client.policy import DEFAULT_RETRY
+from strait.client.raw import raw, raw_stream
+from strait.client.settings import Settings
+from strait.client.tracing import Tracer
+from strait.client.transport import AsyncTransport, Wiring
+from strait.config import AuthMode, Layer, layers
+from strait.errors import Json
 from strait.retry import RetryOptions
 
 if TYPE_CHECKING:
     import httpx
-
-T = TypeVar("T")
-logger = logging.getLogger("strait")
 
 
 class AsyncClientOptions(CommonOptions, total=False):
     """What an `AsyncClient` can be given by keyword."""
 
     http_client: httpx.AsyncClient | None
-
-
-async def drive(flow: Flow[T], transport: AsyncTransport) -> T:
-    """Carry out a flow to its end and return its result."""
-    try:
-        effect = next(flow)
-        while True:
-            answer: object = None
-            try:
-                match effect:
-                    case Send(request, deadline):
-                        answer = await transport.send(request, deadline)
-                    case Sleep(seconds):
-                        await asyncio.sleep(seconds)
-                    case Notify(hook, context):
-                        await notify(hook, context)
-            except StraitError as error:
-                effect = flow.throw(error)
-            else:
-                effect = flow.send(answer)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-
-
-async def notify(hook: Callable[[Any], object], context: object) -> None:
-    """Call a hook, and await it; an exception of its own is logged and goes no further."""
-    try:
-        answer = hook(context)
-        if inspect.isawaitable(answer):
-            await answer
-    except Exception:
-        logger.warning("middleware hook %r failed", hook, exc_info=True)
-
-
-class AsyncEventStream(Generic[T]):
-    """The items of an event stream, as they come; it reconnects by itself.
-
-    Use it in an `async with` block, or close it, when it is left before its end.
-
-    Attributes:
-        last_event: the event that the newest item came in.
-    """
-
-    def __init__(self, flow: StreamFlow, transport: AsyncTransport) -> None:
-        self.last_event: ServerEvent | None = None
-        self._flow = flow
-        self._transport = transport
-        self._body: AsyncBody | None = None
-        self._over = False
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        """Return the next item.
-
-        Raises:
-            StraitError: the stream failed more often in a row than the client retries.
-        """
-        if self._over:
-            raise StopAsyncIteration
-        try:
-            return await self._next()
-        except BaseException:
-            await self.close()
-            raise
-
-    async def _next(self) -> T:
-        try:
-            effect = self._flow.send(None)
-            while True:
-                answer: object = None
-                try:
-                    match effect:
-                        case Emit((item, event)):
-                            self.last_event = event
-                            result: T = item
-                            return result
-                        case Open(request):
-                            answer, self._body = await self._transport.open(request)
-                        case Read():
-                            answer = await self._body.read() if self._body else b""
-                        case Close():
-                            await self._close_body()
-                        case Sleep(seconds):
-                            await asyncio.sleep(seconds)
-                        case Notify(hook, context):
-                            await notify(hook, context)
-                except StraitError as error:
-                    effect = self._flow.throw(error)
-                else:
-                    effect = self._flow.send(answer)
-        except StopIteration:
-            raise StopAsyncIteration from None
-
-    async def _close_body(self) -> None:
-        body, self._body = self._body, None
-        if body is not None:
-            await body.close()
-
-    async def close(self) -> None:
-        """End the stream and give its connection back."""
-        self._over = True
-        self._flow.close()
-        await self._close_body()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-
-class AsyncCaller:
-    """What the services of a `AsyncClient` call: one method for each kind of result."""
-
-    def __init__(self, settings: Settings, transport: AsyncTransport) -> None:
-        self.settings = settings
-        self.transport = transport
-
-    async def call(
-        self,
-        operation: Operation[T],
-        options: RequestOptions,
-        arguments: Sequence[object] = (),
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: object = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> T:
-        """Carry out an operation and return its result."""
-        if fields is not None:
-            body = merged(body, fields, operation.nullable)
-        settings = self.settings
-        request = settings.request(operation, arguments, query, body, options)
-        flow = call_flow(operation, request, settings.policy(operation, options), settings.hooks)
-        return await drive(flow, self.transport)
-
-    def page(
-        self,
-        operation: Operation[PageData[T]],
-        options: RequestOptions,
-        arguments: Sequence[object] = (),
-        *,
-        query: Mapping[str, Any] | None = None,
-        place: str = "cursor",
-    ) -> AsyncPager[T]:
-        """Prepare a list operation; `place` is the parameter that asks for the next page."""
-
-        async def fetch(cursor: Cursor) -> PageData[T]:
-            onwards = {**(query or {}), place: cursor}
-            return await self.call(operation, options, arguments, query=onwards)
-
-        async def first() -> AsyncPage[T]:
-            return AsyncPage(await self.call(operation, options, arguments, query=query), fetch)
-
-        return AsyncPager(first)
-
-    def stream(
-        self,
-        operation: StreamOperation[T],
-        options: RequestOptions,
-        arguments: Sequence[object] = (),
-        *,
-        query: Mapping[str, Any] | None = None,
-    ) -> AsyncEventStream[T]:
-        """Return the stream of an operation; it is opened when its first item is asked for."""
-        settings = self.settings
-        request = settings.stream_request(operation, arguments, query, options)
-        flow = follow(operation, request, settings.policy(None, options), settings.hooks)
-        return AsyncEventStream(flow, self.transport)
 
 
 class AsyncClient(AsyncServices):
@@ -236,9 +59,20 @@ class AsyncClient(AsyncServices):
         timeout_ms: milliseconds that one attempt may take; 30,000 by default, or what
             `http_client` has.
         http_client: your own `httpx.AsyncClient`; closing it stays with you.
-        middleware: hooks that watch every attempt.
+        middleware: hooks that watch every attempt, and layers around it.
         retry: how often to try, and how long to wait; None is once.
         project_id: the project that authored jobs belong to unless they say so themselves.
+        response_format: `dict` gives plain JSON where results would be models and pages.
+        tracer: a tracer of OpenTelemetry, for a span of each call.
+        verify: the certificates that are trusted: a context, a file or folder of authorities, or
+            False for any at all.
+        cert: a certificate that the client shows: a file, or files of certificate and key, and
+            the key's password.
+        proxy: the address of a proxy; by default what `HTTPS_PROXY` and its siblings say.
+        limits: how many connections there may be, an `httpx.Limits`.
+
+    What is not given is taken from `STRAIT_BASE_URL`, `STRAIT_API_KEY` and their siblings. A token
+    may be a function that returns it: it is called when a token is needed first, and after a 401.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -249,28 +83,39 @@ class AsyncClient(AsyncServices):
         self,
         *,
         base_url: str = "",
-        bearer_token: str | None = None,
-        api_key: str | None = None,
-        run_token: str | None = None,
-        auth: AuthMode | None = None,
+        bearer_token: str | TokenSource | None = None,
+        api_key: str | TokenSource | None = None,
+        run_token: str | TokenSource | None = None,
+        auth: AuthMode | TokenSource | None = None,
         default_headers: Mapping[str, str] | None = None,
         timeout_ms: int | None = None,
         http_client: httpx.AsyncClient | None = None,
-        middleware: Sequence[Middleware] | None = None,
+        middleware: Sequence[AnyMiddleware] | None = None,
         retry: RetryOptions | None = DEFAULT_RETRY,
         project_id: str = "",
+        response_format: ResponseFormat = "model",
+        tracer: Tracer | None = None,
+        verify: ssl.SSLContext | str | bool = True,
+        cert: str | tuple[str, str] | tuple[str, str, str] | None = None,
+        proxy: str | None = None,
+        limits: httpx.Limits | None = None,
     ) -> None:
+        found = gaps(base_url, timeout_ms, project_id)
         self._settings = Settings(
-            base_url=base_url,
-            auth=one_auth(auth, bearer_token, api_key, run_token, default_headers),
+            base_url=base_url or found.base_url or "",
+            auth=one_auth(auth, bearer_token, api_key, run_token, default_headers, found),
             default_headers=default_headers,
-            timeout=timeout_secs(timeout_ms, injected=http_client is not None),
+            timeout=timeout_secs(found.timeout_ms, injected=http_client is not None),
             middleware=middleware,
             retry=retry,
-            project_id=project_id,
+            project_id=found.project_id or "",
+            response_format=response_format,
+            tracer=tracer,
         )
-        self._transport = AsyncTransport(http_client)
-        self._caller = AsyncCaller(self._settings, self._transport)
+        wiring = Wiring(verify=verify, cert=cert, proxy=proxy, limits=limits)
+        self._exchange = async_layered(AsyncTransport(http_client, wiring), middleware)
+        self._caller = AsyncCaller(self._settings, self._exchange)
+        self._is_copy = False
         self._owned = AsyncExitStack()
 
     @classmethod
@@ -289,18 +134,26 @@ class AsyncClient(AsyncServices):
         cls,
         path: str | None = None,
         search_dir: str | None = None,
+        *,
+        profile: str | None = None,
         **overrides: Unpack[AsyncClientOptions],
     ) -> Self:
         """Return a client with the settings of a `strait.json`.
 
         The environment wins over the file, and arguments win over both. The token is never read
-        from the file.
+        from the file; where its profile names a variable (`api_key_env`), it is that one's value.
+
+        Args:
+            path: the file itself.
+            search_dir: the folder that has a `strait.json`; by default the working directory.
+            profile: a section of `environments` in the file; by default `STRAIT_PROFILE`.
+            **overrides: further arguments of the client.
 
         Raises:
             ConfigFileNotFoundError: there is no such file.
             ConfigurationError: something is wrong or missing.
         """
-        layer = Layer.of_file(path, search_dir).under(Layer.of_environment())
+        layer = layers(path, search_dir, profile)
         found = found_settings(overrides, layer, base_url_required=False)
         options: AsyncClientOptions = {**found, **overrides}
         return cls(**options)
@@ -343,6 +196,29 @@ class AsyncClient(AsyncServices):
         """The project that the client was given, or an empty text."""
         return self._settings.project_id
 
+    def with_options(self, **options: Unpack[RequestOptions]) -> Self:
+        """Return a client with options for all of its calls, which shares the connections.
+
+        A call's own options win; headers are joined. To close the copy does nothing.
+
+        Args:
+            **options: see `RequestOptions`.
+
+        Raises:
+            ValidationError: an option is unknown or out of range.
+        """
+        settings = self._settings.with_defaults(options)
+        # Not `copy`, which would take the services of this client along.
+        other = object.__new__(type(self))
+        vars(other).update(
+            _settings=settings,
+            _exchange=self._exchange,
+            _caller=AsyncCaller(settings, self._exchange),
+            _owned=self._owned,
+            _is_copy=True,
+        )
+        return other
+
     async def do_request(
         self,
         method: str,
@@ -383,7 +259,9 @@ class AsyncClient(AsyncServices):
 
     async def close(self) -> None:
         """Give the connections back; calls after this raise `TransportError`."""
-        await self._transport.close()
+        if self._is_copy:
+            return
+        await self._exchange.close()
         await self._owned.aclose()
 
     async def __aenter__(self) -> Self:

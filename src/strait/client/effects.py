@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from strait.client.credentials import Credential
 
 T = TypeVar("T")
 
@@ -37,11 +40,21 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """An answer; of a stream, only its head until it is read."""
+    """An answer; of a stream, only its head until it is read.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the headers, by names of any case.
+        content: the body.
+        attempts: how often the request was sent, this time included.
+        elapsed: seconds from the start of the call to this answer, all attempts and waits included.
+    """
 
     status: int
     headers: Mapping[str, str]
     content: bytes = b""
+    attempts: int = 1
+    elapsed: float = 0.0
 
     @property
     def content_type(self) -> str:
@@ -86,6 +99,19 @@ class Sleep:
 
 
 @dataclass(slots=True)
+class Authorize:
+    """Return the token of a credential that changes.
+
+    Attributes:
+        credential: where tokens come from.
+        stale: the token that the platform has just refused; None for none.
+    """
+
+    credential: Credential
+    stale: str | None = None
+
+
+@dataclass(slots=True)
 class Notify:
     """Call a hook of the user; what it raises must not disturb the call."""
 
@@ -100,7 +126,7 @@ class Emit:
     item: Any
 
 
-Effect: TypeAlias = Send | Sleep | Notify
-StreamEffect: TypeAlias = Open | Read | Close | Sleep | Notify | Emit
+Effect: TypeAlias = Send | Open | Read | Close | Sleep | Authorize | Notify
+StreamEffect: TypeAlias = Effect | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
 StreamFlow: TypeAlias = Generator[StreamEffect, Any, None]

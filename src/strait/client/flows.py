@@ -9,8 +9,19 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from strait.client.effects import Flow, Notify, Request, Response, Send, Sleep
-from strait.client.headers import HookHeaders
+from strait.client.effects import (
+    Authorize,
+    Close,
+    Flow,
+    Notify,
+    Open,
+    Read,
+    Request,
+    Response,
+    Send,
+    Sleep,
+)
+from strait.client.headers import HookHeaders, redacted
 from strait.client.middleware import (
     Middleware,
     MiddlewareErrorContext,
@@ -20,7 +31,14 @@ from strait.client.middleware import (
 from strait.client.notices import tell
 from strait.client.operation import Operation
 from strait.client.policy import Policy, is_ambiguous
-from strait.errors import DecodeError, HttpError, Json, StraitError, map_http_error
+from strait.errors import (
+    DecodeError,
+    HttpError,
+    Json,
+    RequestSummary,
+    StraitError,
+    map_http_error,
+)
 
 T = TypeVar("T")
 
@@ -68,12 +86,23 @@ class Hooks:
             yield Notify(hook, MiddlewareErrorContext(request.method, request.url, error))
 
 
-def call(operation: Operation[T], request: Request, policy: Policy, hooks: Hooks) -> Flow[T]:
-    """Send `request` until it succeeds or the policy gives up, and return the result."""
+def call(
+    operation: Operation[T],
+    request: Request,
+    policy: Policy,
+    hooks: Hooks,
+    *,
+    streamed: bool = False,
+) -> Flow[T]:
+    """Send `request` until it succeeds or the policy gives up, and return the result.
+
+    With `streamed`, a successful answer is decoded by its head alone, and its body left unread.
+    """
     attempt = 0
     lost = False  # an earlier attempt may have done it, and its answer did not come
     history: list[str] = []
     timeout = request.timeout
+    began = policy.clock()
     while True:
         attempt += 1
         request.timeout = policy.timeout(timeout)
@@ -81,7 +110,8 @@ def call(operation: Operation[T], request: Request, policy: Policy, hooks: Hooks
             request.headers["x-strait-retry-count"] = str(attempt - 1)
         started = policy.clock()
         try:
-            response = yield from _attempt(request, policy, hooks)
+            response = yield from authorized(request, policy, hooks, streamed=streamed)
+            response.attempts, response.elapsed = attempt, policy.clock() - began
             if lost and response.status == operation.settled:
                 return operation.decode(Response(200, response.headers))
             if response.status >= 300:
@@ -89,6 +119,7 @@ def call(operation: Operation[T], request: Request, policy: Policy, hooks: Hooks
             tell(operation.id, request, response)
             return operation.decode(response)
         except StraitError as error:
+            error.request = error.request or summary(request)
             if hooks.present:
                 yield from hooks.failed(request, error)
             history.append(f"attempt {attempt}: {error} after {policy.clock() - started:.2f} s")
@@ -102,19 +133,75 @@ def call(operation: Operation[T], request: Request, policy: Policy, hooks: Hooks
         yield Sleep(wait)
 
 
-def _attempt(request: Request, policy: Policy, hooks: Hooks) -> Flow[Response]:
+def authorized(
+    request: Request, policy: Policy, hooks: Hooks, *, streamed: bool = False
+) -> Flow[Response]:
+    """Make one attempt; with a token that changes, once more with a new one after a 401.
+
+    What was refused with 401 was not done, so it is sent again whatever it is.
+    """
+    credential = policy.credential
+    if credential is None:
+        return (yield from _attempt(request, policy, hooks, streamed=streamed))
+    token: str = yield Authorize(credential)
+    request.headers["authorization"] = f"Bearer {token}"
+    response = yield from _attempt(request, policy, hooks, streamed=streamed)
+    if response.status != 401:
+        return response
+    fresh: str = yield Authorize(credential, token)
+    if fresh == token:
+        return response
+    request.headers["authorization"] = f"Bearer {fresh}"
+    return (yield from _attempt(request, policy, hooks, streamed=streamed))
+
+
+def _attempt(request: Request, policy: Policy, hooks: Hooks, *, streamed: bool) -> Flow[Response]:
     if hooks.present:
         yield from hooks.before(request)
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("%s %s %s", request.method, path_of(request.url), redacted(request.headers))
     started = policy.clock()
-    response: Response = yield Send(request, policy.deadline)
+    response = yield from _sent(request, policy, streamed=streamed)
     if response.status in _REDIRECTS and (url := _redirected(request, response)):
-        response = yield Send(replace(request, url=url), policy.deadline)
+        response = yield from _sent(replace(request, url=url), policy, streamed=streamed)
     if logger.isEnabledFor(logging.INFO):
         took = (policy.clock() - started) * 1000
-        logger.info("%s %s %d %.0f ms", request.method, path_of(request.url), response.status, took)
+        logger.info(
+            "%s %s %d %.0f ms %s",
+            request.method,
+            path_of(request.url),
+            response.status,
+            took,
+            response.headers.get("x-request-id", "-"),
+        )
     if hooks.present:
         yield from hooks.answered(request, response.status, policy.clock() - started)
     return response
+
+
+def _sent(request: Request, policy: Policy, *, streamed: bool) -> Flow[Response]:
+    if not streamed:
+        whole: Response = yield Send(request, policy.deadline)
+        return whole
+    response: Response = yield Open(request)
+    if response.status >= 300:
+        response.content = yield from rest()
+        yield Close()
+    return response
+
+
+def rest() -> Generator[Read, bytes, bytes]:
+    """Return what is left of the opened body."""
+    parts = []
+    while chunk := (yield Read()):
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def summary(request: Request) -> RequestSummary:
+    """Return what an error tells of its request: all but the tokens."""
+    headers = redacted(request.headers)
+    return RequestSummary(request.method, request.url, headers, request.content)
 
 
 def _redirected(request: Request, response: Response) -> str:

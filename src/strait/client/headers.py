@@ -32,6 +32,11 @@ def checked(headers: Mapping[str, str]) -> dict[str, str]:
     return clean
 
 
+def redacted(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers, names in lower case, in which nothing secret is left."""
+    return {name: REDACTED if name in _SECRET else value for name, value in headers.items()}
+
+
 class HookHeaders(MutableMapping[str, str]):
     """What hooks see of a request's headers: any case, secrets redacted, changes are sent."""
 

@@ -1,4 +1,8 @@
-"""Middleware: hooks that watch every attempt.
+"""Middleware: hooks that watch every attempt, and layers around it that may change it.
+
+A layer is a function `layer(request, call_next)` that returns an answer, most often the one of
+`call_next(request)`; for an `AsyncClient` it is a coroutine function. The first in the list is the
+outermost. What a layer raises goes to the caller as it is, and its request has the real tokens.
 
 `on_request` hooks are called in the order of the list, the other two in the reverse order. A hook
 that raises is logged and passed over: it neither fails the call nor causes another attempt.
@@ -9,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from strait.client.effects import Request, Response
 
 
 @dataclass(slots=True)
@@ -79,3 +85,10 @@ class Middleware:
     on_request: RequestHook | None = None
     on_response: ResponseHook | None = None
     on_error: ErrorHook | None = None
+
+
+SyncNext: TypeAlias = Callable[[Request], Response]
+SyncLayer: TypeAlias = Callable[[Request, SyncNext], Response]
+AsyncNext: TypeAlias = Callable[[Request], Awaitable[Response]]
+AsyncLayer: TypeAlias = Callable[[Request, AsyncNext], Awaitable[Response]]
+AnyMiddleware: TypeAlias = Middleware | SyncLayer | AsyncLayer

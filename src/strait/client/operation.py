@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Generic, TypedDict, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypedDict, TypeVar
 
 from strait.client.effects import Response
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
-class RequestOptions(TypedDict, total=False):
+class WaitOptions(TypedDict, total=False):
+    """What a call that waits can be told beside its own arguments.
+
+    Attributes:
+        deadline: seconds that each request may take with all its attempts and waits.
+        headers: further headers, over those of the client.
+        idempotency_key: the key under which the platform does this once only.
+        max_retries: how often to try each request again; 0 is never.
+    """
+
+    deadline: float
+    headers: Mapping[str, str]
+    idempotency_key: str
+    max_retries: int
+
+
+class RequestOptions(WaitOptions, total=False):
     """What any call can be told beside its own arguments.
 
     Attributes:
@@ -23,10 +40,20 @@ class RequestOptions(TypedDict, total=False):
     """
 
     timeout: float
-    deadline: float
-    headers: Mapping[str, str]
-    idempotency_key: str
-    max_retries: int
+
+
+def of_each_request(options: WaitOptions) -> RequestOptions:
+    """Return the options of the requests that a call makes which waits."""
+    found: RequestOptions = {}
+    if "deadline" in options:
+        found["deadline"] = options["deadline"]
+    if "headers" in options:
+        found["headers"] = options["headers"]
+    if "idempotency_key" in options:
+        found["idempotency_key"] = options["idempotency_key"]
+    if "max_retries" in options:
+        found["max_retries"] = options["max_retries"]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +88,12 @@ class Operation(Generic[T]):
     missing: str = ""
     accept: str = "application/json"
 
+    def with_decode(self, decode: Callable[[Response], U]) -> Operation[U]:
+        """Return the operation with another kind of result."""
+        other: Any = replace(self, decode=decode)  # type: ignore[arg-type] # the type changes
+        changed: Operation[U] = other
+        return changed
+
 
 @dataclass(frozen=True, slots=True)
 class StreamOperation(Generic[T]):
@@ -83,3 +116,24 @@ class StreamOperation(Generic[T]):
     ends_field: str = ""
     ends_values: frozenset[str] = frozenset()
     reopens: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked(Generic[T]):
+    """A kind of run that can be waited for.
+
+    Attributes:
+        name: what one is called, such as `workflow run`.
+        get: returns one.
+        cancel: cancels one.
+        ends: the statuses in which one has ended.
+        stream: follows one; None where the platform has no such stream.
+        result: the field with what a good one leaves.
+    """
+
+    name: str
+    get: Operation[T]
+    cancel: Operation[T]
+    ends: frozenset[str]
+    stream: StreamOperation[Any] | None = None
+    result: str = "result"

@@ -35,6 +35,7 @@ class _Items(Generic[T]):
 
     def __init__(self, data: PageData[T]) -> None:
         self._page = data
+        self._response = data.response
         self.data: list[T] = data.items
         self.next_cursor: Cursor | None = data.cursor
 

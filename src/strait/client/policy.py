@@ -10,9 +10,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from strait.errors import HttpError, RateLimitedError, StraitError, TransportError
 from strait.retry import RetryOptions, is_retryable
+
+if TYPE_CHECKING:
+    from strait.client.credentials import Credential
 
 DEFAULT_RETRY = RetryOptions(attempts=3, delay_ms=500, max_delay_ms=8_000)
 NO_RETRY = RetryOptions(attempts=1)
@@ -50,6 +54,7 @@ class Policy:
         clock: seconds that only grow.
         max_retry_after: the longest wait that is accepted from the platform, in seconds.
         rand: random numbers in [0, 1) for the jitter.
+        credential: where tokens come from, if they change.
     """
 
     retry: RetryOptions
@@ -59,6 +64,7 @@ class Policy:
     deadline: float | None = None
     max_retry_after: float = MAX_RETRY_AFTER_SECS
     rand: Callable[[], float] = field(default=random.random)
+    credential: Credential | None = None
 
     def delay(self, error: StraitError, attempt: int) -> float | None:
         """Return the seconds to wait after `attempt` (from 1) failed, or None to give up."""
@@ -80,6 +86,9 @@ class Policy:
             return True
         if is_ambiguous(error) and not (self.safe or self.keyed):
             return False
+        told = (error.headers or {}).get("x-should-retry")
+        if told in {"true", "false"}:
+            return told == "true"
         if self.retry.should_retry is None:
             return is_retryable(error) or error.status == 408
         return self.retry.wants_retry(error, attempt)

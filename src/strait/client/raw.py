@@ -21,7 +21,7 @@ def raw(method: str, path: str) -> Operation[Json]:
     """
     if method.upper() not in _METHODS:
         raise ValidationError(f"`method` must be one of {', '.join(sorted(_METHODS))}: {method!r}")
-    return Operation("raw", method.upper(), (_checked(path),), _value)
+    return Operation("raw", method.upper(), (_checked(path),), value)
 
 
 def raw_stream(method: str, path: str) -> StreamOperation[Json]:
@@ -32,7 +32,7 @@ def raw_stream(method: str, path: str) -> StreamOperation[Json]:
     """
     if method.upper() != "GET":
         raise ValidationError(f"an event stream is opened with GET, not {method!r}")
-    return StreamOperation("raw-stream", (_checked(path),), _event, reopens=False)
+    return StreamOperation("raw-stream", (_checked(path),), event, reopens=False)
 
 
 def _checked(path: str) -> str:
@@ -41,13 +41,15 @@ def _checked(path: str) -> str:
     return path
 
 
-def _value(response: Response) -> Json:
+def value(response: Response) -> Json:
+    """Return the JSON of an answer; an empty one is `{}`."""
     return json_value(response) if response.content else {}
 
 
-def _event(data: bytes) -> dict[str, Any]:
+def event(data: bytes) -> dict[str, Any]:
+    """Return the JSON of an event; what is no object is an object's `data`."""
     try:
-        value = json.loads(data)
+        found = json.loads(data)
     except ValueError:
-        value = data.decode()
-    return value if isinstance(value, dict) else {"data": value}
+        found = data.decode()
+    return found if isinstance(found, dict) else {"data": found}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from strait.client.effects import Response
+from strait.client.responses import ResponseInfo
 from strait.errors import DecodeError, Json
 
 T = TypeVar("T")
@@ -34,11 +36,13 @@ class PageData(Generic[T]):
         items: what is listed.
         cursor: the value of the parameter that gives the next page; None at the end.
         envelope: the whole answer, or None where it was a bare array.
+        response: how the page came about.
     """
 
     items: list[T]
     cursor: str | int | None = None
     envelope: Any = None
+    response: ResponseInfo | None = None
 
 
 def nothing(response: Response) -> None:
@@ -68,9 +72,13 @@ def model(cls: Model[T]) -> Callable[[Response], T]:
 
     def decode(response: Response) -> T:
         try:
-            return load(response.content or b"{}")
+            found = load(response.content or b"{}")
         except ValueError as error:
             raise _undecodable(response, error) from error
+        # What a class that is no model of ours, such as one of a user, cannot keep is not kept.
+        with suppress(AttributeError):
+            object.__setattr__(found, "_response", ResponseInfo(response))
+        return found
 
     return decode
 
@@ -81,8 +89,10 @@ def array(cls: Model[T]) -> Callable[[Response], PageData[T]]:
     def decode(response: Response) -> PageData[T]:
         if response.content_type == "application/x-ndjson":
             lines = [line for line in response.content.split(b"\n") if line.strip()]
-            return PageData([_checked(response, cls.from_json, line) for line in lines])
-        return PageData(_checked(response, cls.list_from_json))
+            items = [_checked(response, cls.from_json, line) for line in lines]
+            return PageData(items, response=ResponseInfo(response))
+        items = _checked(response, cls.list_from_json)
+        return PageData(items, response=ResponseInfo(response))
 
     return decode
 
@@ -104,7 +114,8 @@ def cursor_page(
         cursor = getattr(page, following, None) or None
         if more and getattr(page, more, None) is False:
             cursor = None
-        return PageData(getattr(page, data, None) or [], cursor, page)
+        items = getattr(page, data, None) or []
+        return PageData(items, cursor, page, ResponseInfo(response))
 
     return decode
 
@@ -116,7 +127,8 @@ def offset_page(envelope: Model[Any], data: str, more: str) -> Callable[[Respons
         page = _checked(response, envelope.from_json)
         items = getattr(page, data, None) or []
         goes_on = getattr(page, more, False) and items
-        return PageData(items, (page.offset or 0) + len(items) if goes_on else None, page)
+        following = (page.offset or 0) + len(items) if goes_on else None
+        return PageData(items, following, page, ResponseInfo(response))
 
     return decode
 

@@ -2,81 +2,118 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cache
-from typing import Any, TypedDict
+from typing import Any
 
 from strait._version import __version__
 from strait.client import headers as header
 from strait.client.address import query_string, segment
 from strait.client.body import encode
+from strait.client.credentials import Credential
 from strait.client.effects import Request
 from strait.client.flows import Hooks
-from strait.client.middleware import Middleware
+from strait.client.middleware import AnyMiddleware, Middleware
 from strait.client.operation import Operation, RequestOptions, StreamOperation
+from strait.client.options import CommonOptions as CommonOptions  # noqa: PLC0414 - also known here
+from strait.client.options import ResponseFormat
 from strait.client.policy import NO_RETRY, Policy, with_max_retries
 from strait.client.streams import IDLE_SECS
-from strait.config import (
-    DEFAULT_BASE_URL,
-    DEFAULT_TIMEOUT_MS,
-    AuthMode,
-    AuthType,
-    Layer,
-    check_base_url,
-    check_timeout_ms,
-)
-from strait.errors import ConfigurationError, UnsupportedByPlatform, ValidationError
+from strait.client.tracing import Tracer
+from strait.config import DEFAULT_BASE_URL, AuthMode, check_base_url
+from strait.errors import UnsupportedByPlatform, ValidationError
 from strait.retry import RetryOptions
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
-_CREDENTIALS = ("authorization", "x-internal-secret")
-
-
-class CommonOptions(TypedDict, total=False):
-    """What a client of either kind can be given by keyword."""
-
-    base_url: str
-    bearer_token: str | None
-    api_key: str | None
-    run_token: str | None
-    auth: AuthMode | None
-    default_headers: Mapping[str, str] | None
-    timeout_ms: int | None
-    middleware: Sequence[Middleware] | None
-    retry: RetryOptions | None
-    project_id: str
+_MAX_KEY_CHARS = 256
+_FORMATS = ("model", "dict")
 
 
 class Settings:
-    """The settings of a client, checked; immutable and shared by all of its services."""
+    """The settings of a client, checked; immutable and shared by all of its services.
 
-    __slots__ = ("base_url", "headers", "hooks", "project_id", "retry", "timeout")
+    Attributes:
+        base_url: the address of the platform.
+        credential: where tokens come from, if they change.
+        defaults: options of every call that does not say otherwise itself.
+        headers: headers of every request.
+        hooks: the hooks that watch every attempt.
+        plain: whether results are plain JSON rather than models.
+        project_id: the project that authored jobs belong to.
+        retry: how often to try, and how long to wait.
+        timeout: seconds that one attempt may take; None leaves it to the HTTP client.
+        tracer: what makes spans of calls.
+    """
+
+    __slots__ = (
+        "base_url",
+        "credential",
+        "defaults",
+        "headers",
+        "hooks",
+        "plain",
+        "project_id",
+        "retry",
+        "timeout",
+        "tracer",
+    )
 
     def __init__(
         self,
         *,
         base_url: str,
-        auth: AuthMode | None,
+        auth: AuthMode | Credential | None,
         default_headers: Mapping[str, str] | None,
         timeout: float | None,
-        middleware: Sequence[Middleware] | None,
+        middleware: Sequence[AnyMiddleware] | None,
         retry: RetryOptions | None,
         project_id: str,
+        response_format: ResponseFormat = "model",
+        tracer: Tracer | None = None,
     ) -> None:
+        if response_format not in _FORMATS:
+            raise ValidationError(
+                f"`response_format` must be `model` or `dict`, not {response_format!r}"
+            )
         self.base_url = check_base_url(base_url or DEFAULT_BASE_URL, "base_url")
         self.timeout = timeout
         self.retry = retry or NO_RETRY
         self.project_id = project_id
-        self.hooks = Hooks(list(middleware or ()))
+        self.hooks = Hooks([entry for entry in middleware or () if isinstance(entry, Middleware)])
+        self.plain = response_format == "dict"
+        self.tracer = tracer
+        self.defaults: RequestOptions = {}
         self.headers = {"accept": "application/json", **_identity()}
-        if auth is not None and auth.token:
+        self.credential: Credential | None = None
+        if isinstance(auth, Credential):
+            self.credential = auth
+        elif auth is not None and auth.token:
             self.headers["authorization"] = f"Bearer {auth.token}"
         self.headers.update(header.checked(default_headers or {}))
+        if "authorization" in self.headers:
+            self.credential = None
+
+    def with_defaults(self, options: RequestOptions) -> Settings:
+        """Return settings in which every call has these options, unless it has its own.
+
+        Raises:
+            ValidationError: an option is out of range.
+        """
+        check_options(options)
+        other = copy(self)
+        other.defaults = merged(self.defaults, options)
+        return other
+
+    def with_models(self) -> Settings:
+        """Return settings in which results have the form that their operation says."""
+        other = copy(self)
+        other.plain = False
+        return other
 
     def __repr__(self) -> str:
         return f"Settings(base_url={self.base_url!r})"
@@ -135,14 +172,16 @@ class Settings:
     def policy(self, operation: Operation[Any] | None, options: RequestOptions) -> Policy:
         """Return how a call is retried; without an operation, one that only reads."""
         deadline = options.get("deadline")
-        if deadline is not None and not (math.isfinite(deadline) and deadline > 0):
-            raise ValidationError(f"`deadline` must be seconds above 0, not {deadline!r}")
+        credential = self.credential
+        if credential is not None and _has_authorization(options):
+            credential = None
         return Policy(
             retry=with_max_retries(self.retry, options.get("max_retries")),
             safe=operation is None or operation.repeatable or operation.method in _READS,
             keyed=operation is not None and operation.idempotent,
             clock=time.monotonic,
             deadline=None if deadline is None else time.monotonic() + deadline,
+            credential=credential,
         )
 
     def _url(self, path: Sequence[str], names: Sequence[str], arguments: Sequence[object]) -> str:
@@ -164,103 +203,49 @@ def _lift_key(body: object, headers: dict[str, str]) -> object:
 
 
 def _add_options(headers: dict[str, str], options: RequestOptions) -> None:
+    check_options(options)
     if "headers" in options:
         headers.update(header.checked(options["headers"]))
     if key := options.get("idempotency_key"):
         headers.update(header.checked({"idempotency-key": key}))
-        if len(key) > 256:
-            raise ValidationError("`idempotency_key` must have 256 characters or fewer")
-    timeout = options.get("timeout")
-    if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
-        raise ValidationError(f"`timeout` must be seconds above 0, not {timeout!r}")
+
+
+def check_options(options: RequestOptions) -> None:
+    """Check the options of a call.
+
+    Raises:
+        ValidationError: one is unknown or out of range.
+    """
+    unknown = options.keys() - RequestOptions.__annotations__.keys()
+    if unknown:
+        names = ", ".join(f"`{name}`" for name in sorted(unknown))
+        known = ", ".join(f"`{name}`" for name in RequestOptions.__annotations__)
+        raise ValidationError(f"{names} is no argument and no option; options are {known}")
+    for name, secs in (("timeout", options.get("timeout")), ("deadline", options.get("deadline"))):
+        if secs is not None and not (math.isfinite(secs) and secs > 0):
+            raise ValidationError(f"`{name}` must be seconds above 0, not {secs!r}")
+    if len(options.get("idempotency_key") or "") > _MAX_KEY_CHARS:
+        raise ValidationError(f"`idempotency_key` must have {_MAX_KEY_CHARS} characters or fewer")
+
+
+def merged(defaults: RequestOptions, options: RequestOptions) -> RequestOptions:
+    """Return both, where `options` wins; headers are joined."""
+    if not defaults:
+        return options
+    both: RequestOptions = {**defaults, **options}
+    if "headers" in defaults and "headers" in options:
+        both["headers"] = {
+            **header.checked(defaults["headers"]),
+            **header.checked(options["headers"]),
+        }
+    return both
+
+
+def _has_authorization(options: RequestOptions) -> bool:
+    return any(name.lower() == "authorization" for name in options.get("headers", ()))
 
 
 @cache
 def _identity() -> Mapping[str, str]:
     agent = f"strait-python/{__version__} Python/{platform.python_version()} {platform.system()}"
     return {"user-agent": agent, "x-sdk-version": __version__}
-
-
-def one_auth(
-    auth: AuthMode | None,
-    bearer_token: str | None,
-    api_key: str | None,
-    run_token: str | None,
-    default_headers: Mapping[str, str] | None,
-) -> AuthMode | None:
-    """Return the one credential that was given.
-
-    Raises:
-        ConfigurationError: there is none, or more than one.
-    """
-    given = [
-        (name, mode)
-        for name, mode in (
-            ("auth", auth),
-            ("bearer_token", _mode(AuthType.BEARER, bearer_token)),
-            ("api_key", _mode(AuthType.API_KEY, api_key)),
-            ("run_token", _mode(AuthType.RUN_TOKEN, run_token)),
-        )
-        if mode is not None
-    ]
-    if len(given) > 1:
-        names = " and ".join(f"`{name}`" for name, _ in given)
-        raise ConfigurationError(f"give one credential, not {names}")
-    if given:
-        return given[0][1]
-    if any(name.lower() in _CREDENTIALS for name in default_headers or ()):
-        return None
-    raise ConfigurationError(
-        "no credential: pass `api_key`, or set `STRAIT_API_KEY` and use `from_env()`; "
-        "`auth=AuthMode.none()` is for the few operations that need none"
-    )
-
-
-def _mode(kind: AuthType, token: str | None) -> AuthMode | None:
-    return None if token is None else AuthMode(kind, token)
-
-
-def timeout_secs(timeout_ms: int | None, *, injected: bool) -> float | None:
-    """Return seconds; an injected HTTP client keeps its own timeout unless one is given."""
-    if timeout_ms is None:
-        return None if injected else DEFAULT_TIMEOUT_MS / 1000
-    check_timeout_ms(timeout_ms, "timeout_ms")
-    return timeout_ms / 1000
-
-
-def refuse_async_hooks(middleware: Sequence[Middleware] | None) -> None:
-    """Check that a sync client has no hook that it could not wait for.
-
-    Raises:
-        ValidationError: it has one.
-    """
-    for entry in middleware or ():
-        for hook in (entry.on_request, entry.on_response, entry.on_error):
-            if inspect.iscoroutinefunction(hook):
-                raise ValidationError(
-                    f"hook `{hook.__name__}` is a coroutine function: it needs an `AsyncClient`"
-                )
-
-
-def found_settings(
-    overrides: CommonOptions, layer: Layer, *, base_url_required: bool
-) -> CommonOptions:
-    """Return what a file and the environment say, where the caller's own arguments do not.
-
-    Raises:
-        ConfigurationError: something required is in neither.
-    """
-    credentials = ("auth", "api_key", "bearer_token", "run_token")
-    own = any(overrides.get(name) is not None for name in credentials) or any(
-        name.lower() in _CREDENTIALS for name in overrides.get("default_headers") or ()
-    )
-    layer.require(base_url=base_url_required and not overrides.get("base_url"), token=not own)
-    config = layer.config()
-    found: CommonOptions = {
-        "base_url": config.base_url,
-        "timeout_ms": layer.timeout_ms,
-        "project_id": config.project_id,
-    }
-    if not own:
-        found["auth"] = config.auth
-    return found

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from strait.client.effects import Close, Emit, Open, Read, Request, Response, Sleep, StreamFlow
-from strait.client.flows import Hooks, error_of, path_of
+from strait.client.effects import Close, Emit, Read, Request, Sleep, StreamFlow
+from strait.client.flows import Hooks, authorized, error_of, path_of, summary
 from strait.client.operation import StreamOperation
 from strait.client.policy import Policy
 from strait.client.sse import EventParser, ServerEvent
@@ -36,11 +35,10 @@ def follow(
     failures = 0
     while True:
         try:
-            response = yield from _open(request, policy, hooks)
+            response = yield from authorized(request, policy, hooks, streamed=True)
             if response.status == _GONE:
                 return
             if response.status >= 300:
-                response.content = yield from _rest()
                 raise error_of(request, response)
             parser = EventParser(parser.last_id)
             came = False
@@ -61,6 +59,7 @@ def follow(
             wait = _asked(parser, _REOPEN_SECS) if came else _REOPEN_SECS
         except (TransportError, HttpError) as error:
             yield Close()
+            error.request = error.request or summary(request)
             failures += 1
             yield from hooks.failed(request, error)
             delay = policy.delay(error, failures)
@@ -72,14 +71,6 @@ def follow(
             request.headers["last-event-id"] = parser.last_id
 
 
-def _open(request: Request, policy: Policy, hooks: Hooks) -> Generator[Any, Any, Response]:
-    yield from hooks.before(request)
-    started = policy.clock()
-    response: Response = yield Open(request)
-    yield from hooks.answered(request, response.status, policy.clock() - started)
-    return response
-
-
 def _asked(parser: EventParser, default: float) -> float:
     return default if parser.retry_secs is None else parser.retry_secs
 
@@ -87,13 +78,6 @@ def _asked(parser: EventParser, default: float) -> float:
 def _check_deadline(request: Request, policy: Policy) -> None:
     if policy.deadline is not None and policy.clock() >= policy.deadline:
         raise TransportTimeoutError(f"{request.method} {path_of(request.url)}: the deadline passed")
-
-
-def _rest() -> Generator[Read, bytes, bytes]:
-    parts = []
-    while chunk := (yield Read()):
-        parts.append(chunk)
-    return b"".join(parts)
 
 
 def _item(operation: StreamOperation[T], event: ServerEvent) -> T:

@@ -1,215 +1,46 @@
-"""`Client`: the driver that carries out the effects of a flow by blocking, and its shell."""
+"""`Client`: services over the driver that blocks."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import ssl
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from strait.client._generated.attributes import SyncServices
-from strait.client.body import merged
-from strait.client.effects import Close, Emit, Flow, Notify, Open, Read, Send, Sleep, StreamFlow
-from strait.client.flows import call as call_flow
-from strait.client.middleware import Middleware
-from strait.client.operation import Operation, RequestOptions, StreamOperation
-from strait.client.pages import Cursor, Page
-from strait.client.policy import DEFAULT_RETRY
-from strait.client.raw import raw, raw_stream
-from strait.client.results import PageData
-from strait.client.settings import (
+from strait.client.credentials import TokenSource
+from strait.client.layers import layered
+from strait.client.middleware import AnyMiddleware
+from strait.client.operation import RequestOptions
+from strait.client.options import (
     CommonOptions,
-    Settings,
+    ResponseFormat,
     found_settings,
+    gaps,
     one_auth,
     refuse_async_hooks,
     timeout_secs,
 )
-from strait.client.sse import ServerEvent
-from strait.client.streams import follow
-from strait.client.transport import SyncBody, SyncTransport
-from strait.config import AuthMode, Layer
-from strait.errors import Json, StraitError
+from strait.client.policy import DEFAULT_RETRY
+from strait.client.raw import raw, raw_stream
+from strait.client.settings import Settings
+from strait.client.sync_calls import EventStream, SyncCaller
+from strait.client.tracing import Tracer
+from strait.client.transport import SyncTransport, Wiring
+from strait.config import AuthMode, Layer, layers
+from strait.errors import Json
 from strait.retry import RetryOptions
 
 if TYPE_CHECKING:
     import httpx
-
-T = TypeVar("T")
-logger = logging.getLogger("strait")
 
 
 class ClientOptions(CommonOptions, total=False):
     """What a `Client` can be given by keyword."""
 
     http_client: httpx.Client | None
-
-
-def drive(flow: Flow[T], transport: SyncTransport) -> T:
-    """Carry out a flow to its end and return its result."""
-    try:
-        effect = next(flow)
-        while True:
-            answer: object = None
-            try:
-                match effect:
-                    case Send(request, deadline):
-                        answer = transport.send(request, deadline)
-                    case Sleep(seconds):
-                        time.sleep(seconds)
-                    case Notify(hook, context):
-                        notify(hook, context)
-            except StraitError as error:
-                effect = flow.throw(error)
-            else:
-                effect = flow.send(answer)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-
-
-def notify(hook: Callable[[Any], object], context: object) -> None:
-    """Call a hook; an exception of its own is logged and goes no further."""
-    try:
-        hook(context)
-    except Exception:
-        logger.warning("middleware hook %r failed", hook, exc_info=True)
-
-
-class EventStream(Generic[T]):
-    """The items of an event stream, as they come; it reconnects by itself.
-
-    Use it in a `with` block, or close it, when it is left before its end.
-
-    Attributes:
-        last_event: the event that the newest item came in.
-    """
-
-    def __init__(self, flow: StreamFlow, transport: SyncTransport) -> None:
-        self.last_event: ServerEvent | None = None
-        self._flow = flow
-        self._transport = transport
-        self._body: SyncBody | None = None
-        self._over = False
-
-    def __iter__(self) -> Iterator[T]:
-        return self
-
-    def __next__(self) -> T:
-        """Return the next item.
-
-        Raises:
-            StraitError: the stream failed more often in a row than the client retries.
-        """
-        if self._over:
-            raise StopIteration
-        try:
-            return self._next()
-        except BaseException:
-            self.close()
-            raise
-
-    def _next(self) -> T:
-        effect = self._flow.send(None)
-        while True:
-            answer: object = None
-            try:
-                match effect:
-                    case Emit((item, event)):
-                        self.last_event = event
-                        result: T = item
-                        return result
-                    case Open(request):
-                        answer, self._body = self._transport.open(request)
-                    case Read():
-                        answer = self._body.read() if self._body else b""
-                    case Close():
-                        self._close_body()
-                    case Sleep(seconds):
-                        time.sleep(seconds)
-                    case Notify(hook, context):
-                        notify(hook, context)
-            except StraitError as error:
-                effect = self._flow.throw(error)
-            else:
-                effect = self._flow.send(answer)
-
-    def _close_body(self) -> None:
-        body, self._body = self._body, None
-        if body is not None:
-            body.close()
-
-    def close(self) -> None:
-        """End the stream and give its connection back."""
-        self._over = True
-        self._flow.close()
-        self._close_body()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class SyncCaller:
-    """What the services of a `Client` call: one method for each kind of result."""
-
-    def __init__(self, settings: Settings, transport: SyncTransport) -> None:
-        self.settings = settings
-        self.transport = transport
-
-    def call(
-        self,
-        operation: Operation[T],
-        options: RequestOptions,
-        arguments: Sequence[object] = (),
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: object = None,
-        fields: Mapping[str, Any] | None = None,
-    ) -> T:
-        """Carry out an operation and return its result."""
-        if fields is not None:
-            body = merged(body, fields, operation.nullable)
-        settings = self.settings
-        request = settings.request(operation, arguments, query, body, options)
-        flow = call_flow(operation, request, settings.policy(operation, options), settings.hooks)
-        return drive(flow, self.transport)
-
-    def page(
-        self,
-        operation: Operation[PageData[T]],
-        options: RequestOptions,
-        arguments: Sequence[object] = (),
-        *,
-        query: Mapping[str, Any] | None = None,
-        place: str = "cursor",
-    ) -> Page[T]:
-        """Carry out a list operation; `place` is the parameter that asks for the next page."""
-
-        def fetch(cursor: Cursor) -> PageData[T]:
-            onwards = {**(query or {}), place: cursor}
-            return self.call(operation, options, arguments, query=onwards)
-
-        return Page(self.call(operation, options, arguments, query=query), fetch)
-
-    def stream(
-        self,
-        operation: StreamOperation[T],
-        options: RequestOptions,
-        arguments: Sequence[object] = (),
-        *,
-        query: Mapping[str, Any] | None = None,
-    ) -> EventStream[T]:
-        """Return the stream of an operation; it is opened when its first item is asked for."""
-        settings = self.settings
-        request = settings.stream_request(operation, arguments, query, options)
-        flow = follow(operation, request, settings.policy(None, options), settings.hooks)
-        return EventStream(flow, self.transport)
 
 
 class Client(SyncServices):
@@ -228,9 +59,20 @@ class Client(SyncServices):
         timeout_ms: milliseconds that one attempt may take; 30,000 by default, or what
             `http_client` has.
         http_client: your own `httpx.Client`; closing it stays with you.
-        middleware: hooks that watch every attempt.
+        middleware: hooks that watch every attempt, and layers around it.
         retry: how often to try, and how long to wait; None is once.
         project_id: the project that authored jobs belong to unless they say so themselves.
+        response_format: `dict` gives plain JSON where results would be models and pages.
+        tracer: a tracer of OpenTelemetry, for a span of each call.
+        verify: the certificates that are trusted: a context, a file or folder of authorities, or
+            False for any at all.
+        cert: a certificate that the client shows: a file, or files of certificate and key, and
+            the key's password.
+        proxy: the address of a proxy; by default what `HTTPS_PROXY` and its siblings say.
+        limits: how many connections there may be, an `httpx.Limits`.
+
+    What is not given is taken from `STRAIT_BASE_URL`, `STRAIT_API_KEY` and their siblings. A token
+    may be a function that returns it: it is called when a token is needed first, and after a 401.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -241,29 +83,40 @@ class Client(SyncServices):
         self,
         *,
         base_url: str = "",
-        bearer_token: str | None = None,
-        api_key: str | None = None,
-        run_token: str | None = None,
-        auth: AuthMode | None = None,
+        bearer_token: str | TokenSource | None = None,
+        api_key: str | TokenSource | None = None,
+        run_token: str | TokenSource | None = None,
+        auth: AuthMode | TokenSource | None = None,
         default_headers: Mapping[str, str] | None = None,
         timeout_ms: int | None = None,
         http_client: httpx.Client | None = None,
-        middleware: Sequence[Middleware] | None = None,
+        middleware: Sequence[AnyMiddleware] | None = None,
         retry: RetryOptions | None = DEFAULT_RETRY,
         project_id: str = "",
+        response_format: ResponseFormat = "model",
+        tracer: Tracer | None = None,
+        verify: ssl.SSLContext | str | bool = True,
+        cert: str | tuple[str, str] | tuple[str, str, str] | None = None,
+        proxy: str | None = None,
+        limits: httpx.Limits | None = None,
     ) -> None:
         refuse_async_hooks(middleware)
+        found = gaps(base_url, timeout_ms, project_id)
         self._settings = Settings(
-            base_url=base_url,
-            auth=one_auth(auth, bearer_token, api_key, run_token, default_headers),
+            base_url=base_url or found.base_url or "",
+            auth=one_auth(auth, bearer_token, api_key, run_token, default_headers, found),
             default_headers=default_headers,
-            timeout=timeout_secs(timeout_ms, injected=http_client is not None),
+            timeout=timeout_secs(found.timeout_ms, injected=http_client is not None),
             middleware=middleware,
             retry=retry,
-            project_id=project_id,
+            project_id=found.project_id or "",
+            response_format=response_format,
+            tracer=tracer,
         )
-        self._transport = SyncTransport(http_client)
-        self._caller = SyncCaller(self._settings, self._transport)
+        wiring = Wiring(verify=verify, cert=cert, proxy=proxy, limits=limits)
+        self._exchange = layered(SyncTransport(http_client, wiring), middleware)
+        self._caller = SyncCaller(self._settings, self._exchange)
+        self._is_copy = False
         self._owned = contextlib.ExitStack()
 
     @classmethod
@@ -282,18 +135,26 @@ class Client(SyncServices):
         cls,
         path: str | None = None,
         search_dir: str | None = None,
+        *,
+        profile: str | None = None,
         **overrides: Unpack[ClientOptions],
     ) -> Self:
         """Return a client with the settings of a `strait.json`.
 
         The environment wins over the file, and arguments win over both. The token is never read
-        from the file.
+        from the file; where its profile names a variable (`api_key_env`), it is that one's value.
+
+        Args:
+            path: the file itself.
+            search_dir: the folder that has a `strait.json`; by default the working directory.
+            profile: a section of `environments` in the file; by default `STRAIT_PROFILE`.
+            **overrides: further arguments of the client.
 
         Raises:
             ConfigFileNotFoundError: there is no such file.
             ConfigurationError: something is wrong or missing.
         """
-        layer = Layer.of_file(path, search_dir).under(Layer.of_environment())
+        layer = layers(path, search_dir, profile)
         found = found_settings(overrides, layer, base_url_required=False)
         options: ClientOptions = {**found, **overrides}
         return cls(**options)
@@ -336,6 +197,29 @@ class Client(SyncServices):
         """The project that the client was given, or an empty text."""
         return self._settings.project_id
 
+    def with_options(self, **options: Unpack[RequestOptions]) -> Self:
+        """Return a client with options for all of its calls, which shares the connections.
+
+        A call's own options win; headers are joined. To close the copy does nothing.
+
+        Args:
+            **options: see `RequestOptions`.
+
+        Raises:
+            ValidationError: an option is unknown or out of range.
+        """
+        settings = self._settings.with_defaults(options)
+        # Not `copy`, which would take the services of this client along.
+        other = object.__new__(type(self))
+        vars(other).update(
+            _settings=settings,
+            _exchange=self._exchange,
+            _caller=SyncCaller(settings, self._exchange),
+            _owned=self._owned,
+            _is_copy=True,
+        )
+        return other
+
     def do_request(
         self,
         method: str,
@@ -376,7 +260,9 @@ class Client(SyncServices):
 
     def close(self) -> None:
         """Give the connections back; calls after this raise `TransportError`."""
-        self._transport.close()
+        if self._is_copy:
+            return
+        self._exchange.close()
         self._owned.close()
 
     def __enter__(self) -> Self:

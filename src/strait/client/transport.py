@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -21,7 +22,13 @@ from typing import Any
 import httpx
 
 from strait.client.effects import Request, Response
-from strait.errors import StraitError, TransportError, TransportTimeoutError, ValidationError
+from strait.errors import (
+    ConfigurationError,
+    StraitError,
+    TransportError,
+    TransportTimeoutError,
+    ValidationError,
+)
 
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
 # Nothing was sent when one of these is raised.
@@ -53,6 +60,85 @@ def family_of(client: object, kind: str) -> ModuleType:
     raise ValidationError(
         f"`http_client` must be an `httpx.{kind}`, not `{type(client).__name__}`{hint}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """How a client's own HTTP client reaches the platform.
+
+    Attributes:
+        verify: the certificates that are trusted: a context, a file or folder of authorities, True
+            for those of the system, or False for any at all.
+        cert: what the client shows: a file, or files of certificate and key, and a password.
+        proxy: the address of a proxy; None is what the environment says.
+        limits: how many connections there may be.
+    """
+
+    verify: ssl.SSLContext | str | bool = True
+    cert: str | tuple[str, str] | tuple[str, str, str] | None = None
+    proxy: str | None = None
+    limits: httpx.Limits | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything is other than usual."""
+        return self != Wiring()
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments of the HTTP client.
+
+        Raises:
+            ConfigurationError: a certificate cannot be read, or the proxy is no address.
+        """
+        try:
+            found: dict[str, Any] = {
+                "verify": self._context(),
+                "limits": self.limits or _LIMITS,
+                "proxy": None if self.proxy is None else httpx.Proxy(self.proxy),
+            }
+        except OSError as error:  # what `ssl` raises is one too
+            raise ConfigurationError(f"`verify` or `cert` cannot be read: {error}") from error
+        except ValueError as error:
+            # The address is not shown: it may have a password in it.
+            raise ConfigurationError("`proxy` must be an http(s) or socks5 address") from error
+        return found
+
+    def _context(self) -> ssl.SSLContext:
+        if isinstance(self.verify, ssl.SSLContext):
+            context = self.verify
+        elif self.verify is True and self.cert is None:
+            return shared_ssl_context()
+        elif isinstance(self.verify, str):
+            is_folder = os.path.isdir(self.verify)
+            context = ssl.create_default_context(
+                cafile=None if is_folder else self.verify,
+                capath=self.verify if is_folder else None,
+            )
+        else:
+            context = httpx.create_ssl_context(verify=self.verify)
+        if self.cert is not None:
+            parts = (self.cert,) if isinstance(self.cert, str) else self.cert
+            context.load_cert_chain(*parts)
+        return context
+
+
+_USUAL = Wiring()
+
+
+def _wired(client: object, wiring: Wiring) -> Callable[[], dict[str, Any]]:
+    """Return what gives the arguments of an HTTP client; what can be wrong is found out now.
+
+    Raises:
+        ValidationError: the user's own client was given too, which is wired already.
+    """
+    if not wiring.is_given:
+        return wiring.arguments
+    if client is not None:
+        raise ValidationError(
+            "`verify`, `cert`, `proxy` and `limits` belong to `http_client`: give them to that"
+        )
+    arguments = wiring.arguments()
+    return lambda: arguments
 
 
 class _Adapter:
@@ -120,7 +206,8 @@ def _request(request: Request, http: httpx.Client | httpx.AsyncClient) -> httpx.
 class SyncTransport(_Adapter):
     """Sends requests with an `httpx.Client`, its own or the user's."""
 
-    def __init__(self, client: httpx.Client | None) -> None:
+    def __init__(self, client: httpx.Client | None, wiring: Wiring = _USUAL) -> None:
+        self._arguments = _wired(client, wiring)
         super().__init__(httpx if client is None else family_of(client, "Client"))
         self._given = client
         self._own: httpx.Client | None = None
@@ -136,7 +223,7 @@ class SyncTransport(_Adapter):
         if self._own is None or self._pid != os.getpid():
             with self._making:
                 if self._own is None or self._pid != os.getpid():
-                    self._own = httpx.Client(verify=shared_ssl_context(), limits=_LIMITS)
+                    self._own = httpx.Client(**self._arguments())
                     self._pid = os.getpid()
         return self._own
 
@@ -224,7 +311,8 @@ class AsyncTransport(_Adapter):
     A pool of connections belongs to one event loop, so that each loop gets its own.
     """
 
-    def __init__(self, client: httpx.AsyncClient | None) -> None:
+    def __init__(self, client: httpx.AsyncClient | None, wiring: Wiring = _USUAL) -> None:
+        self._arguments = _wired(client, wiring)
         super().__init__(httpx if client is None else family_of(client, "AsyncClient"))
         self._given = client
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]
@@ -243,7 +331,7 @@ class AsyncTransport(_Adapter):
         loop = asyncio.get_running_loop()
         pool = self._pools.get(loop)
         if pool is None:
-            pool = httpx.AsyncClient(verify=shared_ssl_context(), limits=_LIMITS)
+            pool = httpx.AsyncClient(**self._arguments())
             self._pools[loop] = pool
         return pool
 

@@ -26,6 +26,10 @@ class StraitModel(BaseModel):
     Fields that the platform left out are None as attributes and are not `in` the model.
     """
 
+    # How the answer came about; `strait.response_info` reads it. It is no field: neither compared
+    # nor copied nor printed.
+    __slots__ = ("_response",)
+
     model_config = ConfigDict(
         extra="allow", populate_by_name=True, protected_namespaces=(), use_attribute_docstrings=True
     )

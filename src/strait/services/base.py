@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from strait.client.aio import AsyncCaller
-    from strait.client.sync import SyncCaller
+    from strait.client.aio_calls import AsyncCaller
+    from strait.client.sync_calls import SyncCaller
 
 
 class SyncService:

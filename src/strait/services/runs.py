@@ -45,9 +45,9 @@ from strait.models.shared import (
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
-    from strait.client.aio import AsyncEventStream
+    from strait.client.aio_calls import AsyncEventStream
     from strait.client.pages import AsyncPager, Page
-    from strait.client.sync import EventStream
+    from strait.client.sync_calls import EventStream
     from strait.errors import Json
     from strait.models.base import StraitModel
     from strait.models.params import (

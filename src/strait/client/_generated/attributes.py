@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from strait.client.aio import AsyncCaller
-    from strait.client.sync import SyncCaller
+    from strait.client.aio_calls import AsyncCaller
+    from strait.client.sync_calls import SyncCaller
     from strait.services.admin_dlq import AdminDlqService, AsyncAdminDlqService
     from strait.services.admin_outbox import AdminOutboxService, AsyncAdminOutboxService
     from strait.services.analytics import AnalyticsService, AsyncAnalyticsService
