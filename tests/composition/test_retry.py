@@ -11,7 +11,7 @@ from strait import ApiError, JitterStrategy, NotFoundError, RateLimitedError, Tr
 from strait.composition import RetryOptions, with_retry, with_retry_async
 from strait.errors import ValidationError
 
-from .conftest import AWAITABLES, Pace, Script, lost, not_found
+from .conftest import AWAITABLES, Pace, Platform, Script, lost, not_found
 
 PLAIN = RetryOptions(attempts=5, delay_ms=1000, jitter=JitterStrategy.NONE)
 
@@ -144,3 +144,15 @@ async def test_a_cancellation_ends_the_retries() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_a_call_that_leaves_the_retries_to_us_is_sent_once_a_try_with_its_key(
+    clock: Pace, platform: Platform
+) -> None:
+    platform.answers = [(503, None)]
+    with platform.client() as client, pytest.raises(ApiError):
+        with_retry(
+            lambda: client.jobs.trigger("j1", idempotency_key="order-17", max_retries=0),
+            RetryOptions(attempts=5),
+        )
+    assert [one.headers["idempotency-key"] for one in platform.requests] == ["order-17"] * 5
