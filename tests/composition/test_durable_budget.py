@@ -3,71 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import json
 import threading
-from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from strait import (
     ApiError,
-    AsyncClient,
     CostBudgetExceededError,
     NotFoundError,
     StraitError,
     UnsupportedByPlatform,
 )
-from strait.authoring import JobOptions, create_run_context, create_test_context, define_job
+from strait.authoring import create_test_context
 from strait.composition import (
     CostBudgetOptions,
     DurableCostBudget,
     SyncDurableCostBudget,
-    child_options,
 )
 from strait.errors import ValidationError
-from strait.serve import asgi
-from support.handlers import Answer, Received, ok
-from support.world import World
 
 from .conftest import lost
-
-
-class State:
-    """The state of a run in memory; JSON goes in and comes out.
-
-    Attributes:
-        entries: what it holds.
-        on_set: called with each value before it is kept; it may raise.
-    """
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Any] = {}
-        self.on_set: Callable[[Any], None] = lambda value: None
-
-    async def get(self, key: str) -> Any:
-        return copy.deepcopy(self.entries.get(key))
-
-    async def set(self, key: str, value: Any) -> None:
-        self.on_set(value)
-        self.entries[key] = json.loads(json.dumps(value))
-
-
-class SyncState(State):
-    def get(self, key: str) -> Any:  # type: ignore[override] # it is another protocol
-        return copy.deepcopy(self.entries.get(key))
-
-    def set(self, key: str, value: Any) -> None:  # type: ignore[override] # as above
-        self.on_set(value)
-        self.entries[key] = json.loads(json.dumps(value))
-
-
-async def opened(state: State, most: int = 100, **options: Any) -> DurableCostBudget:
-    return await DurableCostBudget.open(state, CostBudgetOptions(most, **options))
+from .states import State, SyncState, opened
 
 
 async def test_a_call_is_reserved_before_and_settled_after() -> None:
@@ -251,75 +210,6 @@ def _raising(value: Any) -> None:
     raise lost()
 
 
-# ----------------------------------------------------------------------------------------- children
-
-
-async def test_an_allotment_is_reserved_passed_on_and_settled() -> None:
-    state = State()
-    budget = await opened(state)
-    allotment = await budget.allot("summary", 60)
-    assert (budget.remaining(), allotment.settled) == (40, False)
-
-    child = await DurableCostBudget.open(State(), child_options({"n": 1, **allotment.payload}))
-    async with child.call(50) as call:
-        call.cost(20)
-    with pytest.raises(CostBudgetExceededError):
-        await child.call(41).__aenter__()
-
-    outcome = {"status": "completed", "result": {"text": "t", **child.report()}}
-    await budget.settle(allotment, outcome)
-    assert (budget.current(), allotment.settled) == (20, True)
-
-
-async def test_the_same_allotment_again_is_the_same_one() -> None:
-    state = State()
-    await (await opened(state)).allot("summary", 60)
-    budget = await opened(state)
-    assert budget.current() == 60
-    again = await budget.allot("summary", 60)
-    assert budget.current() == 60
-    for spent in (10, 50):
-        await budget.settle(again, {"result": {"strait.cost_microusd": spent}})
-        assert budget.current() == 10
-    assert (await (await opened(state)).allot("summary", 60)).settled
-
-
-async def test_a_name_has_one_allotment() -> None:
-    budget = await opened(State())
-    await budget.allot("summary", 60)
-    with pytest.raises(ValidationError, match="`summary` was allotted 60 micro-USD already"):
-        await budget.allot("summary", 61)
-
-
-async def test_an_allotment_that_does_not_fit_is_refused() -> None:
-    budget = await opened(State())
-    with pytest.raises(CostBudgetExceededError):
-        await budget.allot("summary", 101)
-    assert budget.current() == 0
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        {"status": "failed", "error": "x"},
-        {"status": "completed", "result": "text"},
-        {"status": "completed", "result": {"strait.cost_microusd": "5"}},
-        {"status": "completed", "result": {"strait.cost_microusd": -5}},
-        None,
-    ],
-)
-async def test_a_child_that_does_not_report_has_spent_its_allotment(outcome: Any) -> None:
-    budget = await opened(State())
-    await budget.settle(await budget.allot("summary", 60), outcome)
-    assert budget.current() == 60
-
-
-@pytest.mark.parametrize("payload", [None, {}, [1]])
-def test_a_child_without_an_allotment_is_refused_a_budget(payload: Any) -> None:
-    with pytest.raises(ValidationError, match=r"no `strait\.cost_budget_microusd`"):
-        child_options(payload)
-
-
 # ------------------------------------------------------------------------- platforms and bad states
 
 
@@ -416,66 +306,3 @@ async def test_the_harness_has_the_state_that_a_budget_needs() -> None:
     assert record.state_store["cost_budget"]["spent"] == 25
     plain, _ = create_test_context("run_2", sync=True)
     assert SyncDurableCostBudget.open(plain.state, CostBudgetOptions(100)).remaining() == 100
-
-
-# --------------------------------------------------------------------------- the embedded platform
-
-
-async def test_attempts_of_a_real_run_share_the_budget(virtual: World) -> None:
-    seen: list[int] = []
-
-    async def script(call: Received) -> Answer:
-        token = call.token
-        async with AsyncClient(base_url=virtual.server.base_url, run_token=token) as client:
-            ctx = create_run_context(client.sdk_runs, call.run_id, call.attempt)
-            budget = await DurableCostBudget.open(ctx.state, CostBudgetOptions(100))
-            seen.append(budget.current())
-            async with budget.call(30) as cost:
-                cost.cost(20)
-            if call.attempt == 1:
-                await budget.call(40).__aenter__()
-                return Answer(500)
-            return ok(budget.report())
-
-    virtual.handlers.script = script
-    run_id = await virtual.trigger(await virtual.job())
-    await virtual.until(run_id, "queued", attempt=2)
-    await virtual.pass_time(2)
-    run = await virtual.until(run_id, "completed")
-    assert seen == [0, 60]
-    assert run["result"] == {"strait.cost_microusd": 80}
-
-
-async def test_a_real_child_spends_what_its_parent_allotted(world: World) -> None:
-    async def parent(payload: Any, ctx: Any) -> Any:
-        budget = await DurableCostBudget.open(ctx.state, CostBudgetOptions(100))
-        allotment = await budget.allot("child", 60)
-        outcome = await ctx.spawn("child", payload=allotment.payload, await_completion=True)
-        await budget.settle(allotment, outcome)
-        return budget.report()
-
-    async def child(payload: Any, ctx: Any) -> Any:
-        budget = await DurableCostBudget.open(ctx.state, child_options(payload))
-        async with budget.call(50) as call:
-            call.cost(35)
-        return budget.report()
-
-    jobs = [
-        define_job(JobOptions(name=run.__name__, slug=run.__name__, run=run))
-        for run in (parent, child)
-    ]
-    base_url = world.server.base_url
-    host = asgi(jobs, base_url=base_url, project_id="proj-1", signing_secret=())
-    transport = httpx.ASGITransport(host)
-    async with httpx.AsyncClient(transport=transport, base_url="http://host.test") as front:
-
-        async def script(call: Received) -> Answer:
-            answer = await front.post(call.path, content=call.body, headers=call.headers)
-            return Answer(answer.status_code, answer.content)
-
-        world.handlers.script = script
-        await world.job("jobs/child", slug="child")
-        job = await world.job("jobs/parent", slug="parent")
-        run = await world.until(await world.trigger(job), "completed", "failed", "dead_letter")
-    await host.close()
-    assert run["result"] == {"strait.cost_microusd": 35}
