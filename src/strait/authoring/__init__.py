@@ -28,6 +28,7 @@ from strait.authoring.builders import (
     sub_workflow_step,
     wait_for_event_step,
 )
+from strait.authoring.consistency import Finding, check
 from strait.authoring.context import (
     RunContext,
     RunContextState,
@@ -71,6 +72,7 @@ __all__ = [
     "DefinitionPlan",
     "EventDefinition",
     "FieldChange",
+    "Finding",
     "IterationLimitExceeded",
     "JobDefinition",
     "JobFunction",
@@ -101,6 +103,7 @@ __all__ = [
     "agent",
     "ai_step",
     "approval_step",
+    "check",
     "create_run_context",
     "create_test_context",
     "define_agent",
