@@ -9,6 +9,7 @@ from strait.authoring.definitions import Definition, TPayload
 from strait.authoring.flow import dispatch
 from strait.authoring.graph import validate_dag
 from strait.authoring.jobs import Handler
+from strait.authoring.picture import to_mermaid, to_svg
 from strait.authoring.plans import Plan, plan_held, plan_workflow
 from strait.authoring.registration import Names, register_workflow
 from strait.authoring.steps import Step, step_to_api
@@ -17,7 +18,7 @@ from strait.authoring.validation import Checks
 from strait.cron import validate_timezone, validate_workflow_cron
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Container
 
     from strait.authoring.flow import Flow
     from strait.authoring.plans import DefinitionPlan
@@ -153,6 +154,20 @@ class WorkflowDefinition(Definition, Generic[TPayload]):
         given = ((wire, getattr(self.options, name)) for name, wire in _WIRE.items())
         said = {wire: value for wire, value in given if value not in (None, "", {})}
         return {**said, "steps": [step_to_api(step) for step in self.steps]}
+
+    def to_mermaid(self) -> str:
+        """Return the steps as a Mermaid flowchart; dotted arrows lead to conditional steps."""
+        return to_mermaid(self.steps)
+
+    def to_svg(self) -> str:
+        """Return the steps as an SVG picture."""
+        return to_svg(self.steps, self.order)
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """Show the picture in notebooks."""
+        return {"text/plain": repr(self), "image/svg+xml": self.to_svg()}
 
     def registration(self, names: Names) -> Flow[Json]:
         """Register with the client and the project of `names`; part of a larger registration."""
