@@ -9,8 +9,9 @@ A reservation that is never settled counts as spent, and a call that is made aga
 A child run gets an allotment that its parent sets aside, passes in the payload, and settles when
 the child has ended.
 
-Only one attempt writes: the one that opened the budget last. Platforms whose runs have no state,
-or do not keep it, are refused when the budget is opened.
+Only one attempt writes: the one that opened the budget last. Every write looks first whether it
+still is; the embedded platform also refuses by itself what an older dispatch writes. Platforms
+whose runs have no state, or do not keep it, are refused when the budget is opened.
 """
 
 from __future__ import annotations
