@@ -11,6 +11,7 @@ I/O or knows the time.
 | `advance`, `starting` | which steps begin, and how each type does |
 | `failure`, `reopen` | failure policies and early ends; doing steps again |
 | `compensation` | undoing in reverse order |
+| `payloads`, `instants` | what steps are given, and until when |
 | `draft`, `state`, `effects` | a transition, in the making and made |
 | `definitions`, `policies`, `graphs` | what definitions may be, and what can be told of them |
 | `views` | what is shown of a run |

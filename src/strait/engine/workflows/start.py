@@ -11,12 +11,13 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from strait import dag
-from strait.clock import SECOND, Timestamp, from_timestamp, to_timestamp
+from strait.clock import from_timestamp, to_timestamp
 from strait.engine.model import Json, StepDefinition, StepRun, Tags, Workflow, WorkflowRun
 from strait.engine.refusal import Refused
 from strait.engine.workflows.advance import advance
 from strait.engine.workflows.definitions import dag_fault
 from strait.engine.workflows.draft import Draft
+from strait.engine.workflows.instants import in_secs
 from strait.engine.workflows.policies import Policy, policy_violation
 from strait.engine.workflows.state import State, Transition
 from strait.fsm import is_terminal_workflow_run_status
@@ -123,13 +124,13 @@ def start(request: StartRequest, now: int, new_id: Callable[[], str]) -> Transit
         tags={**workflow.tags, **request.tags},
         max_parallel_steps=workflow.max_parallel_steps,
         payload=request.payload,
-        expires_at=_in_secs(now, workflow.timeout_secs),
+        expires_at=in_secs(now, workflow.timeout_secs),
         parent_workflow_run_id=request.parent_workflow_run_id,
         parent_step_run_id=request.parent_step_run_id,
         workflow_version_id=workflow.version_id,
         workflow_snapshot_id=request.snapshot_id,
         created_by=request.created_by,
-        expected_completion_at=_in_secs(now, longest_path_secs(request.steps)),
+        expected_completion_at=in_secs(now, longest_path_secs(request.steps)),
         trace_context=request.trace_context,
     )
     return _begin(run, request.steps, {}, "trigger", now, new_id)
@@ -167,7 +168,7 @@ def retry(
         workflow_version_id=old.workflow_version_id,
         workflow_snapshot_id=old.workflow_snapshot_id,
         created_by=created_by or old.created_by,
-        expected_completion_at=_in_secs(now, longest_path_secs(original.steps)),
+        expected_completion_at=in_secs(now, longest_path_secs(original.steps)),
         trace_context=old.trace_context,
     )
     done = {ref: s for ref, s in original.step_runs.items() if s.status == "completed"}
@@ -229,7 +230,3 @@ def _step_run(
         started_at=stamp,
         finished_at=stamp,
     )
-
-
-def _in_secs(now: int, secs: int) -> Timestamp:
-    return to_timestamp(now + secs * SECOND) if secs > 0 else ""

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from msgspec import UNSET, UnsetType
 
-from strait.clock import SECOND, Timestamp, to_timestamp
+from strait.clock import Timestamp
 from strait.engine.model import Approval, EventTrigger, Json, StepDefinition, StepRun
 from strait.engine.workflows.draft import Draft
 from strait.engine.workflows.effects import OpenTrigger, StartChild, StartJob
+from strait.engine.workflows.instants import in_secs
 from strait.engine.workflows.payloads import merge_payload
 from strait.templating import TemplateError, render, render_key
 
@@ -108,7 +109,7 @@ def _start_approval(draft: Draft, step: StepDefinition) -> None:
             status="pending",
             requested_at=draft.stamp,
             approvers=step.approval_approvers,
-            expires_at=_in_secs(draft, timeout_secs) if timeout_secs > 0 else "",
+            expires_at=in_secs(draft.now, timeout_secs),
         ),
     )
     key = f"approval:{draft.run.id}:{step.step_ref}"
@@ -195,7 +196,7 @@ def _open(
         status="waiting",
         timeout_secs=timeout_secs,
         requested_at=draft.stamp,
-        expires_at=_in_secs(draft, timeout_secs) if timeout_secs > 0 else NEVER,
+        expires_at=in_secs(draft.now, timeout_secs) or NEVER,
         workflow_run_id=draft.run.id,
         workflow_step_run_id=waiting.id,
         notify_url=notify_url,
@@ -207,7 +208,3 @@ def _open(
 
 def _bounded(secs: int, default: int) -> int:
     return min(secs if secs > 0 else default, MAX_WAIT_SECS)
-
-
-def _in_secs(draft: Draft, secs: int) -> Timestamp:
-    return to_timestamp(draft.now + secs * SECOND)

@@ -14,6 +14,7 @@ from strait.engine.refusal import Refused
 from strait.engine.workflows import effects as asked
 from strait.engine.workflows import events as happened
 from strait.engine.workflows.decide import decide
+from strait.engine.workflows.instants import bounded
 from strait.engine.workflows.starting import event_key_in_use
 from strait.engine.workflows.state import State, Transition
 from strait.server.errors import not_found
@@ -158,18 +159,18 @@ def _start_job(unit: Unit, run: WorkflowRun, effect: asked.StartJob) -> str:
     if entry is None or entry.job.project_id != run.project_id:
         return f"job {effect.job_id} not found"
     step = effect.definition
-    own = bool(step.retry_max_attempts)  # then the step's retries replace those of the job
+    own = step.retry_max_attempts > 0  # then the step's retries replace those of the job
     request = Request(
         triggered_by="workflow",
         created_by="system:workflow",
         tags=run.tags,
         metadata=run.trace_context,
         workflow_step_run_id=effect.step_run_id,
-        timeout_secs_override=step.timeout_secs_override,
-        max_attempts_override=step.retry_max_attempts,
+        timeout_secs_override=bounded(step.timeout_secs_override),
+        max_attempts_override=step.retry_max_attempts if own else 0,
         retry_backoff=step.retry_backoff if own else "",
-        retry_initial_delay_secs=step.retry_initial_delay_secs if own else 0,
-        retry_max_delay_secs=step.retry_max_delay_secs if own else 0,
+        retry_initial_delay_secs=bounded(step.retry_initial_delay_secs) if own else 0,
+        retry_max_delay_secs=bounded(step.retry_max_delay_secs) if own else 0,
     )
     runs.create(unit, entry.job, request, _text(effect.payload), run_id=effect.job_run_id)
     return ""
@@ -283,7 +284,7 @@ def _start_compensation(unit: Unit, run: WorkflowRun, effect: asked.StartCompens
         created_by="system:workflow-compensation",
         tags=run.tags,
         metadata={_COMPENSATED_RUN: run.id, _COMPENSATED_STEP: effect.ref},
-        timeout_secs_override=effect.timeout_secs,
+        timeout_secs_override=bounded(effect.timeout_secs),
     )
     runs.create(unit, entry.job, request, _text(effect.payload))
 
