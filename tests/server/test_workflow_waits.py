@@ -175,6 +175,18 @@ async def test_d13_an_event_key_in_use_fails_the_step_that_wants_it_too(flows: F
     assert (await flows.run(first))["status"] == "completed"
 
 
+async def test_d13_a_resume_that_meets_a_key_in_use_answers_what_became_of_the_run(
+    flows: Flows,
+) -> None:
+    run_id = await flows.start(approval("ok"), event("e", "same", "ok"))
+    await flows.did(run_id, "pause")
+    await flows.did(run_id, "steps/ok/approve")
+    await flows.start(event("e", "same"))
+    resumed = await flows.did(run_id, "resume")
+    assert resumed["status"] == "failed"
+    assert resumed == await flows.run(run_id)
+
+
 @pytest.mark.parametrize(
     ("key", "payload", "text"),
     [
@@ -203,6 +215,16 @@ async def test_d4_an_event_by_prefix_settles_all_waits_of_a_run_and_of_others(
     assert keys == ["day:1:x", "day:1:y", "day:2:x", "day:2:y"]
     assert [(await flows.run(run_id))["status"] for run_id in ids] == ["completed"] * 2
     assert (await flows.run(other))["status"] == "running"
+
+
+async def test_d34_a_job_that_ends_at_once_is_never_lost_to_its_step(flows: Flows) -> None:
+    made = await flows.create(event("e", "all:{{n}}"), await flows.job("a", "e"))
+    ids = [await flows.trigger(made, {"n": n}) for n in range(40)]
+    answer = await flows.api.post("/v1/events/prefix/all:/send", json={})
+    assert answer.json()["resolved"] == 40
+    for run_id in ids:
+        await flows.until(run_id, "completed")
+    assert len(flows.calls("a")) == 40
 
 
 async def test_a_completed_step_wakes_who_waits_for_the_key_that_it_emits(flows: Flows) -> None:

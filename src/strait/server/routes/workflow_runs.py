@@ -40,8 +40,10 @@ def resume(call: Call, unit: Unit) -> Reply:
 
 
 def _run(call: Call, unit: Unit, event: happened.Event) -> Reply:
-    stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
-    return reply(workflows.advance(unit, stored, event).run)
+    run_id = call.params["workflowRunID"]
+    workflows.advance(unit, workflows.load(unit, call.project_id, run_id), event)
+    # A step that cannot begin may have ended the run meanwhile.
+    return reply(workflows.load(unit, call.project_id, run_id).run)
 
 
 @registry.write("retry-workflow-run")
