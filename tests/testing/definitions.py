@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
+from datetime import date, timedelta
 
 from strait.authoring import (
     JobOptions,
@@ -79,3 +81,16 @@ def waiting_for_payment():
             steps=[wait_for_event_step("paid", "paid.{{order}}", event_timeout_secs=3600)],
         )
     )
+
+
+@dataclass
+class Order:
+    id: str
+    on: date
+
+
+def typed():
+    async def ship(payload: Order, ctx) -> Order:
+        return Order(payload.id, payload.on + timedelta(days=1))
+
+    return define_job(JobOptions(name="Ship", slug="ship", run=ship))

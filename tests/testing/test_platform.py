@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from strait.authoring import JobOptions, define_job
+from strait.errors import HttpError
 from strait.testing import platform
 
 from . import definitions
@@ -110,6 +111,25 @@ def test_every_platform_starts_at_the_same_instant_unless_told_otherwise():
 def test_time_cannot_be_moved_back(p):
     with pytest.raises(ValueError, match="not back"):
         p.advance(seconds=-1)
+
+
+def test_a_typed_handler_gets_its_object_and_the_platform_refuses_what_does_not_fit(p):
+    ship = definitions.typed()
+    run = p.run(ship, {"id": "o", "on": "2026-01-31"})
+    assert run.result == {"id": "o", "on": "2026-02-01"}
+    with pytest.raises(HttpError, match=r"\$\.on is required"):
+        p.client.jobs.trigger(ship.id, payload={"id": "o"})
+
+
+def test_a_payload_that_only_its_type_refuses_fails_the_run_without_another_attempt(p):
+    run = p.run(definitions.typed(), {"id": "o", "on": "soon"})
+    assert (run.status, run.attempt) == ("failed", 1)
+    assert "does not fit `Order`: `on`: " in run.error
+
+
+def test_a_payload_may_be_given_as_the_object(p):
+    run = p.run(definitions.typed(), definitions.Order("o", date(2026, 1, 1)))
+    assert run.result == {"id": "o", "on": "2026-01-02"}
 
 
 async def test_the_platform_runs_in_the_loop_of_an_async_test():
