@@ -191,11 +191,6 @@ async def test_a_paused_run_stays_paused_and_can_be_resumed(lives: Lives) -> Non
     assert [call.attempt for call in flows.calls("a")] == [1, 1]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a pause between attempts that ends while no server runs ends the next attempt at once: "
-    "`run_times.due_event` says `TimedOut` of an executing run without a look at its deadline",
-)
 async def test_a_step_between_two_attempts_has_its_second_one(lives: Lives) -> None:
     flows = await lives.begin()
     answers = iter([Answer(500), Answer()])

@@ -58,13 +58,17 @@ def due_at(state: State) -> str:
 
 
 def due_event(state: State, job: Job, now: int, rand: float) -> Event | None:
-    """Return what happens to the run now that its instant has come."""
-    match state.run.status:
-        case "delayed":
+    """Return what happens to the run by itself at an instant, or None if nothing does yet.
+
+    A timer may come late and find a run that has moved on, so each instant is looked at again.
+    """
+    run, stamp = state.run, to_timestamp(now)
+    match run.status:
+        case "delayed" if run.scheduled_at <= stamp:
             return Due()
-        case "queued" if state.run.expires_at and state.run.expires_at <= to_timestamp(now):
+        case "queued" if run.expires_at and run.expires_at <= stamp:
             return Expired()
-        case "executing":
+        case "executing" if state.deadline_at <= stamp:
             return TimedOut(state.assignment, job, rand)
         case _:
             return None

@@ -6,7 +6,6 @@ Nothing here is the truth: after a restart it is made again from the rows.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from strait.clock import from_timestamp, to_timestamp
@@ -79,12 +78,15 @@ class Scheduler:
         else:
             self._platform.timers.cancel(key)
 
-    def due(self, key: Hashable, state: engine.State) -> None:
-        """Queue a run whose pause between attempts is over."""
-        if self._offer(state):
+    def look_again(self, state: engine.State) -> None:
+        """Take note of a run whose timer came: its pause is over, or it has moved on meanwhile."""
+        run, key = state.run, ("run", state.run.id)
+        due = engine.due_at(state)
+        if run.status == "queued" and self._offer(state):
             self.pump()
-            if state.run.id in self._queue and state.run.expires_at:
-                self._platform.timers.set(key, from_timestamp(state.run.expires_at))
+            due = run.expires_at if run.id in self._queue else ""
+        if due:
+            self._platform.timers.set(key, from_timestamp(due))
 
     def freed(self, run_id: str) -> None:
         """Take note that a run did not start after all."""

@@ -29,7 +29,7 @@ def _run_due(unit: Unit, run_id: str) -> None:
     event = engine.due_event(stored.state, entry.job, unit.now, random.random())  # noqa: S311 - it spreads retries
     if event is None or runs.apply(unit, stored, event) is None:
         scheduler, state = unit.platform.scheduler, stored.state
-        unit.after(lambda: scheduler.due(("run", run_id), state))
+        unit.after(lambda: scheduler.look_again(state))
 
 
 _KINDS: dict[str, Callable[[Unit, str], None]] = {
