@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from strait import ApiError, AsyncClient, Client, RetryOptions, StreamError, TransportError
+from strait import (
+    ApiError,
+    AsyncClient,
+    Client,
+    RetryOptions,
+    StreamError,
+    TransportError,
+    UnauthorizedError,
+)
 from strait.client.effects import Open, Read, Request, Response, Sleep
 from strait.client.flows import Hooks
 from strait.client.operation import StreamOperation
@@ -189,3 +197,41 @@ def test_any_stream_can_be_followed_as_plain_json() -> None:
         items = list(client.do_stream("GET", "/v1/anything", query={"x": 1}))
     assert items == [{"a": 1}, {"data": [2]}, {"data": "three"}]
     assert wire.requests[0].startswith(b"GET /v1/anything?x=1 ")
+
+
+# -------------------------------------------------------------------------------------- opening
+
+
+def test_a_with_block_opens_the_stream_before_its_body_runs() -> None:
+    with Wire(streams(change("completed"))) as wire:
+        client = Client(base_url=wire.url, api_key=KEY)
+        with client, client.runs.stream("run_1") as changes:
+            assert len(wire.requests) == 1, "what happens from here on is in the stream"
+            assert [item.to for item in changes] == ["completed"]
+
+
+async def test_an_async_with_block_opens_the_stream_before_its_body_runs() -> None:
+    with Wire(streams(change("completed"))) as wire:
+        async with AsyncClient(base_url=wire.url, api_key=KEY) as client:
+            async with client.runs.stream("run_1") as changes:
+                assert len(wire.requests) == 1, "what happens from here on is in the stream"
+                assert [item.to async for item in changes] == ["completed"]
+
+
+def test_a_stream_of_a_run_that_is_over_is_empty_in_a_with_block() -> None:
+    over = b'{"error":{"code":"internal_error","message":"run already in terminal state"}}'
+    with Wire(answers(over, "410 Gone")) as wire:
+        client = Client(base_url=wire.url, api_key=KEY)
+        with client, client.runs.stream("run_1") as changes:
+            assert list(changes) == []
+
+
+def test_a_stream_that_cannot_be_opened_fails_where_its_block_begins() -> None:
+    refusal = b'{"error":{"code":"forbidden","message":"insufficient permissions"}}'
+    with (
+        Wire(answers(refusal, "403 Forbidden")) as wire,
+        Client(base_url=wire.url, api_key=KEY) as client,
+    ):
+        stream = client.runs.stream("run_1")
+        with pytest.raises(UnauthorizedError), stream:
+            pytest.fail("the block must not begin")

@@ -18,6 +18,7 @@ from strait.client.effects import (
     Flow,
     Notify,
     Open,
+    Opened,
     Read,
     Response,
     Send,
@@ -111,7 +112,9 @@ async def notify(hook: Callable[[Any], object], context: object) -> None:
 class AsyncEventStream(Generic[T]):
     """The items of an event stream, as they come; it reconnects by itself.
 
-    Use it in a `async with` block, or close it, when it is left before its end.
+    Use it in an `async with` block, or close it, when it is left before its end. The block opens
+    the stream as it begins, so that nothing that happens inside of it is missed; without one it is
+    opened for its first item.
 
     Attributes:
         last_event: the event that the newest item came in.
@@ -135,19 +138,21 @@ class AsyncEventStream(Generic[T]):
         if self._over:
             raise StopAsyncIteration
         try:
-            return await self._next()
+            while isinstance(effect := await self._advance(), Opened):
+                pass
         except BaseException:
             await self.close()
             raise
+        result: T
+        result, self.last_event = effect.item
+        return result
 
-    async def _next(self) -> T:
+    async def _advance(self) -> Opened | Emit:
         try:
             effect = self._flow.send(None)
             while True:
-                if isinstance(effect, Emit):
-                    result: T
-                    result, self.last_event = effect.item
-                    return result
+                if isinstance(effect, Opened | Emit):
+                    return effect
                 try:
                     answer = await self._driver.carry_out(effect)
                 except StraitError as error:
@@ -164,6 +169,18 @@ class AsyncEventStream(Generic[T]):
         await self._driver.close()
 
     async def __aenter__(self) -> Self:
+        """Open the stream; one that has nothing to follow is empty.
+
+        Raises:
+            StraitError: it cannot be opened.
+        """
+        try:
+            await self._advance()
+        except StopAsyncIteration:
+            await self.close()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -120,6 +120,11 @@ class Notify:
 
 
 @dataclass(slots=True)
+class Opened:
+    """Tell the caller that the stream is open: what happens from now on is in it."""
+
+
+@dataclass(slots=True)
 class Emit:
     """Hand an item of a stream to the caller."""
 
@@ -127,6 +132,6 @@ class Emit:
 
 
 Effect: TypeAlias = Send | Open | Read | Close | Sleep | Authorize | Notify
-StreamEffect: TypeAlias = Effect | Emit
+StreamEffect: TypeAlias = Effect | Opened | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
 StreamFlow: TypeAlias = Generator[StreamEffect, Any, None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeVar
 
-from strait.client.effects import Close, Emit, Read, Request, Sleep, StreamFlow
+from strait.client.effects import Close, Emit, Opened, Read, Request, Sleep, StreamFlow
 from strait.client.flows import Hooks, authorized, error_of, path_of, summary
 from strait.client.operation import StreamOperation
 from strait.client.policy import Policy
@@ -40,6 +40,7 @@ def follow(
                 return
             if response.status >= 300:
                 raise error_of(request, response)
+            yield Opened()
             parser = EventParser(parser.last_id)
             came = False
             while chunk := (yield Read()):

@@ -17,6 +17,7 @@ from strait.client.effects import (
     Flow,
     Notify,
     Open,
+    Opened,
     Read,
     Response,
     Send,
@@ -108,7 +109,9 @@ def notify(hook: Callable[[Any], object], context: object) -> None:
 class EventStream(Generic[T]):
     """The items of an event stream, as they come; it reconnects by itself.
 
-    Use it in a `with` block, or close it, when it is left before its end.
+    Use it in a `with` block, or close it, when it is left before its end. A `with` block opens the
+    stream as it begins, so that nothing that happens inside of it is missed; without one it is
+    opened for its first item.
 
     Attributes:
         last_event: the event that the newest item came in.
@@ -132,18 +135,20 @@ class EventStream(Generic[T]):
         if self._over:
             raise StopIteration
         try:
-            return self._next()
+            while isinstance(effect := self._advance(), Opened):
+                pass
         except BaseException:
             self.close()
             raise
+        result: T
+        result, self.last_event = effect.item
+        return result
 
-    def _next(self) -> T:
+    def _advance(self) -> Opened | Emit:
         effect = self._flow.send(None)
         while True:
-            if isinstance(effect, Emit):
-                result: T
-                result, self.last_event = effect.item
-                return result
+            if isinstance(effect, Opened | Emit):
+                return effect
             try:
                 answer = self._driver.carry_out(effect)
             except StraitError as error:
@@ -158,6 +163,18 @@ class EventStream(Generic[T]):
         self._driver.close()
 
     def __enter__(self) -> Self:
+        """Open the stream; one that has nothing to follow is empty.
+
+        Raises:
+            StraitError: it cannot be opened.
+        """
+        try:
+            self._advance()
+        except StopIteration:
+            self.close()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
