@@ -18,12 +18,12 @@ from strait.authoring import (
 )
 
 
-def greeting():
+def greeting(**options):
     async def greet(payload, ctx):
         await ctx.report_progress(50)
         return {"text": f"hello {payload['name']}"}
 
-    return define_job(JobOptions(name="Greet", slug="greet", run=greet))
+    return define_job(JobOptions(name="Greet", slug="greet", run=greet, **options))
 
 
 def plain_greeting():

@@ -107,6 +107,16 @@ async def test_an_answer_may_depend_on_the_request_and_may_be_a_model(mock, clie
     assert run.id == "run-7"
 
 
+def test_a_stream_is_followed_over_its_break_to_its_last_item(mock):
+    started = {"from": "queued", "to": "executing"}
+    ended = {"from": "executing", "to": "completed"}
+    mock.answer("runs.stream", MockAnswer.events(started), MockAnswer.events(ended))
+    retry = RetryOptions(delay_ms=1, max_delay_ms=1)
+    with mock.client(retry=retry) as client, client.runs.stream("run_1") as items:
+        assert [item["to"] for item in items] == ["executing", "completed"]
+    assert [request.path for request in mock.requests] == ["/v1/runs/run_1/stream"] * 2
+
+
 async def test_a_body_that_no_platform_takes_fails_the_test(mock, client):
     mock.answer("jobs.create", JOB)
     with pytest.raises(MockRequestError, match=r"slug: failed on 'required'"):

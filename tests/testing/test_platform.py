@@ -132,6 +132,12 @@ def test_a_payload_may_be_given_as_the_object(p):
     assert run.result == {"id": "o", "on": "2026-01-02"}
 
 
+def test_signed_dispatches_are_checked_by_the_virtual_clock(p):
+    signed = definitions.greeting(endpoint_signing_secret="0123456789abcdef")
+    p.advance(days=400)
+    assert p.run(signed, {"name": "ada"}).status == "completed"
+
+
 async def test_the_platform_runs_in_the_loop_of_an_async_test():
     async with platform(definitions.reminder()) as p:
         run = await p.run(definitions.greeting(), {"name": "ada"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -51,6 +52,7 @@ class EmbeddedPlatform:
         self.base_url = ""
         self.api_key = ""
         self.project_id = project_id
+        self.signing_secret = secrets.token_hex(16)
         self._patience_secs = patience_secs
         self._definitions: dict[tuple[str, str], Definition] = {}
         self._handlers: _Handlers | None = None
@@ -87,6 +89,7 @@ class EmbeddedPlatform:
             Host(
                 jobs,
                 PlatformPool(self.base_url),
+                signing_secrets=(self.signing_secret,),
                 project_id=self.project_id,
                 now=lambda: self.clock.now() / SECOND,
             )

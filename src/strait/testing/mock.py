@@ -48,11 +48,23 @@ class MockAnswer:
         body: JSON, or None for no body.
         status: the HTTP status; 0 is the one that the operation succeeds with.
         headers: further headers, such as `Retry-After`.
+        content: the bytes of the body, in place of JSON.
     """
 
     body: Json = None
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+
+    @classmethod
+    def events(cls, *items: Json) -> MockAnswer:
+        """Return an event stream with these items, for operations that answer with one.
+
+        Clients follow a stream until an item says that it is the last, and connect again where
+        it merely breaks off; the next answer of the operation is what they get then.
+        """
+        content = "".join(f"data: {json.dumps(_plain(item))}\n\n" for item in items)
+        return cls(headers={"content-type": "text/event-stream"}, content=content.encode())
 
     @classmethod
     def error(
@@ -199,7 +211,7 @@ class MockPlatform(httpx.BaseTransport, httpx.AsyncBaseTransport):
         said = answer if isinstance(answer, MockAnswer) else MockAnswer(_plain(answer))
         status = said.status or self._operations.success(request.operation)
         if said.body is None:
-            return httpx.Response(status, headers=said.headers)
+            return httpx.Response(status, headers=said.headers, content=said.content)
         return httpx.Response(status, headers=said.headers, json=said.body)
 
     def _id_of(self, operation: str) -> str:

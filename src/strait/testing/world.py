@@ -75,7 +75,11 @@ class TestPlatform:
         """
         manifest, url = self._do(self._inner.host(definitions))
         report = register_all(
-            self.client, manifest, base_url_of_handlers=url, project_id=self.project_id
+            self.client,
+            manifest,
+            base_url_of_handlers=url,
+            project_id=self.project_id,
+            signing_secret=self._inner.signing_secret,
         )
         assert isinstance(report, RegistrationReport)
         self._inner.registered(report)
@@ -170,7 +174,11 @@ class AsyncTestPlatform:
         """See `TestPlatform.register`."""
         manifest, url = await self._inner.host(definitions)
         pending = register_all(
-            self.client, manifest, base_url_of_handlers=url, project_id=self.project_id
+            self.client,
+            manifest,
+            base_url_of_handlers=url,
+            project_id=self.project_id,
+            signing_secret=self._inner.signing_secret,
         )
         assert not isinstance(pending, RegistrationReport)
         report = await pending
