@@ -212,10 +212,10 @@ def test_a_with_block_opens_the_stream_before_its_body_runs() -> None:
 
 async def test_an_async_with_block_opens_the_stream_before_its_body_runs() -> None:
     with Wire(streams(change("completed"))) as wire:
-        async with AsyncClient(base_url=wire.url, api_key=KEY) as client:
-            async with client.runs.stream("run_1") as changes:
-                assert len(wire.requests) == 1, "what happens from here on is in the stream"
-                assert [item.to async for item in changes] == ["completed"]
+        client = AsyncClient(base_url=wire.url, api_key=KEY)
+        async with client, client.runs.stream("run_1") as changes:
+            assert len(wire.requests) == 1, "what happens from here on is in the stream"
+            assert [item.to async for item in changes] == ["completed"]
 
 
 def test_a_stream_of_a_run_that_is_over_is_empty_in_a_with_block() -> None:
