@@ -204,6 +204,29 @@ class Operation:
     result: str
     paging: Paging | None
     stream: Stream | None
+    starts: str = ""
+    until: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A service of runs that can be waited for; operations by their ids.
+
+    Attributes:
+        name: what one run is called.
+        get: returns one.
+        cancel: cancels one.
+        stream: follows one; empty where nothing does.
+        ends: the set of `strait.fsm` with the statuses in which one has ended.
+        result: the field with what a good one leaves; empty where that is the run itself.
+    """
+
+    name: str
+    get: str
+    cancel: str
+    stream: str
+    ends: str
+    result: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +238,15 @@ class Api:
     services: dict[str, str]
     tags: dict[str, str]
     plane_errors: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    tracked: dict[str, Tracked] = field(default_factory=dict)
 
     def of_service(self, service: str) -> list[Operation]:
         """Return the operations of a service in the order of the description."""
         return [op for op in self.operations if op.service == service]
+
+    def operation(self, op_id: str) -> Operation:
+        """Return an operation by its id."""
+        return next(op for op in self.operations if op.id == op_id)
 
 
 Json: TypeAlias = Any

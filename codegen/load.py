@@ -29,6 +29,7 @@ from codegen.ir import (
     Schema,
     Spelling,
     Stream,
+    Tracked,
     Type,
 )
 
@@ -57,6 +58,7 @@ def load(folder: Path) -> Api:
         operations=operations,
         services=names["services"],
         tags={tag["name"]: tag["description"] for tag in document["tags"]},
+        tracked={service: Tracked(**entry) for service, entry in names["tracked"].items()},
         plane_errors={k: tuple(v) for k, v in document["x-strait-plane-errors"].items()},
     )
 
@@ -209,6 +211,8 @@ def _operation(path: str, method: str, entry: Json, names: Json, schemas: _Schem
         errors=tuple(int(s) for s in entry["responses"] if s.isdigit() and int(s) >= 400),
         result=_result(op_id, entry["responses"], names["results"], schemas),
         paging=_paging(entry.get("x-strait-paging")),
+        starts=names["starts"].get(op_id, ""),
+        until=op_id in names["until"],
         stream=_stream(op_id, entry.get("x-strait-stream"), names["streams"], schemas),
     )
 

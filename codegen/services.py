@@ -9,6 +9,7 @@ from codegen.models import argument, safe
 from codegen.outcomes import Outcome, outcomes
 from codegen.reach import direct, modules, outputs, parameters
 from codegen.text import docstring
+from codegen.waits import imports, model, of_runs, of_start, tracked_constant
 
 _CLASSES = {404: "NotFoundError", 409: "ConflictError", 429: "RateLimitedError"}
 
@@ -99,10 +100,14 @@ def _module(service: str, api: Api) -> str:
         "from strait.client.operation import Operation, RequestOptions, StreamOperation",
         "from strait.client.unset import UNSET",
         "from strait.services.base import AsyncService, SyncService",
+        *imports(service, operations, api),
         *(f"from strait.models.{places[name]} import {name}" for name in models),
+        *(f"from strait.models.{places[name]} import {name}" for name in _runs(operations, api)),
         "if TYPE_CHECKING:",
         "    from strait.client.aio_calls import AsyncEventStream",
+        "    from strait.client.handles import AsyncRunHandle, RunHandle",
         "    from strait.client.pages import AsyncPager, Page",
+        "    from strait.client.shapes import raw, raw_async, streamed, streamed_async",
         "    from strait.client.sync_calls import EventStream",
         "    from strait.errors import Json",
         "    from strait.models.base import StraitModel",
@@ -110,9 +115,36 @@ def _module(service: str, api: Api) -> str:
     ]
     for op in operations:
         lines += _constants(op, outcomes(op, api), api)
+    lines += tracked_constant(service, api)
     for is_async in (False, True):
         lines += _class(operations, cls, api, is_async=is_async)
+    lines.append("if TYPE_CHECKING:")
+    for is_async in (False, True):
+        lines += [f"    {line}" for line in _shapes(operations, cls, api, is_async=is_async)]
     return "\n".join(lines)
+
+
+def _runs(operations: list[Operation], api: Api) -> list[str]:
+    """Return the models of the runs that these operations start."""
+    return [model(api.tracked[op.starts], api) for op in operations if op.starts]
+
+
+def _shapes(operations: list[Operation], cls: str, api: Api, *, is_async: bool) -> list[str]:
+    """Return the classes that say what the methods return as whole and as streamed answers."""
+    prefix, suffix = ("Async", "_async") if is_async else ("", "")
+    lines = []
+    for name, shape in (("Raw", f"raw{suffix}"), ("Streamed", f"streamed{suffix}")):
+        lines += [
+            f"class {prefix}{name}{cls}:",
+            f'    """The methods of `{prefix}{cls}`, whose results are {name.lower()} answers."""',
+        ]
+        for op in operations:
+            if all(outcome.kind != "stream" for outcome in outcomes(op, api)):
+                names = (op.name, *op.aliases)
+                lines += [f"    {known} = {shape}({prefix}{cls}.{op.name})" for known in names]
+        if lines[-1].endswith('"""'):
+            lines.append("    pass")
+    return lines
 
 
 def _request_objects(op: Operation, api: Api) -> list[str]:
@@ -178,6 +210,15 @@ def _class(operations: list[Operation], cls: str, api: Api, *, is_async: bool) -
         f"class {prefix}{cls}({base}):",
         f'    """`{prefix}Client.{service}`: {_lowered(api.tags[service])}"""',
         "    __slots__ = ()",
+        "    if TYPE_CHECKING:",
+        *(
+            f"        @property\n        def with_{word}_response(self) -> {prefix}{name}{cls}:\n"
+            f'            """{text}"""\n            ...'
+            for word, name, text in (
+                ("raw", "Raw", "The same methods, whose results are whole answers."),
+                ("streaming", "Streamed", "The same methods, whose answers are read bit by bit."),
+            )
+        ),
     ]
     for op in operations:
         body = api.schemas[op.body.name] if isinstance(op.body, Ref) else None
@@ -190,6 +231,10 @@ def _class(operations: list[Operation], cls: str, api: Api, *, is_async: bool) -
         )
         lines += [f"    {line}" for line in _method(method)]
         lines += [f"    {alias} = {op.name}" for alias in op.aliases]
+        names = [safe(part.wire) for part in method.fields]
+        started = of_start(op, names, _parameters(method), api, is_async=is_async)
+        lines += [f"    {line}" for line in started]
+    lines += [f"    {line}" for line in of_runs(service, api, is_async=is_async)]
     return lines
 
 
@@ -212,10 +257,19 @@ def _method(method: Method) -> list[str]:
     for outcome in others:
         options = ", ".join(repr(value) for value in outcome.formats)
         lines += [f"    if format in {{{options}}}:", f"        {_return(method, outcome)}"]
+    if op.until:
+        lines += ["    if until is not None:", f"        {_return(method, last, until=True)}"]
     return [*lines, f"    {_return(method, last)}"]
 
 
 def _head(method: Method, returns: str, chosen: str = "") -> str:
+    parts = [*_parameters(method, chosen), "**options: Unpack[RequestOptions]"]
+    awaited = method.is_async and not method.has_page
+    name = method.op.name
+    return f"{'async ' if awaited else ''}def {name}({', '.join(parts)}) -> {returns}:"
+
+
+def _parameters(method: Method, chosen: str = "") -> list[str]:
     op = method.op
     parts = ["self", *(f"{part.python}: str" for part in op.arguments)]
     if op.body is not None:
@@ -227,11 +281,9 @@ def _head(method: Method, returns: str, chosen: str = "") -> str:
         keywords.append(chosen if chosen and query.name == "format" else plain)
     if op.query:
         keywords.append("query: Mapping[str, Any] | None = None")
-    if keywords:
-        parts += ["*", *keywords]
-    parts.append("**options: Unpack[RequestOptions]")
-    awaited = method.is_async and not method.has_page
-    return f"{'async ' if awaited else ''}def {op.name}({', '.join(parts)}) -> {returns}:"
+    if op.until:
+        keywords.append("until: float | None = None")
+    return [*parts, "*", *keywords] if keywords else parts
 
 
 def _keyword(wire: str, kind: Type, method: Method) -> str:
@@ -254,13 +306,15 @@ def _returned(method: Method, outcome: Outcome) -> str:
     return outcome.type
 
 
-def _return(method: Method, outcome: Outcome) -> str:
+def _return(method: Method, outcome: Outcome, *, until: bool = False) -> str:
     op = method.op
-    verb = {"page": "page", "stream": "stream"}.get(outcome.kind, "call")
+    verb = {"page": "page", "stream": "stream"}.get(outcome.kind, "until" if until else "call")
     arguments = [_constant(op, outcome), "options"]
     if op.arguments:
         names = "".join(f"{part.python}, " for part in op.arguments)
         arguments.append(f"({names})")
+    if until:
+        arguments.append("until")
     if op.query:
         pairs = ", ".join(f"{q.name!r}: {safe(q.name)}" for q in op.query)
         arguments.append(f"query=results.query(query, {{{pairs}}})")
@@ -294,6 +348,11 @@ def _documentation(op: Operation) -> list[str]:
         paragraphs.append(f"Raises `UnsupportedByPlatform`: {op.instead}.")
     elif op.instead:
         paragraphs.append(f"{op.instead[0].upper()}{op.instead[1:]}.")
+    if op.until:
+        paragraphs.append(
+            "With `until` it is sent again and again for that many seconds, as long as the "
+            "platform answers that nobody waits for it yet."
+        )
     failures = [str(status) for status in op.errors if status < 500 and status not in (401, 403)]
     if failures and op.platform:
         told = [f"{s} `{_CLASSES[int(s)]}`" if int(s) in _CLASSES else s for s in failures]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from strait.client.aio import AsyncClient
     from strait.client.aio_calls import AsyncEventStream
+    from strait.client.handles import AsyncRunHandle, RunHandle
     from strait.client.middleware import (
         Middleware,
         MiddlewareErrorContext,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     )
     from strait.client.operation import RequestOptions
     from strait.client.pages import AsyncPage, AsyncPager, Page
+    from strait.client.responses import APIResponse, RateLimit, ResponseInfo, response_info
     from strait.client.sync import Client
     from strait.client.sync_calls import EventStream
     from strait.client.unset import UNSET
@@ -74,7 +76,9 @@ if TYPE_CHECKING:
         NotFoundError,
         PaginationError,
         RateLimitedError,
+        RequestSummary,
         RetryAfter,
+        RunFailedError,
         StraitDeprecationWarning,
         StraitError,
         StraitTimeoutError,
@@ -97,6 +101,7 @@ if TYPE_CHECKING:
 _SOURCES: dict[str, tuple[str, ...]] = {
     "strait.client.aio": ("AsyncClient",),
     "strait.client.aio_calls": ("AsyncEventStream",),
+    "strait.client.handles": ("AsyncRunHandle", "RunHandle"),
     "strait.client.middleware": (
         "Middleware",
         "MiddlewareErrorContext",
@@ -105,6 +110,7 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "strait.client.operation": ("RequestOptions",),
     "strait.client.pages": ("AsyncPage", "AsyncPager", "Page"),
+    "strait.client.responses": ("APIResponse", "RateLimit", "ResponseInfo", "response_info"),
     "strait.client.sync": ("Client",),
     "strait.client.sync_calls": ("EventStream",),
     "strait.client.unset": ("UNSET",),
@@ -152,7 +158,9 @@ _SOURCES: dict[str, tuple[str, ...]] = {
         "NotFoundError",
         "PaginationError",
         "RateLimitedError",
+        "RequestSummary",
         "RetryAfter",
+        "RunFailedError",
         "StraitDeprecationWarning",
         "StraitError",
         "StraitTimeoutError",
@@ -187,11 +195,13 @@ _EXPORTS = {
 __all__ = [
     "RESUME",
     "UNSET",
+    "APIResponse",
     "ApiError",
     "AsyncClient",
     "AsyncEventStream",
     "AsyncPage",
     "AsyncPager",
+    "AsyncRunHandle",
     "AuthMode",
     "AuthType",
     "Client",
@@ -222,13 +232,18 @@ __all__ = [
     "Ok",
     "Page",
     "PaginationError",
+    "RateLimit",
     "RateLimitedError",
     "RequestOptions",
+    "RequestSummary",
+    "ResponseInfo",
     "Result",
     "RetryAfter",
     "RetryOptions",
     "RetryPolicy",
     "Run",
+    "RunFailedError",
+    "RunHandle",
     "RunNotStartedError",
     "RunUsage",
     "StraitDeprecationWarning",
@@ -254,6 +269,7 @@ __all__ = [
     "map_http_error",
     "paginate",
     "paginate_async",
+    "response_info",
     "trigger_and_wait",
     "trigger_and_wait_async",
     "wait_for_run",

@@ -363,9 +363,9 @@ class AsyncRawCaller(AsyncCaller):
 
 
 class AsyncStreamedCaller(AsyncCaller):
-    """Returns answers whose bodies are read as they come."""
+    """Opens answers whose bodies are read as they come."""
 
-    def call(  # its result is entered, not awaited
+    async def call(
         self,
         operation: Operation[Any],
         options: RequestOptions,
@@ -375,23 +375,30 @@ class AsyncStreamedCaller(AsyncCaller):
         body: object = None,
         fields: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Prepare an operation; it is carried out when the block of its result begins."""
+        """Carry out an operation up to the head of its answer."""
         settings = self.settings
         options = merged(settings.defaults, options)
         if fields is not None:
             body = merged_body(body, fields, operation.nullable)
-
-        async def opened() -> tuple[Response, AsyncDriver]:
-            request = settings.request(operation, arguments, query, body, options)
-            head = operation.with_decode(lambda response: response)
-            policy = settings.policy(operation, options)
-            driver = AsyncDriver(self.exchange)
-            flow = call_flow(head, request, policy, settings.hooks, streamed=True)
-            return await driver.run(flow), driver
-
-        return AsyncStreamedResponse(opened)
+        request = settings.request(operation, arguments, query, body, options)
+        head = operation.with_decode(lambda response: response)
+        policy = settings.policy(operation, options)
+        driver = AsyncDriver(self.exchange)
+        flow = call_flow(head, request, policy, settings.hooks, streamed=True)
+        return await driver.run(flow), driver
 
     def page(self, operation: Operation[Any], *args: Any, **kwargs: Any) -> Any:
-        """Prepare a list operation."""
+        """Carry out a list operation up to the head of its answer."""
         kwargs.pop("place", None)
         return self.call(operation, *args, **kwargs)
+
+
+class AsyncStreamedMethods:
+    """The methods of a service, each of which returns an answer to be entered, not awaited."""
+
+    def __init__(self, service: object) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Callable[..., AsyncStreamedResponse]:
+        method = getattr(self._service, name)
+        return lambda *args, **kwargs: AsyncStreamedResponse(lambda: method(*args, **kwargs))

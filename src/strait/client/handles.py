@@ -48,7 +48,7 @@ def result_of(kind: Tracked[T], run: Json) -> Json:
     """
     status = status_of(run)
     if status == _GOOD:
-        return run.get(kind.result)
+        return run.get(kind.result) if kind.result else run
     reason = run.get("error")
     text = f"{kind.name} `{run['id']}` ended as `{status}`" + (f": {reason}" if reason else "")
     raise RunFailedError(text, run, run["id"], status)

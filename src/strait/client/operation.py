@@ -128,7 +128,7 @@ class Tracked(Generic[T]):
         cancel: cancels one.
         ends: the statuses in which one has ended.
         stream: follows one; None where the platform has no such stream.
-        result: the field with what a good one leaves.
+        result: the field with what a good one leaves; empty where that is the run itself.
     """
 
     name: str

@@ -231,7 +231,7 @@ def check_options(options: RequestOptions) -> None:
 def merged(defaults: RequestOptions, options: RequestOptions) -> RequestOptions:
     """Return both, where `options` wins; headers are joined."""
     if not defaults:
-        return options
+        return options.copy()
     both: RequestOptions = {**defaults, **options}
     if "headers" in defaults and "headers" in options:
         both["headers"] = {

@@ -37,6 +37,7 @@ T = TypeVar("T")
 _FIRST_LOOK_SECS = 0.5
 _FACTOR = 1.5
 _LONGEST_LOOK_SECS = 10.0
+_LAST_LOOK_SECS = 2.0
 _SPREAD = 0.2
 _FIRST_TRY_SECS = 0.1
 _LONGEST_TRY_SECS = 2.0
@@ -51,7 +52,7 @@ class _Time:
     def __init__(self, seconds: float | None, settings: Settings) -> None:
         if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
             raise ValidationError(
-                f"`timeout` must be seconds that are not negative, not {seconds!r}"
+                f"the time to wait must be seconds that are not negative, not {seconds!r}"
             )
         self._clock = settings.policy(None, {}).clock
         self._seconds = seconds
@@ -105,6 +106,7 @@ def wait(
     """
     time = _Time(seconds, settings)
     options = merged(settings.defaults, options)
+    options.pop("idempotency_key", None)  # it was for what started the run
     followed = kind.stream is not None
     while True:
         run: T | None = None
@@ -113,7 +115,7 @@ def wait(
             run, followed = yield from _follow(kind, run_id, settings, options, time)
         try:
             if run is None:
-                run = yield from _look(kind.get, run_id, settings, options)
+                run = yield from _look(kind.get, run_id, settings, options, time)
             if status_of(run) in kind.ends:
                 return run
         except StraitError as error:
@@ -134,8 +136,17 @@ def wait(
 
 
 def _look(
-    operation: Operation[T], run_id: str, settings: Settings, options: RequestOptions
+    operation: Operation[T],
+    run_id: str,
+    settings: Settings,
+    options: RequestOptions,
+    time: _Time,
 ) -> Flow[T]:
+    if time.left() < math.inf:
+        # The last look must have a chance, but not the half minute that a request may take.
+        least = max(time.left(), _LAST_LOOK_SECS)
+        options = options.copy()
+        options["deadline"] = min(options.get("deadline", least), least)
     if settings.plain:
         operation = plain(operation)
     request = settings.request(operation, (run_id,), None, None, options)
@@ -168,7 +179,7 @@ def _follow(
         if response.status >= 300:
             return None, False
         # What happened before the stream was open is not told by it.
-        run = yield from _look(kind.get, run_id, settings, options)
+        run = yield from _look(kind.get, run_id, settings, options, time)
         if status_of(run) in kind.ends:
             return run, False
         while chunk := (yield Read()):

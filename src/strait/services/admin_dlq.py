@@ -15,6 +15,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="admin-list-dlq",
     method="GET",
@@ -48,6 +49,17 @@ class AdminDlqService(SyncService):
     """`Client.admin_dlq`: dead-letter runs, for administrators."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawAdminDlqService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedAdminDlqService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -105,6 +117,17 @@ class AsyncAdminDlqService(AsyncService):
     """`AsyncClient.admin_dlq`: dead-letter runs, for administrators."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawAdminDlqService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedAdminDlqService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -158,3 +181,38 @@ class AsyncAdminDlqService(AsyncService):
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_PURGE, options, (run_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawAdminDlqService:
+        """The methods of `AdminDlqService`, whose results are raw answers."""
+
+        list = raw(AdminDlqService.list)
+        replay = raw(AdminDlqService.replay)
+        unmask = raw(AdminDlqService.unmask)
+        purge = raw(AdminDlqService.purge)
+
+    class StreamedAdminDlqService:
+        """The methods of `AdminDlqService`, whose results are streamed answers."""
+
+        list = streamed(AdminDlqService.list)
+        replay = streamed(AdminDlqService.replay)
+        unmask = streamed(AdminDlqService.unmask)
+        purge = streamed(AdminDlqService.purge)
+
+    class AsyncRawAdminDlqService:
+        """The methods of `AsyncAdminDlqService`, whose results are raw answers."""
+
+        list = raw_async(AsyncAdminDlqService.list)
+        replay = raw_async(AsyncAdminDlqService.replay)
+        unmask = raw_async(AsyncAdminDlqService.unmask)
+        purge = raw_async(AsyncAdminDlqService.purge)
+
+    class AsyncStreamedAdminDlqService:
+        """The methods of `AsyncAdminDlqService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncAdminDlqService.list)
+        replay = streamed_async(AsyncAdminDlqService.replay)
+        unmask = streamed_async(AsyncAdminDlqService.unmask)
+        purge = streamed_async(AsyncAdminDlqService.purge)

@@ -18,6 +18,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="admin-list-outbox",
     method="GET",
@@ -51,6 +52,17 @@ class AdminOutboxService(SyncService):
     """`Client.admin_outbox`: the outbox, for administrators."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawAdminOutboxService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedAdminOutboxService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -102,6 +114,17 @@ class AsyncAdminOutboxService(AsyncService):
     """`AsyncClient.admin_outbox`: the outbox, for administrators."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawAdminOutboxService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedAdminOutboxService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -151,3 +174,38 @@ class AsyncAdminOutboxService(AsyncService):
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_PURGE, options, (outbox_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawAdminOutboxService:
+        """The methods of `AdminOutboxService`, whose results are raw answers."""
+
+        list = raw(AdminOutboxService.list)
+        get = raw(AdminOutboxService.get)
+        retry = raw(AdminOutboxService.retry)
+        purge = raw(AdminOutboxService.purge)
+
+    class StreamedAdminOutboxService:
+        """The methods of `AdminOutboxService`, whose results are streamed answers."""
+
+        list = streamed(AdminOutboxService.list)
+        get = streamed(AdminOutboxService.get)
+        retry = streamed(AdminOutboxService.retry)
+        purge = streamed(AdminOutboxService.purge)
+
+    class AsyncRawAdminOutboxService:
+        """The methods of `AsyncAdminOutboxService`, whose results are raw answers."""
+
+        list = raw_async(AsyncAdminOutboxService.list)
+        get = raw_async(AsyncAdminOutboxService.get)
+        retry = raw_async(AsyncAdminOutboxService.retry)
+        purge = raw_async(AsyncAdminOutboxService.purge)
+
+    class AsyncStreamedAdminOutboxService:
+        """The methods of `AsyncAdminOutboxService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncAdminOutboxService.list)
+        get = streamed_async(AsyncAdminOutboxService.get)
+        retry = streamed_async(AsyncAdminOutboxService.retry)
+        purge = streamed_async(AsyncAdminOutboxService.purge)

@@ -47,6 +47,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _GET_PERFORMANCE = Operation(
     id="get-performance-analytics",
     method="GET",
@@ -248,6 +249,17 @@ class AnalyticsService(SyncService):
     """`Client.analytics`: figures over time."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawAnalyticsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedAnalyticsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def get_performance(
         self,
@@ -895,6 +907,17 @@ class AsyncAnalyticsService(AsyncService):
     """`AsyncClient.analytics`: figures over time."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawAnalyticsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedAnalyticsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def get_performance(
         self,
@@ -1536,3 +1559,164 @@ class AsyncAnalyticsService(AsyncService):
         return self._caller.page(
             _GET_COSTS_BY_MACHINE, options, query=results.query(query, {"from": from_, "to": to})
         )
+
+
+if TYPE_CHECKING:
+
+    class RawAnalyticsService:
+        """The methods of `AnalyticsService`, whose results are raw answers."""
+
+        get_performance = raw(AnalyticsService.get_performance)
+        list_costs = raw(AnalyticsService.list_costs)
+        list_cost_trends = raw(AnalyticsService.list_cost_trends)
+        get_costs_top = raw(AnalyticsService.get_costs_top)
+        list_approvals = raw(AnalyticsService.list_approvals)
+        list_cost_insights = raw(AnalyticsService.list_cost_insights)
+        get_runs_timeline = raw(AnalyticsService.get_runs_timeline)
+        get_runs_duration_distribution = raw(AnalyticsService.get_runs_duration_distribution)
+        list_runs_failure_reasons = raw(AnalyticsService.list_runs_failure_reasons)
+        get_runs_summary = raw(AnalyticsService.get_runs_summary)
+        get_runs_by_trigger = raw(AnalyticsService.get_runs_by_trigger)
+        get_jobs_comparison = raw(AnalyticsService.get_jobs_comparison)
+        get_jobs_reliability = raw(AnalyticsService.get_jobs_reliability)
+        get_jobs_by_version = raw(AnalyticsService.get_jobs_by_version)
+        get_jobs_cost_ranking = raw(AnalyticsService.get_jobs_cost_ranking)
+        get_jobs_top_failing = raw(AnalyticsService.get_jobs_top_failing)
+        get_job_history = raw(AnalyticsService.get_job_history)
+        get_tags_summary = raw(AnalyticsService.get_tags_summary)
+        get_tags_top_failing = raw(AnalyticsService.get_tags_top_failing)
+        get_tags_cost = raw(AnalyticsService.get_tags_cost)
+        list_workflows_completion_rates = raw(AnalyticsService.list_workflows_completion_rates)
+        get_workflows_summary = raw(AnalyticsService.get_workflows_summary)
+        list_workflow_step_durations = raw(AnalyticsService.list_workflow_step_durations)
+        list_webhooks_delivery_stats = raw(AnalyticsService.list_webhooks_delivery_stats)
+        get_webhooks_endpoint_health = raw(AnalyticsService.get_webhooks_endpoint_health)
+        get_webhooks_top_failing = raw(AnalyticsService.get_webhooks_top_failing)
+        get_events_volume = raw(AnalyticsService.get_events_volume)
+        get_events_latency = raw(AnalyticsService.get_events_latency)
+        get_costs_forecast = raw(AnalyticsService.get_costs_forecast)
+        get_costs_by_trigger = raw(AnalyticsService.get_costs_by_trigger)
+        get_compute = raw(AnalyticsService.get_compute)
+        get_costs_by_machine = raw(AnalyticsService.get_costs_by_machine)
+
+    class StreamedAnalyticsService:
+        """The methods of `AnalyticsService`, whose results are streamed answers."""
+
+        get_performance = streamed(AnalyticsService.get_performance)
+        list_costs = streamed(AnalyticsService.list_costs)
+        list_cost_trends = streamed(AnalyticsService.list_cost_trends)
+        get_costs_top = streamed(AnalyticsService.get_costs_top)
+        list_approvals = streamed(AnalyticsService.list_approvals)
+        list_cost_insights = streamed(AnalyticsService.list_cost_insights)
+        get_runs_timeline = streamed(AnalyticsService.get_runs_timeline)
+        get_runs_duration_distribution = streamed(AnalyticsService.get_runs_duration_distribution)
+        list_runs_failure_reasons = streamed(AnalyticsService.list_runs_failure_reasons)
+        get_runs_summary = streamed(AnalyticsService.get_runs_summary)
+        get_runs_by_trigger = streamed(AnalyticsService.get_runs_by_trigger)
+        get_jobs_comparison = streamed(AnalyticsService.get_jobs_comparison)
+        get_jobs_reliability = streamed(AnalyticsService.get_jobs_reliability)
+        get_jobs_by_version = streamed(AnalyticsService.get_jobs_by_version)
+        get_jobs_cost_ranking = streamed(AnalyticsService.get_jobs_cost_ranking)
+        get_jobs_top_failing = streamed(AnalyticsService.get_jobs_top_failing)
+        get_job_history = streamed(AnalyticsService.get_job_history)
+        get_tags_summary = streamed(AnalyticsService.get_tags_summary)
+        get_tags_top_failing = streamed(AnalyticsService.get_tags_top_failing)
+        get_tags_cost = streamed(AnalyticsService.get_tags_cost)
+        list_workflows_completion_rates = streamed(AnalyticsService.list_workflows_completion_rates)
+        get_workflows_summary = streamed(AnalyticsService.get_workflows_summary)
+        list_workflow_step_durations = streamed(AnalyticsService.list_workflow_step_durations)
+        list_webhooks_delivery_stats = streamed(AnalyticsService.list_webhooks_delivery_stats)
+        get_webhooks_endpoint_health = streamed(AnalyticsService.get_webhooks_endpoint_health)
+        get_webhooks_top_failing = streamed(AnalyticsService.get_webhooks_top_failing)
+        get_events_volume = streamed(AnalyticsService.get_events_volume)
+        get_events_latency = streamed(AnalyticsService.get_events_latency)
+        get_costs_forecast = streamed(AnalyticsService.get_costs_forecast)
+        get_costs_by_trigger = streamed(AnalyticsService.get_costs_by_trigger)
+        get_compute = streamed(AnalyticsService.get_compute)
+        get_costs_by_machine = streamed(AnalyticsService.get_costs_by_machine)
+
+    class AsyncRawAnalyticsService:
+        """The methods of `AsyncAnalyticsService`, whose results are raw answers."""
+
+        get_performance = raw_async(AsyncAnalyticsService.get_performance)
+        list_costs = raw_async(AsyncAnalyticsService.list_costs)
+        list_cost_trends = raw_async(AsyncAnalyticsService.list_cost_trends)
+        get_costs_top = raw_async(AsyncAnalyticsService.get_costs_top)
+        list_approvals = raw_async(AsyncAnalyticsService.list_approvals)
+        list_cost_insights = raw_async(AsyncAnalyticsService.list_cost_insights)
+        get_runs_timeline = raw_async(AsyncAnalyticsService.get_runs_timeline)
+        get_runs_duration_distribution = raw_async(
+            AsyncAnalyticsService.get_runs_duration_distribution
+        )
+        list_runs_failure_reasons = raw_async(AsyncAnalyticsService.list_runs_failure_reasons)
+        get_runs_summary = raw_async(AsyncAnalyticsService.get_runs_summary)
+        get_runs_by_trigger = raw_async(AsyncAnalyticsService.get_runs_by_trigger)
+        get_jobs_comparison = raw_async(AsyncAnalyticsService.get_jobs_comparison)
+        get_jobs_reliability = raw_async(AsyncAnalyticsService.get_jobs_reliability)
+        get_jobs_by_version = raw_async(AsyncAnalyticsService.get_jobs_by_version)
+        get_jobs_cost_ranking = raw_async(AsyncAnalyticsService.get_jobs_cost_ranking)
+        get_jobs_top_failing = raw_async(AsyncAnalyticsService.get_jobs_top_failing)
+        get_job_history = raw_async(AsyncAnalyticsService.get_job_history)
+        get_tags_summary = raw_async(AsyncAnalyticsService.get_tags_summary)
+        get_tags_top_failing = raw_async(AsyncAnalyticsService.get_tags_top_failing)
+        get_tags_cost = raw_async(AsyncAnalyticsService.get_tags_cost)
+        list_workflows_completion_rates = raw_async(
+            AsyncAnalyticsService.list_workflows_completion_rates
+        )
+        get_workflows_summary = raw_async(AsyncAnalyticsService.get_workflows_summary)
+        list_workflow_step_durations = raw_async(AsyncAnalyticsService.list_workflow_step_durations)
+        list_webhooks_delivery_stats = raw_async(AsyncAnalyticsService.list_webhooks_delivery_stats)
+        get_webhooks_endpoint_health = raw_async(AsyncAnalyticsService.get_webhooks_endpoint_health)
+        get_webhooks_top_failing = raw_async(AsyncAnalyticsService.get_webhooks_top_failing)
+        get_events_volume = raw_async(AsyncAnalyticsService.get_events_volume)
+        get_events_latency = raw_async(AsyncAnalyticsService.get_events_latency)
+        get_costs_forecast = raw_async(AsyncAnalyticsService.get_costs_forecast)
+        get_costs_by_trigger = raw_async(AsyncAnalyticsService.get_costs_by_trigger)
+        get_compute = raw_async(AsyncAnalyticsService.get_compute)
+        get_costs_by_machine = raw_async(AsyncAnalyticsService.get_costs_by_machine)
+
+    class AsyncStreamedAnalyticsService:
+        """The methods of `AsyncAnalyticsService`, whose results are streamed answers."""
+
+        get_performance = streamed_async(AsyncAnalyticsService.get_performance)
+        list_costs = streamed_async(AsyncAnalyticsService.list_costs)
+        list_cost_trends = streamed_async(AsyncAnalyticsService.list_cost_trends)
+        get_costs_top = streamed_async(AsyncAnalyticsService.get_costs_top)
+        list_approvals = streamed_async(AsyncAnalyticsService.list_approvals)
+        list_cost_insights = streamed_async(AsyncAnalyticsService.list_cost_insights)
+        get_runs_timeline = streamed_async(AsyncAnalyticsService.get_runs_timeline)
+        get_runs_duration_distribution = streamed_async(
+            AsyncAnalyticsService.get_runs_duration_distribution
+        )
+        list_runs_failure_reasons = streamed_async(AsyncAnalyticsService.list_runs_failure_reasons)
+        get_runs_summary = streamed_async(AsyncAnalyticsService.get_runs_summary)
+        get_runs_by_trigger = streamed_async(AsyncAnalyticsService.get_runs_by_trigger)
+        get_jobs_comparison = streamed_async(AsyncAnalyticsService.get_jobs_comparison)
+        get_jobs_reliability = streamed_async(AsyncAnalyticsService.get_jobs_reliability)
+        get_jobs_by_version = streamed_async(AsyncAnalyticsService.get_jobs_by_version)
+        get_jobs_cost_ranking = streamed_async(AsyncAnalyticsService.get_jobs_cost_ranking)
+        get_jobs_top_failing = streamed_async(AsyncAnalyticsService.get_jobs_top_failing)
+        get_job_history = streamed_async(AsyncAnalyticsService.get_job_history)
+        get_tags_summary = streamed_async(AsyncAnalyticsService.get_tags_summary)
+        get_tags_top_failing = streamed_async(AsyncAnalyticsService.get_tags_top_failing)
+        get_tags_cost = streamed_async(AsyncAnalyticsService.get_tags_cost)
+        list_workflows_completion_rates = streamed_async(
+            AsyncAnalyticsService.list_workflows_completion_rates
+        )
+        get_workflows_summary = streamed_async(AsyncAnalyticsService.get_workflows_summary)
+        list_workflow_step_durations = streamed_async(
+            AsyncAnalyticsService.list_workflow_step_durations
+        )
+        list_webhooks_delivery_stats = streamed_async(
+            AsyncAnalyticsService.list_webhooks_delivery_stats
+        )
+        get_webhooks_endpoint_health = streamed_async(
+            AsyncAnalyticsService.get_webhooks_endpoint_health
+        )
+        get_webhooks_top_failing = streamed_async(AsyncAnalyticsService.get_webhooks_top_failing)
+        get_events_volume = streamed_async(AsyncAnalyticsService.get_events_volume)
+        get_events_latency = streamed_async(AsyncAnalyticsService.get_events_latency)
+        get_costs_forecast = streamed_async(AsyncAnalyticsService.get_costs_forecast)
+        get_costs_by_trigger = streamed_async(AsyncAnalyticsService.get_costs_by_trigger)
+        get_compute = streamed_async(AsyncAnalyticsService.get_compute)
+        get_costs_by_machine = streamed_async(AsyncAnalyticsService.get_costs_by_machine)

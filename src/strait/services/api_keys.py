@@ -21,6 +21,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import CreateAPIKeyRequest, RotateAPIKeyRequest
 _CREATE = Operation(
@@ -61,6 +62,17 @@ class APIKeysService(SyncService):
     """`Client.api_keys`: API keys."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawAPIKeysService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedAPIKeysService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(
         self,
@@ -178,6 +190,17 @@ class AsyncAPIKeysService(AsyncService):
     """`AsyncClient.api_keys`: API keys."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawAPIKeysService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedAPIKeysService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(
         self,
@@ -289,3 +312,46 @@ class AsyncAPIKeysService(AsyncService):
         return await self._caller.call(_DELETE, options, (key_id,))
 
     revoke = delete
+
+
+if TYPE_CHECKING:
+
+    class RawAPIKeysService:
+        """The methods of `APIKeysService`, whose results are raw answers."""
+
+        create = raw(APIKeysService.create)
+        list = raw(APIKeysService.list)
+        list_expiring = raw(APIKeysService.list_expiring)
+        rotate = raw(APIKeysService.rotate)
+        delete = raw(APIKeysService.delete)
+        revoke = raw(APIKeysService.delete)
+
+    class StreamedAPIKeysService:
+        """The methods of `APIKeysService`, whose results are streamed answers."""
+
+        create = streamed(APIKeysService.create)
+        list = streamed(APIKeysService.list)
+        list_expiring = streamed(APIKeysService.list_expiring)
+        rotate = streamed(APIKeysService.rotate)
+        delete = streamed(APIKeysService.delete)
+        revoke = streamed(APIKeysService.delete)
+
+    class AsyncRawAPIKeysService:
+        """The methods of `AsyncAPIKeysService`, whose results are raw answers."""
+
+        create = raw_async(AsyncAPIKeysService.create)
+        list = raw_async(AsyncAPIKeysService.list)
+        list_expiring = raw_async(AsyncAPIKeysService.list_expiring)
+        rotate = raw_async(AsyncAPIKeysService.rotate)
+        delete = raw_async(AsyncAPIKeysService.delete)
+        revoke = raw_async(AsyncAPIKeysService.delete)
+
+    class AsyncStreamedAPIKeysService:
+        """The methods of `AsyncAPIKeysService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncAPIKeysService.create)
+        list = streamed_async(AsyncAPIKeysService.list)
+        list_expiring = streamed_async(AsyncAPIKeysService.list_expiring)
+        rotate = streamed_async(AsyncAPIKeysService.rotate)
+        delete = streamed_async(AsyncAPIKeysService.delete)
+        revoke = streamed_async(AsyncAPIKeysService.delete)

@@ -22,6 +22,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import (
         RotateAuditSigningKeyRequest,
@@ -82,6 +83,17 @@ class AuditAdminService(SyncService):
     """`Client.audit_admin`: administration of the audit log."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawAuditAdminService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedAuditAdminService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list_deadletter(
         self,
@@ -204,6 +216,17 @@ class AsyncAuditAdminService(AsyncService):
     """`AsyncClient.audit_admin`: administration of the audit log."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawAuditAdminService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedAuditAdminService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list_deadletter(
         self,
@@ -320,3 +343,50 @@ class AsyncAuditAdminService(AsyncService):
         return await self._caller.call(
             _UPSERT_EXPORT_CAP, options, (project_id,), body=body, fields={"row_cap": row_cap}
         )
+
+
+if TYPE_CHECKING:
+
+    class RawAuditAdminService:
+        """The methods of `AuditAdminService`, whose results are raw answers."""
+
+        list_deadletter = raw(AuditAdminService.list_deadletter)
+        replay_deadletter = raw(AuditAdminService.replay_deadletter)
+        delete_deadletter = raw(AuditAdminService.delete_deadletter)
+        get_retention = raw(AuditAdminService.get_retention)
+        upsert_retention = raw(AuditAdminService.upsert_retention)
+        rotate_signing_key = raw(AuditAdminService.rotate_signing_key)
+        upsert_export_cap = raw(AuditAdminService.upsert_export_cap)
+
+    class StreamedAuditAdminService:
+        """The methods of `AuditAdminService`, whose results are streamed answers."""
+
+        list_deadletter = streamed(AuditAdminService.list_deadletter)
+        replay_deadletter = streamed(AuditAdminService.replay_deadletter)
+        delete_deadletter = streamed(AuditAdminService.delete_deadletter)
+        get_retention = streamed(AuditAdminService.get_retention)
+        upsert_retention = streamed(AuditAdminService.upsert_retention)
+        rotate_signing_key = streamed(AuditAdminService.rotate_signing_key)
+        upsert_export_cap = streamed(AuditAdminService.upsert_export_cap)
+
+    class AsyncRawAuditAdminService:
+        """The methods of `AsyncAuditAdminService`, whose results are raw answers."""
+
+        list_deadletter = raw_async(AsyncAuditAdminService.list_deadletter)
+        replay_deadletter = raw_async(AsyncAuditAdminService.replay_deadletter)
+        delete_deadletter = raw_async(AsyncAuditAdminService.delete_deadletter)
+        get_retention = raw_async(AsyncAuditAdminService.get_retention)
+        upsert_retention = raw_async(AsyncAuditAdminService.upsert_retention)
+        rotate_signing_key = raw_async(AsyncAuditAdminService.rotate_signing_key)
+        upsert_export_cap = raw_async(AsyncAuditAdminService.upsert_export_cap)
+
+    class AsyncStreamedAuditAdminService:
+        """The methods of `AsyncAuditAdminService`, whose results are streamed answers."""
+
+        list_deadletter = streamed_async(AsyncAuditAdminService.list_deadletter)
+        replay_deadletter = streamed_async(AsyncAuditAdminService.replay_deadletter)
+        delete_deadletter = streamed_async(AsyncAuditAdminService.delete_deadletter)
+        get_retention = streamed_async(AsyncAuditAdminService.get_retention)
+        upsert_retention = streamed_async(AsyncAuditAdminService.upsert_retention)
+        rotate_signing_key = streamed_async(AsyncAuditAdminService.rotate_signing_key)
+        upsert_export_cap = streamed_async(AsyncAuditAdminService.upsert_export_cap)

@@ -14,6 +14,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="list-batch-operations",
     method="GET",
@@ -33,6 +34,17 @@ class BatchOperationsService(SyncService):
     """`Client.batch_operations`: how far bulk operations are."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawBatchOperationsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedBatchOperationsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -66,6 +78,17 @@ class AsyncBatchOperationsService(AsyncService):
     """`AsyncClient.batch_operations`: how far bulk operations are."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawBatchOperationsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedBatchOperationsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -93,3 +116,30 @@ class AsyncBatchOperationsService(AsyncService):
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_GET, options, (batch_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawBatchOperationsService:
+        """The methods of `BatchOperationsService`, whose results are raw answers."""
+
+        list = raw(BatchOperationsService.list)
+        get = raw(BatchOperationsService.get)
+
+    class StreamedBatchOperationsService:
+        """The methods of `BatchOperationsService`, whose results are streamed answers."""
+
+        list = streamed(BatchOperationsService.list)
+        get = streamed(BatchOperationsService.get)
+
+    class AsyncRawBatchOperationsService:
+        """The methods of `AsyncBatchOperationsService`, whose results are raw answers."""
+
+        list = raw_async(AsyncBatchOperationsService.list)
+        get = raw_async(AsyncBatchOperationsService.get)
+
+    class AsyncStreamedBatchOperationsService:
+        """The methods of `AsyncBatchOperationsService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncBatchOperationsService.list)
+        get = streamed_async(AsyncBatchOperationsService.get)

@@ -34,6 +34,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import (
         UpdateAnomalyConfigRequest,
@@ -156,6 +157,17 @@ class BillingService(SyncService):
     """`Client.billing`: plans, usage, limits and budgets."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawBillingService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedBillingService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list_plans(self, **options: Unpack[RequestOptions]) -> GetPlansOutputBody:
         """List the plans that can be subscribed to, with their limits.
@@ -552,6 +564,17 @@ class AsyncBillingService(AsyncService):
     """`AsyncClient.billing`: plans, usage, limits and budgets."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawBillingService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedBillingService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def list_plans(self, **options: Unpack[RequestOptions]) -> GetPlansOutputBody:
         """List the plans that can be subscribed to, with their limits.
@@ -942,3 +965,94 @@ class AsyncBillingService(AsyncService):
                 query, {"preset": preset, "timeout_secs": timeout_secs, "org_id": org_id}
             ),
         )
+
+
+if TYPE_CHECKING:
+
+    class RawBillingService:
+        """The methods of `BillingService`, whose results are raw answers."""
+
+        list_plans = raw(BillingService.list_plans)
+        get_current_usage = raw(BillingService.get_current_usage)
+        get_usage_history = raw(BillingService.get_usage_history)
+        get_usage_forecast = raw(BillingService.get_usage_forecast)
+        list_project_costs = raw(BillingService.list_project_costs)
+        list_usage_anomalies = raw(BillingService.list_usage_anomalies)
+        export_usage = raw(BillingService.export_usage)
+        get_spending_limit = raw(BillingService.get_spending_limit)
+        upsert_spending_limit = raw(BillingService.upsert_spending_limit)
+        get_downgrade_preview = raw(BillingService.get_downgrade_preview)
+        get_project_budget = raw(BillingService.get_project_budget)
+        upsert_project_budget = raw(BillingService.upsert_project_budget)
+        get_anomaly_config = raw(BillingService.get_anomaly_config)
+        upsert_anomaly_config = raw(BillingService.upsert_anomaly_config)
+        get_email_preferences = raw(BillingService.get_email_preferences)
+        upsert_email_preferences = raw(BillingService.upsert_email_preferences)
+        check_org_limit = raw(BillingService.check_org_limit)
+        get_cost_estimate = raw(BillingService.get_cost_estimate)
+
+    class StreamedBillingService:
+        """The methods of `BillingService`, whose results are streamed answers."""
+
+        list_plans = streamed(BillingService.list_plans)
+        get_current_usage = streamed(BillingService.get_current_usage)
+        get_usage_history = streamed(BillingService.get_usage_history)
+        get_usage_forecast = streamed(BillingService.get_usage_forecast)
+        list_project_costs = streamed(BillingService.list_project_costs)
+        list_usage_anomalies = streamed(BillingService.list_usage_anomalies)
+        export_usage = streamed(BillingService.export_usage)
+        get_spending_limit = streamed(BillingService.get_spending_limit)
+        upsert_spending_limit = streamed(BillingService.upsert_spending_limit)
+        get_downgrade_preview = streamed(BillingService.get_downgrade_preview)
+        get_project_budget = streamed(BillingService.get_project_budget)
+        upsert_project_budget = streamed(BillingService.upsert_project_budget)
+        get_anomaly_config = streamed(BillingService.get_anomaly_config)
+        upsert_anomaly_config = streamed(BillingService.upsert_anomaly_config)
+        get_email_preferences = streamed(BillingService.get_email_preferences)
+        upsert_email_preferences = streamed(BillingService.upsert_email_preferences)
+        check_org_limit = streamed(BillingService.check_org_limit)
+        get_cost_estimate = streamed(BillingService.get_cost_estimate)
+
+    class AsyncRawBillingService:
+        """The methods of `AsyncBillingService`, whose results are raw answers."""
+
+        list_plans = raw_async(AsyncBillingService.list_plans)
+        get_current_usage = raw_async(AsyncBillingService.get_current_usage)
+        get_usage_history = raw_async(AsyncBillingService.get_usage_history)
+        get_usage_forecast = raw_async(AsyncBillingService.get_usage_forecast)
+        list_project_costs = raw_async(AsyncBillingService.list_project_costs)
+        list_usage_anomalies = raw_async(AsyncBillingService.list_usage_anomalies)
+        export_usage = raw_async(AsyncBillingService.export_usage)
+        get_spending_limit = raw_async(AsyncBillingService.get_spending_limit)
+        upsert_spending_limit = raw_async(AsyncBillingService.upsert_spending_limit)
+        get_downgrade_preview = raw_async(AsyncBillingService.get_downgrade_preview)
+        get_project_budget = raw_async(AsyncBillingService.get_project_budget)
+        upsert_project_budget = raw_async(AsyncBillingService.upsert_project_budget)
+        get_anomaly_config = raw_async(AsyncBillingService.get_anomaly_config)
+        upsert_anomaly_config = raw_async(AsyncBillingService.upsert_anomaly_config)
+        get_email_preferences = raw_async(AsyncBillingService.get_email_preferences)
+        upsert_email_preferences = raw_async(AsyncBillingService.upsert_email_preferences)
+        check_org_limit = raw_async(AsyncBillingService.check_org_limit)
+        get_cost_estimate = raw_async(AsyncBillingService.get_cost_estimate)
+
+    class AsyncStreamedBillingService:
+        """The methods of `AsyncBillingService`, whose results are streamed answers."""
+
+        list_plans = streamed_async(AsyncBillingService.list_plans)
+        get_current_usage = streamed_async(AsyncBillingService.get_current_usage)
+        get_usage_history = streamed_async(AsyncBillingService.get_usage_history)
+        get_usage_forecast = streamed_async(AsyncBillingService.get_usage_forecast)
+        list_project_costs = streamed_async(AsyncBillingService.list_project_costs)
+        list_usage_anomalies = streamed_async(AsyncBillingService.list_usage_anomalies)
+        export_usage = streamed_async(AsyncBillingService.export_usage)
+        get_spending_limit = streamed_async(AsyncBillingService.get_spending_limit)
+        upsert_spending_limit = streamed_async(AsyncBillingService.upsert_spending_limit)
+        get_downgrade_preview = streamed_async(AsyncBillingService.get_downgrade_preview)
+        get_project_budget = streamed_async(AsyncBillingService.get_project_budget)
+        upsert_project_budget = streamed_async(AsyncBillingService.upsert_project_budget)
+        get_anomaly_config = streamed_async(AsyncBillingService.get_anomaly_config)
+        upsert_anomaly_config = streamed_async(AsyncBillingService.upsert_anomaly_config)
+        get_email_preferences = streamed_async(AsyncBillingService.get_email_preferences)
+        upsert_email_preferences = streamed_async(AsyncBillingService.upsert_email_preferences)
+        check_org_limit = streamed_async(AsyncBillingService.check_org_limit)
+        get_cost_estimate = streamed_async(AsyncBillingService.get_cost_estimate)

@@ -12,6 +12,7 @@ from strait.models.canary_deployments import CanaryDeployment, RollbackCanaryDep
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import (
         AutoPromoteConfig,
@@ -52,6 +53,17 @@ class CanaryDeploymentsService(SyncService):
     """`Client.canary_deployments`: A share of runs on another version."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawCanaryDeploymentsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedCanaryDeploymentsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def update(
         self,
@@ -126,6 +138,17 @@ class AsyncCanaryDeploymentsService(AsyncService):
     """`AsyncClient.canary_deployments`: A share of runs on another version."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawCanaryDeploymentsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedCanaryDeploymentsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def update(
         self,
@@ -194,3 +217,38 @@ class AsyncCanaryDeploymentsService(AsyncService):
                 "auto_promote": auto_promote,
             },
         )
+
+
+if TYPE_CHECKING:
+
+    class RawCanaryDeploymentsService:
+        """The methods of `CanaryDeploymentsService`, whose results are raw answers."""
+
+        update = raw(CanaryDeploymentsService.update)
+        get = raw(CanaryDeploymentsService.get)
+        rollback = raw(CanaryDeploymentsService.rollback)
+        create = raw(CanaryDeploymentsService.create)
+
+    class StreamedCanaryDeploymentsService:
+        """The methods of `CanaryDeploymentsService`, whose results are streamed answers."""
+
+        update = streamed(CanaryDeploymentsService.update)
+        get = streamed(CanaryDeploymentsService.get)
+        rollback = streamed(CanaryDeploymentsService.rollback)
+        create = streamed(CanaryDeploymentsService.create)
+
+    class AsyncRawCanaryDeploymentsService:
+        """The methods of `AsyncCanaryDeploymentsService`, whose results are raw answers."""
+
+        update = raw_async(AsyncCanaryDeploymentsService.update)
+        get = raw_async(AsyncCanaryDeploymentsService.get)
+        rollback = raw_async(AsyncCanaryDeploymentsService.rollback)
+        create = raw_async(AsyncCanaryDeploymentsService.create)
+
+    class AsyncStreamedCanaryDeploymentsService:
+        """The methods of `AsyncCanaryDeploymentsService`, whose results are streamed answers."""
+
+        update = streamed_async(AsyncCanaryDeploymentsService.update)
+        get = streamed_async(AsyncCanaryDeploymentsService.get)
+        rollback = streamed_async(AsyncCanaryDeploymentsService.rollback)
+        create = streamed_async(AsyncCanaryDeploymentsService.create)

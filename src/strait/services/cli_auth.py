@@ -16,6 +16,7 @@ from strait.models.cli_auth import (
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import ApproveDeviceCodeRequest, DeviceTokenRequest
 _DEVICE_CODE = Operation(
@@ -42,6 +43,17 @@ class CliAuthService(SyncService):
     """`Client.cli_auth`: login of a device."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawCliAuthService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedCliAuthService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def device_code(self, **options: Unpack[RequestOptions]) -> DeviceCodeResponse:
         """Start a device login and return the code that the user approves in a browser.
@@ -102,6 +114,17 @@ class AsyncCliAuthService(AsyncService):
     """`AsyncClient.cli_auth`: login of a device."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawCliAuthService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedCliAuthService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def device_code(self, **options: Unpack[RequestOptions]) -> DeviceCodeResponse:
         """Start a device login and return the code that the user approves in a browser.
@@ -156,3 +179,34 @@ class AsyncCliAuthService(AsyncService):
             body=body,
             fields={"user_code": user_code, "project_id": project_id},
         )
+
+
+if TYPE_CHECKING:
+
+    class RawCliAuthService:
+        """The methods of `CliAuthService`, whose results are raw answers."""
+
+        device_code = raw(CliAuthService.device_code)
+        token = raw(CliAuthService.token)
+        approve_device_code = raw(CliAuthService.approve_device_code)
+
+    class StreamedCliAuthService:
+        """The methods of `CliAuthService`, whose results are streamed answers."""
+
+        device_code = streamed(CliAuthService.device_code)
+        token = streamed(CliAuthService.token)
+        approve_device_code = streamed(CliAuthService.approve_device_code)
+
+    class AsyncRawCliAuthService:
+        """The methods of `AsyncCliAuthService`, whose results are raw answers."""
+
+        device_code = raw_async(AsyncCliAuthService.device_code)
+        token = raw_async(AsyncCliAuthService.token)
+        approve_device_code = raw_async(AsyncCliAuthService.approve_device_code)
+
+    class AsyncStreamedCliAuthService:
+        """The methods of `AsyncCliAuthService`, whose results are streamed answers."""
+
+        device_code = streamed_async(AsyncCliAuthService.device_code)
+        token = streamed_async(AsyncCliAuthService.token)
+        approve_device_code = streamed_async(AsyncCliAuthService.approve_device_code)

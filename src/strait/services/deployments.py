@@ -15,6 +15,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import (
         CreateDeploymentVersionRequest,
@@ -61,6 +62,17 @@ class DeploymentsService(SyncService):
     """`Client.deployments`: deployments of code to environments."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawDeploymentsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedDeploymentsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(
         self,
@@ -197,6 +209,17 @@ class AsyncDeploymentsService(AsyncService):
     """`AsyncClient.deployments`: deployments of code to environments."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawDeploymentsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedDeploymentsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(
         self,
@@ -327,3 +350,42 @@ class AsyncDeploymentsService(AsyncService):
             body=body,
             fields={"project_id": project_id, "environment": environment},
         )
+
+
+if TYPE_CHECKING:
+
+    class RawDeploymentsService:
+        """The methods of `DeploymentsService`, whose results are raw answers."""
+
+        create = raw(DeploymentsService.create)
+        list = raw(DeploymentsService.list)
+        finalize = raw(DeploymentsService.finalize)
+        promote = raw(DeploymentsService.promote)
+        rollback = raw(DeploymentsService.rollback)
+
+    class StreamedDeploymentsService:
+        """The methods of `DeploymentsService`, whose results are streamed answers."""
+
+        create = streamed(DeploymentsService.create)
+        list = streamed(DeploymentsService.list)
+        finalize = streamed(DeploymentsService.finalize)
+        promote = streamed(DeploymentsService.promote)
+        rollback = streamed(DeploymentsService.rollback)
+
+    class AsyncRawDeploymentsService:
+        """The methods of `AsyncDeploymentsService`, whose results are raw answers."""
+
+        create = raw_async(AsyncDeploymentsService.create)
+        list = raw_async(AsyncDeploymentsService.list)
+        finalize = raw_async(AsyncDeploymentsService.finalize)
+        promote = raw_async(AsyncDeploymentsService.promote)
+        rollback = raw_async(AsyncDeploymentsService.rollback)
+
+    class AsyncStreamedDeploymentsService:
+        """The methods of `AsyncDeploymentsService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncDeploymentsService.create)
+        list = streamed_async(AsyncDeploymentsService.list)
+        finalize = streamed_async(AsyncDeploymentsService.finalize)
+        promote = streamed_async(AsyncDeploymentsService.promote)
+        rollback = streamed_async(AsyncDeploymentsService.rollback)

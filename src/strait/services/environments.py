@@ -18,6 +18,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import CreateEnvironmentRequest, UpdateEnvironmentRequest
 _CREATE = Operation(
@@ -67,6 +68,17 @@ class EnvironmentsService(SyncService):
     """`Client.environments`: named sets of variables."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawEnvironmentsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedEnvironmentsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(
         self,
@@ -175,6 +187,17 @@ class AsyncEnvironmentsService(AsyncService):
     """`AsyncClient.environments`: named sets of variables."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawEnvironmentsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedEnvironmentsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(
         self,
@@ -277,3 +300,46 @@ class AsyncEnvironmentsService(AsyncService):
         Fails with 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_LIST_VARIABLES, options, (env_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawEnvironmentsService:
+        """The methods of `EnvironmentsService`, whose results are raw answers."""
+
+        create = raw(EnvironmentsService.create)
+        list = raw(EnvironmentsService.list)
+        get = raw(EnvironmentsService.get)
+        update = raw(EnvironmentsService.update)
+        delete = raw(EnvironmentsService.delete)
+        list_variables = raw(EnvironmentsService.list_variables)
+
+    class StreamedEnvironmentsService:
+        """The methods of `EnvironmentsService`, whose results are streamed answers."""
+
+        create = streamed(EnvironmentsService.create)
+        list = streamed(EnvironmentsService.list)
+        get = streamed(EnvironmentsService.get)
+        update = streamed(EnvironmentsService.update)
+        delete = streamed(EnvironmentsService.delete)
+        list_variables = streamed(EnvironmentsService.list_variables)
+
+    class AsyncRawEnvironmentsService:
+        """The methods of `AsyncEnvironmentsService`, whose results are raw answers."""
+
+        create = raw_async(AsyncEnvironmentsService.create)
+        list = raw_async(AsyncEnvironmentsService.list)
+        get = raw_async(AsyncEnvironmentsService.get)
+        update = raw_async(AsyncEnvironmentsService.update)
+        delete = raw_async(AsyncEnvironmentsService.delete)
+        list_variables = raw_async(AsyncEnvironmentsService.list_variables)
+
+    class AsyncStreamedEnvironmentsService:
+        """The methods of `AsyncEnvironmentsService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncEnvironmentsService.create)
+        list = streamed_async(AsyncEnvironmentsService.list)
+        get = streamed_async(AsyncEnvironmentsService.get)
+        update = streamed_async(AsyncEnvironmentsService.update)
+        delete = streamed_async(AsyncEnvironmentsService.delete)
+        list_variables = streamed_async(AsyncEnvironmentsService.list_variables)

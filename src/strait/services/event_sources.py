@@ -14,6 +14,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import (
         CreateEventSourceRequest,
@@ -93,6 +94,17 @@ class EventSourcesService(SyncService):
     """`Client.event_sources`: sources of events, and what they start."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawEventSourcesService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedEventSourcesService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(self, **options: Unpack[RequestOptions]) -> Page[EventSource]:
         """List the event sources of a project.
@@ -283,6 +295,17 @@ class AsyncEventSourcesService(AsyncService):
     """`AsyncClient.event_sources`: sources of events, and what they start."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawEventSourcesService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedEventSourcesService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(self, **options: Unpack[RequestOptions]) -> AsyncPager[EventSource]:
         """List the event sources of a project.
@@ -467,3 +490,62 @@ class AsyncEventSourcesService(AsyncService):
         )
 
     dispatch = dispatch_event
+
+
+if TYPE_CHECKING:
+
+    class RawEventSourcesService:
+        """The methods of `EventSourcesService`, whose results are raw answers."""
+
+        list = raw(EventSourcesService.list)
+        create = raw(EventSourcesService.create)
+        get = raw(EventSourcesService.get)
+        update = raw(EventSourcesService.update)
+        delete = raw(EventSourcesService.delete)
+        list_subscriptions = raw(EventSourcesService.list_subscriptions)
+        subscribe = raw(EventSourcesService.subscribe)
+        delete_subscription = raw(EventSourcesService.delete_subscription)
+        dispatch_event = raw(EventSourcesService.dispatch_event)
+        dispatch = raw(EventSourcesService.dispatch_event)
+
+    class StreamedEventSourcesService:
+        """The methods of `EventSourcesService`, whose results are streamed answers."""
+
+        list = streamed(EventSourcesService.list)
+        create = streamed(EventSourcesService.create)
+        get = streamed(EventSourcesService.get)
+        update = streamed(EventSourcesService.update)
+        delete = streamed(EventSourcesService.delete)
+        list_subscriptions = streamed(EventSourcesService.list_subscriptions)
+        subscribe = streamed(EventSourcesService.subscribe)
+        delete_subscription = streamed(EventSourcesService.delete_subscription)
+        dispatch_event = streamed(EventSourcesService.dispatch_event)
+        dispatch = streamed(EventSourcesService.dispatch_event)
+
+    class AsyncRawEventSourcesService:
+        """The methods of `AsyncEventSourcesService`, whose results are raw answers."""
+
+        list = raw_async(AsyncEventSourcesService.list)
+        create = raw_async(AsyncEventSourcesService.create)
+        get = raw_async(AsyncEventSourcesService.get)
+        update = raw_async(AsyncEventSourcesService.update)
+        delete = raw_async(AsyncEventSourcesService.delete)
+        list_subscriptions = raw_async(AsyncEventSourcesService.list_subscriptions)
+        subscribe = raw_async(AsyncEventSourcesService.subscribe)
+        delete_subscription = raw_async(AsyncEventSourcesService.delete_subscription)
+        dispatch_event = raw_async(AsyncEventSourcesService.dispatch_event)
+        dispatch = raw_async(AsyncEventSourcesService.dispatch_event)
+
+    class AsyncStreamedEventSourcesService:
+        """The methods of `AsyncEventSourcesService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncEventSourcesService.list)
+        create = streamed_async(AsyncEventSourcesService.create)
+        get = streamed_async(AsyncEventSourcesService.get)
+        update = streamed_async(AsyncEventSourcesService.update)
+        delete = streamed_async(AsyncEventSourcesService.delete)
+        list_subscriptions = streamed_async(AsyncEventSourcesService.list_subscriptions)
+        subscribe = streamed_async(AsyncEventSourcesService.subscribe)
+        delete_subscription = streamed_async(AsyncEventSourcesService.delete_subscription)
+        dispatch_event = streamed_async(AsyncEventSourcesService.dispatch_event)
+        dispatch = streamed_async(AsyncEventSourcesService.dispatch_event)

@@ -25,6 +25,7 @@ from strait.services.base import AsyncService, SyncService
 if TYPE_CHECKING:
     from strait.client.aio_calls import AsyncEventStream
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.client.sync_calls import EventStream
     from strait.models.base import StraitModel
     from strait.models.params import PurgeEventTriggersRequest, SendEventRequest
@@ -92,6 +93,17 @@ class EventTriggersService(SyncService):
     """`Client.event_triggers`: events that runs and steps wait for."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawEventTriggersService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedEventTriggersService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def get_stream(
         self,
@@ -226,6 +238,7 @@ class EventTriggersService(SyncService):
         body: SendEventRequest | Mapping[str, Any] | StraitModel | None = None,
         *,
         payload: Any = UNSET,
+        until: float | None = None,
         **options: Unpack[RequestOptions],
     ) -> EventTrigger:
         """Send the payload of an event to the step or run that waits for it.
@@ -233,8 +246,15 @@ class EventTriggersService(SyncService):
         `POST /v1/events/{eventKey}/send`, scope `jobs:trigger` or `workflows:trigger`, idempotency
         key.
 
+        With `until` it is sent again and again for that many seconds, as long as the platform
+        answers that nobody waits for it yet.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
+        if until is not None:
+            return self._caller.until(
+                _SEND_EVENT, options, (event_key,), until, body=body, fields={"payload": payload}
+            )
         return self._caller.call(
             _SEND_EVENT, options, (event_key,), body=body, fields={"payload": payload}
         )
@@ -246,6 +266,17 @@ class AsyncEventTriggersService(AsyncService):
     """`AsyncClient.event_triggers`: events that runs and steps wait for."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawEventTriggersService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedEventTriggersService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def get_stream(
         self,
@@ -380,6 +411,7 @@ class AsyncEventTriggersService(AsyncService):
         body: SendEventRequest | Mapping[str, Any] | StraitModel | None = None,
         *,
         payload: Any = UNSET,
+        until: float | None = None,
         **options: Unpack[RequestOptions],
     ) -> EventTrigger:
         """Send the payload of an event to the step or run that waits for it.
@@ -387,10 +419,80 @@ class AsyncEventTriggersService(AsyncService):
         `POST /v1/events/{eventKey}/send`, scope `jobs:trigger` or `workflows:trigger`, idempotency
         key.
 
+        With `until` it is sent again and again for that many seconds, as long as the platform
+        answers that nobody waits for it yet.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
+        if until is not None:
+            return await self._caller.until(
+                _SEND_EVENT, options, (event_key,), until, body=body, fields={"payload": payload}
+            )
         return await self._caller.call(
             _SEND_EVENT, options, (event_key,), body=body, fields={"payload": payload}
         )
 
     send = send_event
+
+
+if TYPE_CHECKING:
+
+    class RawEventTriggersService:
+        """The methods of `EventTriggersService`, whose results are raw answers."""
+
+        list_events = raw(EventTriggersService.list_events)
+        list = raw(EventTriggersService.list_events)
+        get_stat = raw(EventTriggersService.get_stat)
+        purge_event = raw(EventTriggersService.purge_event)
+        send_prefix = raw(EventTriggersService.send_prefix)
+        get_event = raw(EventTriggersService.get_event)
+        get = raw(EventTriggersService.get_event)
+        delete_event = raw(EventTriggersService.delete_event)
+        cancel = raw(EventTriggersService.delete_event)
+        send_event = raw(EventTriggersService.send_event)
+        send = raw(EventTriggersService.send_event)
+
+    class StreamedEventTriggersService:
+        """The methods of `EventTriggersService`, whose results are streamed answers."""
+
+        list_events = streamed(EventTriggersService.list_events)
+        list = streamed(EventTriggersService.list_events)
+        get_stat = streamed(EventTriggersService.get_stat)
+        purge_event = streamed(EventTriggersService.purge_event)
+        send_prefix = streamed(EventTriggersService.send_prefix)
+        get_event = streamed(EventTriggersService.get_event)
+        get = streamed(EventTriggersService.get_event)
+        delete_event = streamed(EventTriggersService.delete_event)
+        cancel = streamed(EventTriggersService.delete_event)
+        send_event = streamed(EventTriggersService.send_event)
+        send = streamed(EventTriggersService.send_event)
+
+    class AsyncRawEventTriggersService:
+        """The methods of `AsyncEventTriggersService`, whose results are raw answers."""
+
+        list_events = raw_async(AsyncEventTriggersService.list_events)
+        list = raw_async(AsyncEventTriggersService.list_events)
+        get_stat = raw_async(AsyncEventTriggersService.get_stat)
+        purge_event = raw_async(AsyncEventTriggersService.purge_event)
+        send_prefix = raw_async(AsyncEventTriggersService.send_prefix)
+        get_event = raw_async(AsyncEventTriggersService.get_event)
+        get = raw_async(AsyncEventTriggersService.get_event)
+        delete_event = raw_async(AsyncEventTriggersService.delete_event)
+        cancel = raw_async(AsyncEventTriggersService.delete_event)
+        send_event = raw_async(AsyncEventTriggersService.send_event)
+        send = raw_async(AsyncEventTriggersService.send_event)
+
+    class AsyncStreamedEventTriggersService:
+        """The methods of `AsyncEventTriggersService`, whose results are streamed answers."""
+
+        list_events = streamed_async(AsyncEventTriggersService.list_events)
+        list = streamed_async(AsyncEventTriggersService.list_events)
+        get_stat = streamed_async(AsyncEventTriggersService.get_stat)
+        purge_event = streamed_async(AsyncEventTriggersService.purge_event)
+        send_prefix = streamed_async(AsyncEventTriggersService.send_prefix)
+        get_event = streamed_async(AsyncEventTriggersService.get_event)
+        get = streamed_async(AsyncEventTriggersService.get_event)
+        delete_event = streamed_async(AsyncEventTriggersService.delete_event)
+        cancel = streamed_async(AsyncEventTriggersService.delete_event)
+        send_event = streamed_async(AsyncEventTriggersService.send_event)
+        send = streamed_async(AsyncEventTriggersService.send_event)

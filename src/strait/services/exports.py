@@ -14,6 +14,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _EXPORT_JOBS = Operation(
     id="export-jobs", method="GET", path=("/v1/export/jobs",), decode=results.array(Job)
 )
@@ -35,6 +36,17 @@ class ExportsService(SyncService):
     """`Client.exports`: downloads."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawExportsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedExportsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def export_jobs(
         self,
@@ -122,6 +134,17 @@ class AsyncExportsService(AsyncService):
     """`AsyncClient.exports`: downloads."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawExportsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedExportsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def export_jobs(
         self,
@@ -203,3 +226,34 @@ class AsyncExportsService(AsyncService):
         return self._caller.page(
             _EXPORT_WORKFLOWS, options, query=results.query(query, {"format": format})
         )
+
+
+if TYPE_CHECKING:
+
+    class RawExportsService:
+        """The methods of `ExportsService`, whose results are raw answers."""
+
+        export_jobs = raw(ExportsService.export_jobs)
+        export_runs = raw(ExportsService.export_runs)
+        export_workflows = raw(ExportsService.export_workflows)
+
+    class StreamedExportsService:
+        """The methods of `ExportsService`, whose results are streamed answers."""
+
+        export_jobs = streamed(ExportsService.export_jobs)
+        export_runs = streamed(ExportsService.export_runs)
+        export_workflows = streamed(ExportsService.export_workflows)
+
+    class AsyncRawExportsService:
+        """The methods of `AsyncExportsService`, whose results are raw answers."""
+
+        export_jobs = raw_async(AsyncExportsService.export_jobs)
+        export_runs = raw_async(AsyncExportsService.export_runs)
+        export_workflows = raw_async(AsyncExportsService.export_workflows)
+
+    class AsyncStreamedExportsService:
+        """The methods of `AsyncExportsService`, whose results are streamed answers."""
+
+        export_jobs = streamed_async(AsyncExportsService.export_jobs)
+        export_runs = streamed_async(AsyncExportsService.export_runs)
+        export_workflows = streamed_async(AsyncExportsService.export_workflows)

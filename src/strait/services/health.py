@@ -11,7 +11,7 @@ from strait.models.health import HealthStatusResponse, ReadyResult
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
-    pass
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="health-check", method="GET", path=("/health",), decode=results.model(HealthStatusResponse)
 )
@@ -27,6 +27,17 @@ class HealthService(SyncService):
     """`Client.health`: whether the platform is well."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawHealthService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedHealthService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(self, **options: Unpack[RequestOptions]) -> HealthStatusResponse:
         """Report whether the platform answers, and how its parts are.
@@ -60,6 +71,17 @@ class AsyncHealthService(AsyncService):
     """`AsyncClient.health`: whether the platform is well."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawHealthService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedHealthService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def list(self, **options: Unpack[RequestOptions]) -> HealthStatusResponse:
         """Report whether the platform answers, and how its parts are.
@@ -87,3 +109,34 @@ class AsyncHealthService(AsyncService):
         Fails with 429 `RateLimitedError`.
         """
         return await self._caller.call(_LIST_METRICS, options)
+
+
+if TYPE_CHECKING:
+
+    class RawHealthService:
+        """The methods of `HealthService`, whose results are raw answers."""
+
+        list = raw(HealthService.list)
+        get_ready = raw(HealthService.get_ready)
+        list_metrics = raw(HealthService.list_metrics)
+
+    class StreamedHealthService:
+        """The methods of `HealthService`, whose results are streamed answers."""
+
+        list = streamed(HealthService.list)
+        get_ready = streamed(HealthService.get_ready)
+        list_metrics = streamed(HealthService.list_metrics)
+
+    class AsyncRawHealthService:
+        """The methods of `AsyncHealthService`, whose results are raw answers."""
+
+        list = raw_async(AsyncHealthService.list)
+        get_ready = raw_async(AsyncHealthService.get_ready)
+        list_metrics = raw_async(AsyncHealthService.list_metrics)
+
+    class AsyncStreamedHealthService:
+        """The methods of `AsyncHealthService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncHealthService.list)
+        get_ready = streamed_async(AsyncHealthService.get_ready)
+        list_metrics = streamed_async(AsyncHealthService.list_metrics)

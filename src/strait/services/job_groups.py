@@ -21,6 +21,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import CreateJobGroupRequest, UpdateJobGroupRequest
 _CREATE = Operation(
@@ -91,6 +92,17 @@ class JobGroupsService(SyncService):
     """`Client.job_groups`: groups of jobs."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawJobGroupsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedJobGroupsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(
         self,
@@ -238,6 +250,17 @@ class AsyncJobGroupsService(AsyncService):
     """`AsyncClient.job_groups`: groups of jobs."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawJobGroupsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedJobGroupsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(
         self,
@@ -379,3 +402,58 @@ class AsyncJobGroupsService(AsyncService):
         Fails with 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_GET_STATS, options, (group_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawJobGroupsService:
+        """The methods of `JobGroupsService`, whose results are raw answers."""
+
+        create = raw(JobGroupsService.create)
+        list = raw(JobGroupsService.list)
+        get = raw(JobGroupsService.get)
+        update = raw(JobGroupsService.update)
+        delete = raw(JobGroupsService.delete)
+        list_jobs = raw(JobGroupsService.list_jobs)
+        pause_all = raw(JobGroupsService.pause_all)
+        resume_all = raw(JobGroupsService.resume_all)
+        get_stats = raw(JobGroupsService.get_stats)
+
+    class StreamedJobGroupsService:
+        """The methods of `JobGroupsService`, whose results are streamed answers."""
+
+        create = streamed(JobGroupsService.create)
+        list = streamed(JobGroupsService.list)
+        get = streamed(JobGroupsService.get)
+        update = streamed(JobGroupsService.update)
+        delete = streamed(JobGroupsService.delete)
+        list_jobs = streamed(JobGroupsService.list_jobs)
+        pause_all = streamed(JobGroupsService.pause_all)
+        resume_all = streamed(JobGroupsService.resume_all)
+        get_stats = streamed(JobGroupsService.get_stats)
+
+    class AsyncRawJobGroupsService:
+        """The methods of `AsyncJobGroupsService`, whose results are raw answers."""
+
+        create = raw_async(AsyncJobGroupsService.create)
+        list = raw_async(AsyncJobGroupsService.list)
+        get = raw_async(AsyncJobGroupsService.get)
+        update = raw_async(AsyncJobGroupsService.update)
+        delete = raw_async(AsyncJobGroupsService.delete)
+        list_jobs = raw_async(AsyncJobGroupsService.list_jobs)
+        pause_all = raw_async(AsyncJobGroupsService.pause_all)
+        resume_all = raw_async(AsyncJobGroupsService.resume_all)
+        get_stats = raw_async(AsyncJobGroupsService.get_stats)
+
+    class AsyncStreamedJobGroupsService:
+        """The methods of `AsyncJobGroupsService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncJobGroupsService.create)
+        list = streamed_async(AsyncJobGroupsService.list)
+        get = streamed_async(AsyncJobGroupsService.get)
+        update = streamed_async(AsyncJobGroupsService.update)
+        delete = streamed_async(AsyncJobGroupsService.delete)
+        list_jobs = streamed_async(AsyncJobGroupsService.list_jobs)
+        pause_all = streamed_async(AsyncJobGroupsService.pause_all)
+        resume_all = streamed_async(AsyncJobGroupsService.resume_all)
+        get_stats = streamed_async(AsyncJobGroupsService.get_stats)

@@ -8,7 +8,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from strait.client import results
-from strait.client.operation import Operation, RequestOptions
+from strait.client.operation import (
+    Operation,
+    RequestOptions,
+    WaitOptions,
+    of_each_request,
+)
 from strait.client.unset import UNSET
 from strait.models.jobs import (
     BatchCreateJobsResponse,
@@ -23,11 +28,14 @@ from strait.models.jobs import (
     TriggerResult,
     VerifyJobEndpointResult,
 )
-from strait.models.shared import DependencyCondition, Job, JobDependency, JobPage
+from strait.models.shared import DependencyCondition, Job, JobDependency, JobPage, JobRun
 from strait.services.base import AsyncService, SyncService
+from strait.services.runs import TRACKED as _RUNS
 
 if TYPE_CHECKING:
+    from strait.client.handles import AsyncRunHandle, RunHandle
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import (
         BatchCreateJobsRequest,
@@ -214,6 +222,17 @@ class JobsService(SyncService):
     """`Client.jobs`: jobs: what can be run, and under which limits."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawJobsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedJobsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(
         self,
@@ -576,6 +595,82 @@ class JobsService(SyncService):
             },
         )
 
+    def start(
+        self,
+        job_id: str,
+        body: TriggerRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        payload: Any = UNSET,
+        tags: Mapping[str, str] | None = None,
+        scheduled_at: datetime | str | None = None,
+        priority: int | None = None,
+        dry_run: bool | None = None,
+        ttl_secs: int | None = None,
+        concurrency_key: str | None = None,
+        debounce_key: str | None = None,
+        batch_key: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> RunHandle[JobRun]:
+        """Start a run like `trigger`, and return its handle.
+
+        Raises `RunNotStartedError` where none is started: for a debounced trigger, one that
+        is buffered for a batch, and a dry run.
+        """
+        triggered = self.trigger(
+            job_id,
+            body,
+            payload=payload,
+            tags=tags,
+            scheduled_at=scheduled_at,
+            priority=priority,
+            dry_run=dry_run,
+            ttl_secs=ttl_secs,
+            concurrency_key=concurrency_key,
+            debounce_key=debounce_key,
+            batch_key=batch_key,
+            **options,
+        )
+        return self._caller.started(_RUNS, triggered)
+
+    def trigger_and_wait(
+        self,
+        job_id: str,
+        body: TriggerRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        payload: Any = UNSET,
+        tags: Mapping[str, str] | None = None,
+        scheduled_at: datetime | str | None = None,
+        priority: int | None = None,
+        dry_run: bool | None = None,
+        ttl_secs: int | None = None,
+        concurrency_key: str | None = None,
+        debounce_key: str | None = None,
+        batch_key: str | None = None,
+        timeout: float | None = None,
+        **options: Unpack[WaitOptions],
+    ) -> JobRun:
+        """Start a run like `trigger`, wait until it has ended, and return it.
+
+        `timeout` is in seconds; None waits for as long as it takes, and `StraitTimeoutError`
+        tells that it was not enough. The run may have failed: its status says so.
+        """
+        each = of_each_request(options)
+        run = self.start(
+            job_id,
+            body,
+            payload=payload,
+            tags=tags,
+            scheduled_at=scheduled_at,
+            priority=priority,
+            dry_run=dry_run,
+            ttl_secs=ttl_secs,
+            concurrency_key=concurrency_key,
+            debounce_key=debounce_key,
+            batch_key=batch_key,
+            **each,
+        )
+        return run.wait(timeout=timeout, **options)
+
     def bulk_trigger(
         self,
         job_id: str,
@@ -805,6 +900,17 @@ class AsyncJobsService(AsyncService):
     """`AsyncClient.jobs`: jobs: what can be run, and under which limits."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawJobsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedJobsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(
         self,
@@ -1167,6 +1273,82 @@ class AsyncJobsService(AsyncService):
             },
         )
 
+    async def start(
+        self,
+        job_id: str,
+        body: TriggerRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        payload: Any = UNSET,
+        tags: Mapping[str, str] | None = None,
+        scheduled_at: datetime | str | None = None,
+        priority: int | None = None,
+        dry_run: bool | None = None,
+        ttl_secs: int | None = None,
+        concurrency_key: str | None = None,
+        debounce_key: str | None = None,
+        batch_key: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncRunHandle[JobRun]:
+        """Start a run like `trigger`, and return its handle.
+
+        Raises `RunNotStartedError` where none is started: for a debounced trigger, one that
+        is buffered for a batch, and a dry run.
+        """
+        triggered = await self.trigger(
+            job_id,
+            body,
+            payload=payload,
+            tags=tags,
+            scheduled_at=scheduled_at,
+            priority=priority,
+            dry_run=dry_run,
+            ttl_secs=ttl_secs,
+            concurrency_key=concurrency_key,
+            debounce_key=debounce_key,
+            batch_key=batch_key,
+            **options,
+        )
+        return self._caller.started(_RUNS, triggered)
+
+    async def trigger_and_wait(
+        self,
+        job_id: str,
+        body: TriggerRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        payload: Any = UNSET,
+        tags: Mapping[str, str] | None = None,
+        scheduled_at: datetime | str | None = None,
+        priority: int | None = None,
+        dry_run: bool | None = None,
+        ttl_secs: int | None = None,
+        concurrency_key: str | None = None,
+        debounce_key: str | None = None,
+        batch_key: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it is named like its sync twin
+        **options: Unpack[WaitOptions],
+    ) -> JobRun:
+        """Start a run like `trigger`, wait until it has ended, and return it.
+
+        `timeout` is in seconds; None waits for as long as it takes, and `StraitTimeoutError`
+        tells that it was not enough. The run may have failed: its status says so.
+        """
+        each = of_each_request(options)
+        run = await self.start(
+            job_id,
+            body,
+            payload=payload,
+            tags=tags,
+            scheduled_at=scheduled_at,
+            priority=priority,
+            dry_run=dry_run,
+            ttl_secs=ttl_secs,
+            concurrency_key=concurrency_key,
+            debounce_key=debounce_key,
+            batch_key=batch_key,
+            **each,
+        )
+        return await run.wait(timeout=timeout, **options)
+
     async def bulk_trigger(
         self,
         job_id: str,
@@ -1392,3 +1574,106 @@ class AsyncJobsService(AsyncService):
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_VERIFY_ENDPOINT, options, (job_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawJobsService:
+        """The methods of `JobsService`, whose results are raw answers."""
+
+        create = raw(JobsService.create)
+        list = raw(JobsService.list)
+        batch = raw(JobsService.batch)
+        batch_enable = raw(JobsService.batch_enable)
+        batch_disable = raw(JobsService.batch_disable)
+        get = raw(JobsService.get)
+        update = raw(JobsService.update)
+        delete = raw(JobsService.delete)
+        trigger = raw(JobsService.trigger)
+        bulk_trigger = raw(JobsService.bulk_trigger)
+        create_dependency = raw(JobsService.create_dependency)
+        list_dependencies = raw(JobsService.list_dependencies)
+        delete_dependency = raw(JobsService.delete_dependency)
+        list_versions = raw(JobsService.list_versions)
+        get_version = raw(JobsService.get_version)
+        clone = raw(JobsService.clone)
+        get_health = raw(JobsService.get_health)
+        pause = raw(JobsService.pause)
+        resume = raw(JobsService.resume)
+        set_endpoint = raw(JobsService.set_endpoint)
+        verify_endpoint = raw(JobsService.verify_endpoint)
+
+    class StreamedJobsService:
+        """The methods of `JobsService`, whose results are streamed answers."""
+
+        create = streamed(JobsService.create)
+        list = streamed(JobsService.list)
+        batch = streamed(JobsService.batch)
+        batch_enable = streamed(JobsService.batch_enable)
+        batch_disable = streamed(JobsService.batch_disable)
+        get = streamed(JobsService.get)
+        update = streamed(JobsService.update)
+        delete = streamed(JobsService.delete)
+        trigger = streamed(JobsService.trigger)
+        bulk_trigger = streamed(JobsService.bulk_trigger)
+        create_dependency = streamed(JobsService.create_dependency)
+        list_dependencies = streamed(JobsService.list_dependencies)
+        delete_dependency = streamed(JobsService.delete_dependency)
+        list_versions = streamed(JobsService.list_versions)
+        get_version = streamed(JobsService.get_version)
+        clone = streamed(JobsService.clone)
+        get_health = streamed(JobsService.get_health)
+        pause = streamed(JobsService.pause)
+        resume = streamed(JobsService.resume)
+        set_endpoint = streamed(JobsService.set_endpoint)
+        verify_endpoint = streamed(JobsService.verify_endpoint)
+
+    class AsyncRawJobsService:
+        """The methods of `AsyncJobsService`, whose results are raw answers."""
+
+        create = raw_async(AsyncJobsService.create)
+        list = raw_async(AsyncJobsService.list)
+        batch = raw_async(AsyncJobsService.batch)
+        batch_enable = raw_async(AsyncJobsService.batch_enable)
+        batch_disable = raw_async(AsyncJobsService.batch_disable)
+        get = raw_async(AsyncJobsService.get)
+        update = raw_async(AsyncJobsService.update)
+        delete = raw_async(AsyncJobsService.delete)
+        trigger = raw_async(AsyncJobsService.trigger)
+        bulk_trigger = raw_async(AsyncJobsService.bulk_trigger)
+        create_dependency = raw_async(AsyncJobsService.create_dependency)
+        list_dependencies = raw_async(AsyncJobsService.list_dependencies)
+        delete_dependency = raw_async(AsyncJobsService.delete_dependency)
+        list_versions = raw_async(AsyncJobsService.list_versions)
+        get_version = raw_async(AsyncJobsService.get_version)
+        clone = raw_async(AsyncJobsService.clone)
+        get_health = raw_async(AsyncJobsService.get_health)
+        pause = raw_async(AsyncJobsService.pause)
+        resume = raw_async(AsyncJobsService.resume)
+        set_endpoint = raw_async(AsyncJobsService.set_endpoint)
+        verify_endpoint = raw_async(AsyncJobsService.verify_endpoint)
+
+    class AsyncStreamedJobsService:
+        """The methods of `AsyncJobsService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncJobsService.create)
+        list = streamed_async(AsyncJobsService.list)
+        batch = streamed_async(AsyncJobsService.batch)
+        batch_enable = streamed_async(AsyncJobsService.batch_enable)
+        batch_disable = streamed_async(AsyncJobsService.batch_disable)
+        get = streamed_async(AsyncJobsService.get)
+        update = streamed_async(AsyncJobsService.update)
+        delete = streamed_async(AsyncJobsService.delete)
+        trigger = streamed_async(AsyncJobsService.trigger)
+        bulk_trigger = streamed_async(AsyncJobsService.bulk_trigger)
+        create_dependency = streamed_async(AsyncJobsService.create_dependency)
+        list_dependencies = streamed_async(AsyncJobsService.list_dependencies)
+        delete_dependency = streamed_async(AsyncJobsService.delete_dependency)
+        list_versions = streamed_async(AsyncJobsService.list_versions)
+        get_version = streamed_async(AsyncJobsService.get_version)
+        clone = streamed_async(AsyncJobsService.clone)
+        get_health = streamed_async(AsyncJobsService.get_health)
+        pause = streamed_async(AsyncJobsService.pause)
+        resume = streamed_async(AsyncJobsService.resume)
+        set_endpoint = streamed_async(AsyncJobsService.set_endpoint)
+        verify_endpoint = streamed_async(AsyncJobsService.verify_endpoint)

@@ -13,6 +13,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import CreateLogDrainRequest, UpdateLogDrainRequest
 _LIST = Operation(
@@ -52,6 +53,17 @@ class LogDrainsService(SyncService):
     """`Client.log_drains`: places that logs are sent to."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawLogDrainsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedLogDrainsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(self, **options: Unpack[RequestOptions]) -> Page[LogDrain]:
         """List the places that the logs of a project are sent to.
@@ -155,6 +167,17 @@ class AsyncLogDrainsService(AsyncService):
     """`AsyncClient.log_drains`: places that logs are sent to."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawLogDrainsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedLogDrainsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(self, **options: Unpack[RequestOptions]) -> AsyncPager[LogDrain]:
         """List the places that the logs of a project are sent to.
@@ -252,3 +275,42 @@ class AsyncLogDrainsService(AsyncService):
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_DELETE, options, (drain_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawLogDrainsService:
+        """The methods of `LogDrainsService`, whose results are raw answers."""
+
+        list = raw(LogDrainsService.list)
+        create = raw(LogDrainsService.create)
+        get = raw(LogDrainsService.get)
+        update = raw(LogDrainsService.update)
+        delete = raw(LogDrainsService.delete)
+
+    class StreamedLogDrainsService:
+        """The methods of `LogDrainsService`, whose results are streamed answers."""
+
+        list = streamed(LogDrainsService.list)
+        create = streamed(LogDrainsService.create)
+        get = streamed(LogDrainsService.get)
+        update = streamed(LogDrainsService.update)
+        delete = streamed(LogDrainsService.delete)
+
+    class AsyncRawLogDrainsService:
+        """The methods of `AsyncLogDrainsService`, whose results are raw answers."""
+
+        list = raw_async(AsyncLogDrainsService.list)
+        create = raw_async(AsyncLogDrainsService.create)
+        get = raw_async(AsyncLogDrainsService.get)
+        update = raw_async(AsyncLogDrainsService.update)
+        delete = raw_async(AsyncLogDrainsService.delete)
+
+    class AsyncStreamedLogDrainsService:
+        """The methods of `AsyncLogDrainsService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncLogDrainsService.list)
+        create = streamed_async(AsyncLogDrainsService.create)
+        get = streamed_async(AsyncLogDrainsService.get)
+        update = streamed_async(AsyncLogDrainsService.update)
+        delete = streamed_async(AsyncLogDrainsService.delete)

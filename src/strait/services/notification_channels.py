@@ -15,6 +15,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import (
         CreateNotificationChannelRequest,
@@ -68,6 +69,17 @@ class NotificationChannelsService(SyncService):
     """`Client.notification_channels`: where notifications go."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawNotificationChannelsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedNotificationChannelsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(
         self,
@@ -179,6 +191,17 @@ class AsyncNotificationChannelsService(AsyncService):
     """`AsyncClient.notification_channels`: where notifications go."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawNotificationChannelsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedNotificationChannelsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(
         self,
@@ -284,3 +307,46 @@ class AsyncNotificationChannelsService(AsyncService):
             options,
             query=results.query(query, {"limit": limit, "cursor": cursor}),
         )
+
+
+if TYPE_CHECKING:
+
+    class RawNotificationChannelsService:
+        """The methods of `NotificationChannelsService`, whose results are raw answers."""
+
+        create = raw(NotificationChannelsService.create)
+        list = raw(NotificationChannelsService.list)
+        get = raw(NotificationChannelsService.get)
+        update = raw(NotificationChannelsService.update)
+        delete = raw(NotificationChannelsService.delete)
+        list_deliveries = raw(NotificationChannelsService.list_deliveries)
+
+    class StreamedNotificationChannelsService:
+        """The methods of `NotificationChannelsService`, whose results are streamed answers."""
+
+        create = streamed(NotificationChannelsService.create)
+        list = streamed(NotificationChannelsService.list)
+        get = streamed(NotificationChannelsService.get)
+        update = streamed(NotificationChannelsService.update)
+        delete = streamed(NotificationChannelsService.delete)
+        list_deliveries = streamed(NotificationChannelsService.list_deliveries)
+
+    class AsyncRawNotificationChannelsService:
+        """The methods of `AsyncNotificationChannelsService`, whose results are raw answers."""
+
+        create = raw_async(AsyncNotificationChannelsService.create)
+        list = raw_async(AsyncNotificationChannelsService.list)
+        get = raw_async(AsyncNotificationChannelsService.get)
+        update = raw_async(AsyncNotificationChannelsService.update)
+        delete = raw_async(AsyncNotificationChannelsService.delete)
+        list_deliveries = raw_async(AsyncNotificationChannelsService.list_deliveries)
+
+    class AsyncStreamedNotificationChannelsService:
+        """The methods of `AsyncNotificationChannelsService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncNotificationChannelsService.create)
+        list = streamed_async(AsyncNotificationChannelsService.list)
+        get = streamed_async(AsyncNotificationChannelsService.get)
+        update = streamed_async(AsyncNotificationChannelsService.update)
+        delete = streamed_async(AsyncNotificationChannelsService.delete)
+        list_deliveries = streamed_async(AsyncNotificationChannelsService.list_deliveries)

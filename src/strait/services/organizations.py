@@ -14,6 +14,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST_RUNS = Operation(
     id="list-org-runs",
     method="GET",
@@ -34,6 +35,17 @@ class OrganizationsService(SyncService):
     """`Client.organizations`: all projects of an organization."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawOrganizationsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedOrganizationsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list_runs(
         self,
@@ -84,6 +96,17 @@ class AsyncOrganizationsService(AsyncService):
     """`AsyncClient.organizations`: all projects of an organization."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawOrganizationsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedOrganizationsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list_runs(
         self,
@@ -128,3 +151,30 @@ class AsyncOrganizationsService(AsyncService):
             (org_id,),
             query=results.query(query, {"limit": limit, "cursor": cursor}),
         )
+
+
+if TYPE_CHECKING:
+
+    class RawOrganizationsService:
+        """The methods of `OrganizationsService`, whose results are raw answers."""
+
+        list_runs = raw(OrganizationsService.list_runs)
+        list_jobs = raw(OrganizationsService.list_jobs)
+
+    class StreamedOrganizationsService:
+        """The methods of `OrganizationsService`, whose results are streamed answers."""
+
+        list_runs = streamed(OrganizationsService.list_runs)
+        list_jobs = streamed(OrganizationsService.list_jobs)
+
+    class AsyncRawOrganizationsService:
+        """The methods of `AsyncOrganizationsService`, whose results are raw answers."""
+
+        list_runs = raw_async(AsyncOrganizationsService.list_runs)
+        list_jobs = raw_async(AsyncOrganizationsService.list_jobs)
+
+    class AsyncStreamedOrganizationsService:
+        """The methods of `AsyncOrganizationsService`, whose results are streamed answers."""
+
+        list_runs = streamed_async(AsyncOrganizationsService.list_runs)
+        list_jobs = streamed_async(AsyncOrganizationsService.list_jobs)

@@ -11,6 +11,7 @@ from strait.client.operation import Operation, RequestOptions
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
 _STRIPE_WEBHOOK = Operation(
     id="stripe-webhook", method="POST", path=("/api/webhooks/stripe",), decode=results.nothing
@@ -27,6 +28,17 @@ class PlatformHooksService(SyncService):
     """`Client.platform_hooks`: called by other services, not by clients."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawPlatformHooksService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedPlatformHooksService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def stripe_webhook(
         self, body: Mapping[str, Any] | StraitModel | None = None, **options: Unpack[RequestOptions]
@@ -68,6 +80,17 @@ class AsyncPlatformHooksService(AsyncService):
     """`AsyncClient.platform_hooks`: called by other services, not by clients."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawPlatformHooksService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedPlatformHooksService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def stripe_webhook(
         self, body: Mapping[str, Any] | StraitModel | None = None, **options: Unpack[RequestOptions]
@@ -103,3 +126,34 @@ class AsyncPlatformHooksService(AsyncService):
         Fails with 429 `RateLimitedError`.
         """
         return await self._caller.call(_POLAR_WEBHOOK, options, body=body)
+
+
+if TYPE_CHECKING:
+
+    class RawPlatformHooksService:
+        """The methods of `PlatformHooksService`, whose results are raw answers."""
+
+        stripe_webhook = raw(PlatformHooksService.stripe_webhook)
+        cdc_webhook = raw(PlatformHooksService.cdc_webhook)
+        polar_webhook = raw(PlatformHooksService.polar_webhook)
+
+    class StreamedPlatformHooksService:
+        """The methods of `PlatformHooksService`, whose results are streamed answers."""
+
+        stripe_webhook = streamed(PlatformHooksService.stripe_webhook)
+        cdc_webhook = streamed(PlatformHooksService.cdc_webhook)
+        polar_webhook = streamed(PlatformHooksService.polar_webhook)
+
+    class AsyncRawPlatformHooksService:
+        """The methods of `AsyncPlatformHooksService`, whose results are raw answers."""
+
+        stripe_webhook = raw_async(AsyncPlatformHooksService.stripe_webhook)
+        cdc_webhook = raw_async(AsyncPlatformHooksService.cdc_webhook)
+        polar_webhook = raw_async(AsyncPlatformHooksService.polar_webhook)
+
+    class AsyncStreamedPlatformHooksService:
+        """The methods of `AsyncPlatformHooksService`, whose results are streamed answers."""
+
+        stripe_webhook = streamed_async(AsyncPlatformHooksService.stripe_webhook)
+        cdc_webhook = streamed_async(AsyncPlatformHooksService.cdc_webhook)
+        polar_webhook = streamed_async(AsyncPlatformHooksService.polar_webhook)

@@ -14,6 +14,7 @@ from strait.services.base import AsyncService, SyncService
 if TYPE_CHECKING:
     from strait.client.aio_calls import AsyncEventStream
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.client.sync_calls import EventStream
     from strait.models.base import StraitModel
     from strait.models.params import CreateProjectRequest, UpdateProjectSettingsRequest
@@ -67,6 +68,17 @@ class ProjectsService(SyncService):
     """`Client.projects`: projects."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawProjectsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedProjectsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def get_activity_stream(
         self,
@@ -180,6 +192,17 @@ class AsyncProjectsService(AsyncService):
     """`AsyncClient.projects`: projects."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawProjectsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedProjectsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def get_activity_stream(
         self,
@@ -287,3 +310,46 @@ class AsyncProjectsService(AsyncService):
             body=body,
             fields={"max_key_lifetime_days": max_key_lifetime_days},
         )
+
+
+if TYPE_CHECKING:
+
+    class RawProjectsService:
+        """The methods of `ProjectsService`, whose results are raw answers."""
+
+        create = raw(ProjectsService.create)
+        list = raw(ProjectsService.list)
+        get = raw(ProjectsService.get)
+        delete = raw(ProjectsService.delete)
+        get_settings = raw(ProjectsService.get_settings)
+        upsert_settings = raw(ProjectsService.upsert_settings)
+
+    class StreamedProjectsService:
+        """The methods of `ProjectsService`, whose results are streamed answers."""
+
+        create = streamed(ProjectsService.create)
+        list = streamed(ProjectsService.list)
+        get = streamed(ProjectsService.get)
+        delete = streamed(ProjectsService.delete)
+        get_settings = streamed(ProjectsService.get_settings)
+        upsert_settings = streamed(ProjectsService.upsert_settings)
+
+    class AsyncRawProjectsService:
+        """The methods of `AsyncProjectsService`, whose results are raw answers."""
+
+        create = raw_async(AsyncProjectsService.create)
+        list = raw_async(AsyncProjectsService.list)
+        get = raw_async(AsyncProjectsService.get)
+        delete = raw_async(AsyncProjectsService.delete)
+        get_settings = raw_async(AsyncProjectsService.get_settings)
+        upsert_settings = raw_async(AsyncProjectsService.upsert_settings)
+
+    class AsyncStreamedProjectsService:
+        """The methods of `AsyncProjectsService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncProjectsService.create)
+        list = streamed_async(AsyncProjectsService.list)
+        get = streamed_async(AsyncProjectsService.get)
+        delete = streamed_async(AsyncProjectsService.delete)
+        get_settings = streamed_async(AsyncProjectsService.get_settings)
+        upsert_settings = streamed_async(AsyncProjectsService.upsert_settings)

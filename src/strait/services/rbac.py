@@ -28,6 +28,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import (
         AssignMemberRequest,
@@ -182,6 +183,17 @@ class RBACService(SyncService):
     """`Client.rbac`: roles, members, policies and audit events."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawRBACService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedRBACService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create_role(
         self,
@@ -642,6 +654,17 @@ class AsyncRBACService(AsyncService):
     """`AsyncClient.rbac`: roles, members, policies and audit events."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawRBACService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedRBACService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create_role(
         self,
@@ -1098,3 +1121,102 @@ class AsyncRBACService(AsyncService):
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_DELETE_TAG_POLICY, options, (policy_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawRBACService:
+        """The methods of `RBACService`, whose results are raw answers."""
+
+        create_role = raw(RBACService.create_role)
+        list_roles = raw(RBACService.list_roles)
+        get_role = raw(RBACService.get_role)
+        update_role = raw(RBACService.update_role)
+        delete_role = raw(RBACService.delete_role)
+        create_member = raw(RBACService.create_member)
+        list_members = raw(RBACService.list_members)
+        bulk_member = raw(RBACService.bulk_member)
+        delete_member = raw(RBACService.delete_member)
+        seed_roles = raw(RBACService.seed_roles)
+        list_audit_events = raw(RBACService.list_audit_events)
+        export_audit_events = raw(RBACService.export_audit_events)
+        verify_audit_chain = raw(RBACService.verify_audit_chain)
+        get_audit_event = raw(RBACService.get_audit_event)
+        create_resource_policy = raw(RBACService.create_resource_policy)
+        list_resource_policies = raw(RBACService.list_resource_policies)
+        delete_resource_policy = raw(RBACService.delete_resource_policy)
+        create_tag_policy = raw(RBACService.create_tag_policy)
+        list_tag_policies = raw(RBACService.list_tag_policies)
+        delete_tag_policy = raw(RBACService.delete_tag_policy)
+
+    class StreamedRBACService:
+        """The methods of `RBACService`, whose results are streamed answers."""
+
+        create_role = streamed(RBACService.create_role)
+        list_roles = streamed(RBACService.list_roles)
+        get_role = streamed(RBACService.get_role)
+        update_role = streamed(RBACService.update_role)
+        delete_role = streamed(RBACService.delete_role)
+        create_member = streamed(RBACService.create_member)
+        list_members = streamed(RBACService.list_members)
+        bulk_member = streamed(RBACService.bulk_member)
+        delete_member = streamed(RBACService.delete_member)
+        seed_roles = streamed(RBACService.seed_roles)
+        list_audit_events = streamed(RBACService.list_audit_events)
+        export_audit_events = streamed(RBACService.export_audit_events)
+        verify_audit_chain = streamed(RBACService.verify_audit_chain)
+        get_audit_event = streamed(RBACService.get_audit_event)
+        create_resource_policy = streamed(RBACService.create_resource_policy)
+        list_resource_policies = streamed(RBACService.list_resource_policies)
+        delete_resource_policy = streamed(RBACService.delete_resource_policy)
+        create_tag_policy = streamed(RBACService.create_tag_policy)
+        list_tag_policies = streamed(RBACService.list_tag_policies)
+        delete_tag_policy = streamed(RBACService.delete_tag_policy)
+
+    class AsyncRawRBACService:
+        """The methods of `AsyncRBACService`, whose results are raw answers."""
+
+        create_role = raw_async(AsyncRBACService.create_role)
+        list_roles = raw_async(AsyncRBACService.list_roles)
+        get_role = raw_async(AsyncRBACService.get_role)
+        update_role = raw_async(AsyncRBACService.update_role)
+        delete_role = raw_async(AsyncRBACService.delete_role)
+        create_member = raw_async(AsyncRBACService.create_member)
+        list_members = raw_async(AsyncRBACService.list_members)
+        bulk_member = raw_async(AsyncRBACService.bulk_member)
+        delete_member = raw_async(AsyncRBACService.delete_member)
+        seed_roles = raw_async(AsyncRBACService.seed_roles)
+        list_audit_events = raw_async(AsyncRBACService.list_audit_events)
+        export_audit_events = raw_async(AsyncRBACService.export_audit_events)
+        verify_audit_chain = raw_async(AsyncRBACService.verify_audit_chain)
+        get_audit_event = raw_async(AsyncRBACService.get_audit_event)
+        create_resource_policy = raw_async(AsyncRBACService.create_resource_policy)
+        list_resource_policies = raw_async(AsyncRBACService.list_resource_policies)
+        delete_resource_policy = raw_async(AsyncRBACService.delete_resource_policy)
+        create_tag_policy = raw_async(AsyncRBACService.create_tag_policy)
+        list_tag_policies = raw_async(AsyncRBACService.list_tag_policies)
+        delete_tag_policy = raw_async(AsyncRBACService.delete_tag_policy)
+
+    class AsyncStreamedRBACService:
+        """The methods of `AsyncRBACService`, whose results are streamed answers."""
+
+        create_role = streamed_async(AsyncRBACService.create_role)
+        list_roles = streamed_async(AsyncRBACService.list_roles)
+        get_role = streamed_async(AsyncRBACService.get_role)
+        update_role = streamed_async(AsyncRBACService.update_role)
+        delete_role = streamed_async(AsyncRBACService.delete_role)
+        create_member = streamed_async(AsyncRBACService.create_member)
+        list_members = streamed_async(AsyncRBACService.list_members)
+        bulk_member = streamed_async(AsyncRBACService.bulk_member)
+        delete_member = streamed_async(AsyncRBACService.delete_member)
+        seed_roles = streamed_async(AsyncRBACService.seed_roles)
+        list_audit_events = streamed_async(AsyncRBACService.list_audit_events)
+        export_audit_events = streamed_async(AsyncRBACService.export_audit_events)
+        verify_audit_chain = streamed_async(AsyncRBACService.verify_audit_chain)
+        get_audit_event = streamed_async(AsyncRBACService.get_audit_event)
+        create_resource_policy = streamed_async(AsyncRBACService.create_resource_policy)
+        list_resource_policies = streamed_async(AsyncRBACService.list_resource_policies)
+        delete_resource_policy = streamed_async(AsyncRBACService.delete_resource_policy)
+        create_tag_policy = streamed_async(AsyncRBACService.create_tag_policy)
+        list_tag_policies = streamed_async(AsyncRBACService.list_tag_policies)
+        delete_tag_policy = streamed_async(AsyncRBACService.delete_tag_policy)

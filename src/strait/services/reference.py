@@ -10,7 +10,7 @@ from strait.client.operation import Operation, RequestOptions
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
-    pass
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _GET_HTML = Operation(
     id="get-api-reference", method="GET", path=("/reference",), decode=results.text, accept="*/*"
 )
@@ -45,6 +45,17 @@ class ReferenceService(SyncService):
     """`Client.reference`: documents about the API."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawReferenceService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedReferenceService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def get_html(self, **options: Unpack[RequestOptions]) -> str:
         """Return the reference of the API as a web page.
@@ -88,6 +99,17 @@ class AsyncReferenceService(AsyncService):
     """`AsyncClient.reference`: documents about the API."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawReferenceService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedReferenceService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def get_html(self, **options: Unpack[RequestOptions]) -> str:
         """Return the reference of the API as a web page.
@@ -125,3 +147,42 @@ class AsyncReferenceService(AsyncService):
         Fails with 404 `NotFoundError`.
         """
         return await self._caller.call(_GET_OAUTH_METADATA, options)
+
+
+if TYPE_CHECKING:
+
+    class RawReferenceService:
+        """The methods of `ReferenceService`, whose results are raw answers."""
+
+        get_html = raw(ReferenceService.get_html)
+        get_openapi_json = raw(ReferenceService.get_openapi_json)
+        get_openapi_yaml = raw(ReferenceService.get_openapi_yaml)
+        get_config_schema = raw(ReferenceService.get_config_schema)
+        get_oauth_metadata = raw(ReferenceService.get_oauth_metadata)
+
+    class StreamedReferenceService:
+        """The methods of `ReferenceService`, whose results are streamed answers."""
+
+        get_html = streamed(ReferenceService.get_html)
+        get_openapi_json = streamed(ReferenceService.get_openapi_json)
+        get_openapi_yaml = streamed(ReferenceService.get_openapi_yaml)
+        get_config_schema = streamed(ReferenceService.get_config_schema)
+        get_oauth_metadata = streamed(ReferenceService.get_oauth_metadata)
+
+    class AsyncRawReferenceService:
+        """The methods of `AsyncReferenceService`, whose results are raw answers."""
+
+        get_html = raw_async(AsyncReferenceService.get_html)
+        get_openapi_json = raw_async(AsyncReferenceService.get_openapi_json)
+        get_openapi_yaml = raw_async(AsyncReferenceService.get_openapi_yaml)
+        get_config_schema = raw_async(AsyncReferenceService.get_config_schema)
+        get_oauth_metadata = raw_async(AsyncReferenceService.get_oauth_metadata)
+
+    class AsyncStreamedReferenceService:
+        """The methods of `AsyncReferenceService`, whose results are streamed answers."""
+
+        get_html = streamed_async(AsyncReferenceService.get_html)
+        get_openapi_json = streamed_async(AsyncReferenceService.get_openapi_json)
+        get_openapi_yaml = streamed_async(AsyncReferenceService.get_openapi_yaml)
+        get_config_schema = streamed_async(AsyncReferenceService.get_config_schema)
+        get_oauth_metadata = streamed_async(AsyncReferenceService.get_oauth_metadata)

@@ -13,6 +13,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import ActivateReferralRequest, CreateReferralCodeRequest
 _CREATE = Operation(
@@ -36,6 +37,17 @@ class ReferralsService(SyncService):
     """`Client.referrals`: invitations."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawReferralsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedReferralsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(
         self,
@@ -104,6 +116,17 @@ class AsyncReferralsService(AsyncService):
     """`AsyncClient.referrals`: invitations."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawReferralsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedReferralsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(
         self,
@@ -166,3 +189,34 @@ class AsyncReferralsService(AsyncService):
                 "referred_email": referred_email,
             },
         )
+
+
+if TYPE_CHECKING:
+
+    class RawReferralsService:
+        """The methods of `ReferralsService`, whose results are raw answers."""
+
+        create = raw(ReferralsService.create)
+        list = raw(ReferralsService.list)
+        activate = raw(ReferralsService.activate)
+
+    class StreamedReferralsService:
+        """The methods of `ReferralsService`, whose results are streamed answers."""
+
+        create = streamed(ReferralsService.create)
+        list = streamed(ReferralsService.list)
+        activate = streamed(ReferralsService.activate)
+
+    class AsyncRawReferralsService:
+        """The methods of `AsyncReferralsService`, whose results are raw answers."""
+
+        create = raw_async(AsyncReferralsService.create)
+        list = raw_async(AsyncReferralsService.list)
+        activate = raw_async(AsyncReferralsService.activate)
+
+    class AsyncStreamedReferralsService:
+        """The methods of `AsyncReferralsService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncReferralsService.create)
+        list = streamed_async(AsyncReferralsService.list)
+        activate = streamed_async(AsyncReferralsService.activate)

@@ -11,7 +11,7 @@ from strait.models.regions import RegionsListResponse
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
-    pass
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="list-regions",
     method="GET",
@@ -24,6 +24,17 @@ class RegionsService(SyncService):
     """`Client.regions`: regions."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawRegionsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedRegionsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(self, **options: Unpack[RequestOptions]) -> RegionsListResponse:
         """List the regions that jobs can run in.
@@ -41,6 +52,17 @@ class AsyncRegionsService(AsyncService):
     """`AsyncClient.regions`: regions."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawRegionsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedRegionsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def list(self, **options: Unpack[RequestOptions]) -> RegionsListResponse:
         """List the regions that jobs can run in.
@@ -52,3 +74,26 @@ class AsyncRegionsService(AsyncService):
         Fails with 429 `RateLimitedError`.
         """
         return await self._caller.call(_LIST, options)
+
+
+if TYPE_CHECKING:
+
+    class RawRegionsService:
+        """The methods of `RegionsService`, whose results are raw answers."""
+
+        list = raw(RegionsService.list)
+
+    class StreamedRegionsService:
+        """The methods of `RegionsService`, whose results are streamed answers."""
+
+        list = streamed(RegionsService.list)
+
+    class AsyncRawRegionsService:
+        """The methods of `AsyncRegionsService`, whose results are raw answers."""
+
+        list = raw_async(AsyncRegionsService.list)
+
+    class AsyncStreamedRegionsService:
+        """The methods of `AsyncRegionsService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncRegionsService.list)

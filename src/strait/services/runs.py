@@ -8,8 +8,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from strait.client import results
-from strait.client.operation import Operation, RequestOptions, StreamOperation
+from strait.client.operation import (
+    Operation,
+    RequestOptions,
+    StreamOperation,
+    Tracked,
+    WaitOptions,
+    of_each_request,
+)
 from strait.client.unset import UNSET
+from strait.fsm import TERMINAL_RUN_STATUSES
 from strait.models.runs import (
     BulkCancelAllRunsResponse,
     BulkCancelResponse,
@@ -46,7 +54,9 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.aio_calls import AsyncEventStream
+    from strait.client.handles import AsyncRunHandle, RunHandle
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.client.sync_calls import EventStream
     from strait.errors import Json
     from strait.models.base import StraitModel
@@ -293,12 +303,31 @@ _LIST_DEPENDENCY_STATUS: Operation[Json] = Operation(
     arguments=("run_id",),
     missing="no platform ever routed it; use `runs.get_dependency_status`",
 )
+TRACKED = Tracked(
+    name="run",
+    get=_GET,
+    cancel=_DELETE,
+    stream=_STREAM,
+    ends=frozenset(TERMINAL_RUN_STATUSES),
+    result="result",
+)
 
 
 class RunsService(SyncService):
     """`Client.runs`: runs of jobs."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawRunsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedRunsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def stream(self, run_id: str, **options: Unpack[RequestOptions]) -> EventStream[RunStreamItem]:
         """Follow the status changes and events of a run while they happen.
@@ -856,11 +885,36 @@ class RunsService(SyncService):
         """
         return self._caller.call(_LIST_DEPENDENCY_STATUS, options, (run_id,))
 
+    def handle(self, run_id: str) -> RunHandle[JobRun]:
+        """Return the handle of a run: to wait for it, look at it and cancel it."""
+        return self._caller.handle(TRACKED, run_id)
+
+    def wait(
+        self, run_id: str, *, timeout: float | None = None, **options: Unpack[WaitOptions]
+    ) -> JobRun:
+        """Wait until a run has ended, well or not, and return it.
+
+        `timeout` is in seconds; None waits for as long as it takes, and
+        `StraitTimeoutError` tells that it was not enough.
+        """
+        return self._caller.wait(TRACKED, run_id, of_each_request(options), timeout)
+
 
 class AsyncRunsService(AsyncService):
     """`AsyncClient.runs`: runs of jobs."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawRunsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedRunsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def stream(
         self, run_id: str, **options: Unpack[RequestOptions]
@@ -1423,3 +1477,160 @@ class AsyncRunsService(AsyncService):
         `runs.get_dependency_status`.
         """
         return await self._caller.call(_LIST_DEPENDENCY_STATUS, options, (run_id,))
+
+    def handle(self, run_id: str) -> AsyncRunHandle[JobRun]:
+        """Return the handle of a run: to wait for it, look at it and cancel it."""
+        return self._caller.handle(TRACKED, run_id)
+
+    async def wait(
+        self,
+        run_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - it is named like its sync twin
+        **options: Unpack[WaitOptions],
+    ) -> JobRun:
+        """Wait until a run has ended, well or not, and return it.
+
+        `timeout` is in seconds; None waits for as long as it takes, and
+        `StraitTimeoutError` tells that it was not enough.
+        """
+        return await self._caller.wait(TRACKED, run_id, of_each_request(options), timeout)
+
+
+if TYPE_CHECKING:
+
+    class RawRunsService:
+        """The methods of `RunsService`, whose results are raw answers."""
+
+        list = raw(RunsService.list)
+        get_dlq = raw(RunsService.get_dlq)
+        bulk_dlq_replay = raw(RunsService.bulk_dlq_replay)
+        bulk_cancel = raw(RunsService.bulk_cancel)
+        bulk_cancel_all = raw(RunsService.bulk_cancel_all)
+        bulk_replay = raw(RunsService.bulk_replay)
+        get = raw(RunsService.get)
+        delete = raw(RunsService.delete)
+        cancel = raw(RunsService.delete)
+        replay = raw(RunsService.replay)
+        dlq_replay = raw(RunsService.dlq_replay)
+        get_children = raw(RunsService.get_children)
+        list_events = raw(RunsService.list_events)
+        list_checkpoints = raw(RunsService.list_checkpoints)
+        list_outputs = raw(RunsService.list_outputs)
+        get_debug_bundle = raw(RunsService.get_debug_bundle)
+        set_debug = raw(RunsService.set_debug)
+        debug = raw(RunsService.debug)
+        get_lineage = raw(RunsService.get_lineage)
+        get_dependency_status = raw(RunsService.get_dependency_status)
+        delete_idempotency_key = raw(RunsService.delete_idempotency_key)
+        reschedule = raw(RunsService.reschedule)
+        pause = raw(RunsService.pause)
+        resume = raw(RunsService.resume)
+        restart = raw(RunsService.restart)
+        list_state = raw(RunsService.list_state)
+        list_resources = raw(RunsService.list_resources)
+        get_usage = raw(RunsService.get_usage)
+        list_tool_calls = raw(RunsService.list_tool_calls)
+        list_dependency_status = raw(RunsService.list_dependency_status)
+
+    class StreamedRunsService:
+        """The methods of `RunsService`, whose results are streamed answers."""
+
+        list = streamed(RunsService.list)
+        get_dlq = streamed(RunsService.get_dlq)
+        bulk_dlq_replay = streamed(RunsService.bulk_dlq_replay)
+        bulk_cancel = streamed(RunsService.bulk_cancel)
+        bulk_cancel_all = streamed(RunsService.bulk_cancel_all)
+        bulk_replay = streamed(RunsService.bulk_replay)
+        get = streamed(RunsService.get)
+        delete = streamed(RunsService.delete)
+        cancel = streamed(RunsService.delete)
+        replay = streamed(RunsService.replay)
+        dlq_replay = streamed(RunsService.dlq_replay)
+        get_children = streamed(RunsService.get_children)
+        list_events = streamed(RunsService.list_events)
+        list_checkpoints = streamed(RunsService.list_checkpoints)
+        list_outputs = streamed(RunsService.list_outputs)
+        get_debug_bundle = streamed(RunsService.get_debug_bundle)
+        set_debug = streamed(RunsService.set_debug)
+        debug = streamed(RunsService.debug)
+        get_lineage = streamed(RunsService.get_lineage)
+        get_dependency_status = streamed(RunsService.get_dependency_status)
+        delete_idempotency_key = streamed(RunsService.delete_idempotency_key)
+        reschedule = streamed(RunsService.reschedule)
+        pause = streamed(RunsService.pause)
+        resume = streamed(RunsService.resume)
+        restart = streamed(RunsService.restart)
+        list_state = streamed(RunsService.list_state)
+        list_resources = streamed(RunsService.list_resources)
+        get_usage = streamed(RunsService.get_usage)
+        list_tool_calls = streamed(RunsService.list_tool_calls)
+        list_dependency_status = streamed(RunsService.list_dependency_status)
+
+    class AsyncRawRunsService:
+        """The methods of `AsyncRunsService`, whose results are raw answers."""
+
+        list = raw_async(AsyncRunsService.list)
+        get_dlq = raw_async(AsyncRunsService.get_dlq)
+        bulk_dlq_replay = raw_async(AsyncRunsService.bulk_dlq_replay)
+        bulk_cancel = raw_async(AsyncRunsService.bulk_cancel)
+        bulk_cancel_all = raw_async(AsyncRunsService.bulk_cancel_all)
+        bulk_replay = raw_async(AsyncRunsService.bulk_replay)
+        get = raw_async(AsyncRunsService.get)
+        delete = raw_async(AsyncRunsService.delete)
+        cancel = raw_async(AsyncRunsService.delete)
+        replay = raw_async(AsyncRunsService.replay)
+        dlq_replay = raw_async(AsyncRunsService.dlq_replay)
+        get_children = raw_async(AsyncRunsService.get_children)
+        list_events = raw_async(AsyncRunsService.list_events)
+        list_checkpoints = raw_async(AsyncRunsService.list_checkpoints)
+        list_outputs = raw_async(AsyncRunsService.list_outputs)
+        get_debug_bundle = raw_async(AsyncRunsService.get_debug_bundle)
+        set_debug = raw_async(AsyncRunsService.set_debug)
+        debug = raw_async(AsyncRunsService.debug)
+        get_lineage = raw_async(AsyncRunsService.get_lineage)
+        get_dependency_status = raw_async(AsyncRunsService.get_dependency_status)
+        delete_idempotency_key = raw_async(AsyncRunsService.delete_idempotency_key)
+        reschedule = raw_async(AsyncRunsService.reschedule)
+        pause = raw_async(AsyncRunsService.pause)
+        resume = raw_async(AsyncRunsService.resume)
+        restart = raw_async(AsyncRunsService.restart)
+        list_state = raw_async(AsyncRunsService.list_state)
+        list_resources = raw_async(AsyncRunsService.list_resources)
+        get_usage = raw_async(AsyncRunsService.get_usage)
+        list_tool_calls = raw_async(AsyncRunsService.list_tool_calls)
+        list_dependency_status = raw_async(AsyncRunsService.list_dependency_status)
+
+    class AsyncStreamedRunsService:
+        """The methods of `AsyncRunsService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncRunsService.list)
+        get_dlq = streamed_async(AsyncRunsService.get_dlq)
+        bulk_dlq_replay = streamed_async(AsyncRunsService.bulk_dlq_replay)
+        bulk_cancel = streamed_async(AsyncRunsService.bulk_cancel)
+        bulk_cancel_all = streamed_async(AsyncRunsService.bulk_cancel_all)
+        bulk_replay = streamed_async(AsyncRunsService.bulk_replay)
+        get = streamed_async(AsyncRunsService.get)
+        delete = streamed_async(AsyncRunsService.delete)
+        cancel = streamed_async(AsyncRunsService.delete)
+        replay = streamed_async(AsyncRunsService.replay)
+        dlq_replay = streamed_async(AsyncRunsService.dlq_replay)
+        get_children = streamed_async(AsyncRunsService.get_children)
+        list_events = streamed_async(AsyncRunsService.list_events)
+        list_checkpoints = streamed_async(AsyncRunsService.list_checkpoints)
+        list_outputs = streamed_async(AsyncRunsService.list_outputs)
+        get_debug_bundle = streamed_async(AsyncRunsService.get_debug_bundle)
+        set_debug = streamed_async(AsyncRunsService.set_debug)
+        debug = streamed_async(AsyncRunsService.debug)
+        get_lineage = streamed_async(AsyncRunsService.get_lineage)
+        get_dependency_status = streamed_async(AsyncRunsService.get_dependency_status)
+        delete_idempotency_key = streamed_async(AsyncRunsService.delete_idempotency_key)
+        reschedule = streamed_async(AsyncRunsService.reschedule)
+        pause = streamed_async(AsyncRunsService.pause)
+        resume = streamed_async(AsyncRunsService.resume)
+        restart = streamed_async(AsyncRunsService.restart)
+        list_state = streamed_async(AsyncRunsService.list_state)
+        list_resources = streamed_async(AsyncRunsService.list_resources)
+        get_usage = streamed_async(AsyncRunsService.get_usage)
+        list_tool_calls = streamed_async(AsyncRunsService.list_tool_calls)
+        list_dependency_status = streamed_async(AsyncRunsService.list_dependency_status)

@@ -32,6 +32,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.errors import Json
     from strait.models.base import StraitModel
     from strait.models.params import (
@@ -263,6 +264,17 @@ class SDKRunsService(SyncService):
     """`Client.sdk_runs`: what a handler says about its own run; needs the token of the run."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawSDKRunsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedSDKRunsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def get_payload(self, run_id: str, **options: Unpack[RequestOptions]) -> Json:
         """Return the payload of the run; null when it has none.
@@ -829,6 +841,17 @@ class AsyncSDKRunsService(AsyncService):
     """`AsyncClient.sdk_runs`: what a handler says about its own run; needs the token of the run."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawSDKRunsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedSDKRunsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def get_payload(self, run_id: str, **options: Unpack[RequestOptions]) -> Json:
         """Return the payload of the run; null when it has none.
@@ -1395,3 +1418,126 @@ class AsyncSDKRunsService(AsyncService):
             body=body,
             fields={"iteration": iteration, "description": description},
         )
+
+
+if TYPE_CHECKING:
+
+    class RawSDKRunsService:
+        """The methods of `SDKRunsService`, whose results are raw answers."""
+
+        get_payload = raw(SDKRunsService.get_payload)
+        log_run = raw(SDKRunsService.log_run)
+        progress_run = raw(SDKRunsService.progress_run)
+        annotate_run = raw(SDKRunsService.annotate_run)
+        heartbeat_run = raw(SDKRunsService.heartbeat_run)
+        checkpoint_run = raw(SDKRunsService.checkpoint_run)
+        output_run = raw(SDKRunsService.output_run)
+        complete_run = raw(SDKRunsService.complete_run)
+        fail_run = raw(SDKRunsService.fail_run)
+        spawn_run = raw(SDKRunsService.spawn_run)
+        continue_run = raw(SDKRunsService.continue_run)
+        wait_for_event_run = raw(SDKRunsService.wait_for_event_run)
+        set_state = raw(SDKRunsService.set_state)
+        list_state = raw(SDKRunsService.list_state)
+        get_state = raw(SDKRunsService.get_state)
+        delete_state = raw(SDKRunsService.delete_state)
+        stream_run = raw(SDKRunsService.stream_run)
+        resources_run = raw(SDKRunsService.resources_run)
+        resource_snapshot_run = raw(SDKRunsService.resource_snapshot_run)
+        set_memory = raw(SDKRunsService.set_memory)
+        get_memory = raw(SDKRunsService.get_memory)
+        delete_memory = raw(SDKRunsService.delete_memory)
+        list_memory = raw(SDKRunsService.list_memory)
+        usage_run = raw(SDKRunsService.usage_run)
+        tool_call_run = raw(SDKRunsService.tool_call_run)
+        iteration_run = raw(SDKRunsService.iteration_run)
+
+    class StreamedSDKRunsService:
+        """The methods of `SDKRunsService`, whose results are streamed answers."""
+
+        get_payload = streamed(SDKRunsService.get_payload)
+        log_run = streamed(SDKRunsService.log_run)
+        progress_run = streamed(SDKRunsService.progress_run)
+        annotate_run = streamed(SDKRunsService.annotate_run)
+        heartbeat_run = streamed(SDKRunsService.heartbeat_run)
+        checkpoint_run = streamed(SDKRunsService.checkpoint_run)
+        output_run = streamed(SDKRunsService.output_run)
+        complete_run = streamed(SDKRunsService.complete_run)
+        fail_run = streamed(SDKRunsService.fail_run)
+        spawn_run = streamed(SDKRunsService.spawn_run)
+        continue_run = streamed(SDKRunsService.continue_run)
+        wait_for_event_run = streamed(SDKRunsService.wait_for_event_run)
+        set_state = streamed(SDKRunsService.set_state)
+        list_state = streamed(SDKRunsService.list_state)
+        get_state = streamed(SDKRunsService.get_state)
+        delete_state = streamed(SDKRunsService.delete_state)
+        stream_run = streamed(SDKRunsService.stream_run)
+        resources_run = streamed(SDKRunsService.resources_run)
+        resource_snapshot_run = streamed(SDKRunsService.resource_snapshot_run)
+        set_memory = streamed(SDKRunsService.set_memory)
+        get_memory = streamed(SDKRunsService.get_memory)
+        delete_memory = streamed(SDKRunsService.delete_memory)
+        list_memory = streamed(SDKRunsService.list_memory)
+        usage_run = streamed(SDKRunsService.usage_run)
+        tool_call_run = streamed(SDKRunsService.tool_call_run)
+        iteration_run = streamed(SDKRunsService.iteration_run)
+
+    class AsyncRawSDKRunsService:
+        """The methods of `AsyncSDKRunsService`, whose results are raw answers."""
+
+        get_payload = raw_async(AsyncSDKRunsService.get_payload)
+        log_run = raw_async(AsyncSDKRunsService.log_run)
+        progress_run = raw_async(AsyncSDKRunsService.progress_run)
+        annotate_run = raw_async(AsyncSDKRunsService.annotate_run)
+        heartbeat_run = raw_async(AsyncSDKRunsService.heartbeat_run)
+        checkpoint_run = raw_async(AsyncSDKRunsService.checkpoint_run)
+        output_run = raw_async(AsyncSDKRunsService.output_run)
+        complete_run = raw_async(AsyncSDKRunsService.complete_run)
+        fail_run = raw_async(AsyncSDKRunsService.fail_run)
+        spawn_run = raw_async(AsyncSDKRunsService.spawn_run)
+        continue_run = raw_async(AsyncSDKRunsService.continue_run)
+        wait_for_event_run = raw_async(AsyncSDKRunsService.wait_for_event_run)
+        set_state = raw_async(AsyncSDKRunsService.set_state)
+        list_state = raw_async(AsyncSDKRunsService.list_state)
+        get_state = raw_async(AsyncSDKRunsService.get_state)
+        delete_state = raw_async(AsyncSDKRunsService.delete_state)
+        stream_run = raw_async(AsyncSDKRunsService.stream_run)
+        resources_run = raw_async(AsyncSDKRunsService.resources_run)
+        resource_snapshot_run = raw_async(AsyncSDKRunsService.resource_snapshot_run)
+        set_memory = raw_async(AsyncSDKRunsService.set_memory)
+        get_memory = raw_async(AsyncSDKRunsService.get_memory)
+        delete_memory = raw_async(AsyncSDKRunsService.delete_memory)
+        list_memory = raw_async(AsyncSDKRunsService.list_memory)
+        usage_run = raw_async(AsyncSDKRunsService.usage_run)
+        tool_call_run = raw_async(AsyncSDKRunsService.tool_call_run)
+        iteration_run = raw_async(AsyncSDKRunsService.iteration_run)
+
+    class AsyncStreamedSDKRunsService:
+        """The methods of `AsyncSDKRunsService`, whose results are streamed answers."""
+
+        get_payload = streamed_async(AsyncSDKRunsService.get_payload)
+        log_run = streamed_async(AsyncSDKRunsService.log_run)
+        progress_run = streamed_async(AsyncSDKRunsService.progress_run)
+        annotate_run = streamed_async(AsyncSDKRunsService.annotate_run)
+        heartbeat_run = streamed_async(AsyncSDKRunsService.heartbeat_run)
+        checkpoint_run = streamed_async(AsyncSDKRunsService.checkpoint_run)
+        output_run = streamed_async(AsyncSDKRunsService.output_run)
+        complete_run = streamed_async(AsyncSDKRunsService.complete_run)
+        fail_run = streamed_async(AsyncSDKRunsService.fail_run)
+        spawn_run = streamed_async(AsyncSDKRunsService.spawn_run)
+        continue_run = streamed_async(AsyncSDKRunsService.continue_run)
+        wait_for_event_run = streamed_async(AsyncSDKRunsService.wait_for_event_run)
+        set_state = streamed_async(AsyncSDKRunsService.set_state)
+        list_state = streamed_async(AsyncSDKRunsService.list_state)
+        get_state = streamed_async(AsyncSDKRunsService.get_state)
+        delete_state = streamed_async(AsyncSDKRunsService.delete_state)
+        stream_run = streamed_async(AsyncSDKRunsService.stream_run)
+        resources_run = streamed_async(AsyncSDKRunsService.resources_run)
+        resource_snapshot_run = streamed_async(AsyncSDKRunsService.resource_snapshot_run)
+        set_memory = streamed_async(AsyncSDKRunsService.set_memory)
+        get_memory = streamed_async(AsyncSDKRunsService.get_memory)
+        delete_memory = streamed_async(AsyncSDKRunsService.delete_memory)
+        list_memory = streamed_async(AsyncSDKRunsService.list_memory)
+        usage_run = streamed_async(AsyncSDKRunsService.usage_run)
+        tool_call_run = streamed_async(AsyncSDKRunsService.tool_call_run)
+        iteration_run = streamed_async(AsyncSDKRunsService.iteration_run)

@@ -14,6 +14,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import CreateSecretRequest
 _CREATE = Operation(
@@ -49,6 +50,17 @@ class SecretsService(SyncService):
     """`Client.secrets`: secrets that jobs get with each dispatch."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawSecretsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedSecretsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(
         self,
@@ -128,6 +140,17 @@ class AsyncSecretsService(AsyncService):
     """`AsyncClient.secrets`: secrets that jobs get with each dispatch."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawSecretsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedSecretsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(
         self,
@@ -201,3 +224,38 @@ class AsyncSecretsService(AsyncService):
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_DELETE, options, (secret_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawSecretsService:
+        """The methods of `SecretsService`, whose results are raw answers."""
+
+        create = raw(SecretsService.create)
+        list = raw(SecretsService.list)
+        get = raw(SecretsService.get)
+        delete = raw(SecretsService.delete)
+
+    class StreamedSecretsService:
+        """The methods of `SecretsService`, whose results are streamed answers."""
+
+        create = streamed(SecretsService.create)
+        list = streamed(SecretsService.list)
+        get = streamed(SecretsService.get)
+        delete = streamed(SecretsService.delete)
+
+    class AsyncRawSecretsService:
+        """The methods of `AsyncSecretsService`, whose results are raw answers."""
+
+        create = raw_async(AsyncSecretsService.create)
+        list = raw_async(AsyncSecretsService.list)
+        get = raw_async(AsyncSecretsService.get)
+        delete = raw_async(AsyncSecretsService.delete)
+
+    class AsyncStreamedSecretsService:
+        """The methods of `AsyncSecretsService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncSecretsService.create)
+        list = streamed_async(AsyncSecretsService.list)
+        get = streamed_async(AsyncSecretsService.get)
+        delete = streamed_async(AsyncSecretsService.delete)

@@ -11,7 +11,7 @@ from strait.models.sse_tokens import CreateSseTokenResponse
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
-    pass
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _CREATE = Operation(
     id="create-sse-token",
     method="POST",
@@ -24,6 +24,17 @@ class SseTokensService(SyncService):
     """`Client.sse_tokens`: tokens for streams in a browser."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawSseTokensService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedSseTokensService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(self, **options: Unpack[RequestOptions]) -> CreateSseTokenResponse:
         """Make a short-lived token with which a browser may open an event stream.
@@ -39,6 +50,17 @@ class AsyncSseTokensService(AsyncService):
     """`AsyncClient.sse_tokens`: tokens for streams in a browser."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawSseTokensService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedSseTokensService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(self, **options: Unpack[RequestOptions]) -> CreateSseTokenResponse:
         """Make a short-lived token with which a browser may open an event stream.
@@ -48,3 +70,26 @@ class AsyncSseTokensService(AsyncService):
         Fails with 400, 429 `RateLimitedError`.
         """
         return await self._caller.call(_CREATE, options)
+
+
+if TYPE_CHECKING:
+
+    class RawSseTokensService:
+        """The methods of `SseTokensService`, whose results are raw answers."""
+
+        create = raw(SseTokensService.create)
+
+    class StreamedSseTokensService:
+        """The methods of `SseTokensService`, whose results are streamed answers."""
+
+        create = streamed(SseTokensService.create)
+
+    class AsyncRawSseTokensService:
+        """The methods of `AsyncSseTokensService`, whose results are raw answers."""
+
+        create = raw_async(AsyncSseTokensService.create)
+
+    class AsyncStreamedSseTokensService:
+        """The methods of `AsyncSseTokensService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncSseTokensService.create)

@@ -11,7 +11,7 @@ from strait.models.stats import QueueStats
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
-    pass
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="get-stats", method="GET", path=("/v1/stats",), decode=results.model(QueueStats)
 )
@@ -21,6 +21,17 @@ class StatsService(SyncService):
     """`Client.stats`: counts of a project."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawStatsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedStatsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(self, **options: Unpack[RequestOptions]) -> QueueStats:
         """Return how many runs a project has, by status, and how full its queue is.
@@ -36,6 +47,17 @@ class AsyncStatsService(AsyncService):
     """`AsyncClient.stats`: counts of a project."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawStatsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedStatsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def list(self, **options: Unpack[RequestOptions]) -> QueueStats:
         """Return how many runs a project has, by status, and how full its queue is.
@@ -45,3 +67,26 @@ class AsyncStatsService(AsyncService):
         Fails with 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_LIST, options)
+
+
+if TYPE_CHECKING:
+
+    class RawStatsService:
+        """The methods of `StatsService`, whose results are raw answers."""
+
+        list = raw(StatsService.list)
+
+    class StreamedStatsService:
+        """The methods of `StatsService`, whose results are streamed answers."""
+
+        list = streamed(StatsService.list)
+
+    class AsyncRawStatsService:
+        """The methods of `AsyncStatsService`, whose results are raw answers."""
+
+        list = raw_async(AsyncStatsService.list)
+
+    class AsyncStreamedStatsService:
+        """The methods of `AsyncStatsService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncStatsService.list)

@@ -23,6 +23,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.errors import Json
     from strait.models.base import StraitModel
     from strait.models.params import (
@@ -133,6 +134,17 @@ class WebhooksService(SyncService):
     """`Client.webhooks`: subscriptions to events, and their deliveries."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawWebhooksService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedWebhooksService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list_legacy_deliveries(
         self,
@@ -359,6 +371,17 @@ class AsyncWebhooksService(AsyncService):
     """`AsyncClient.webhooks`: subscriptions to events, and their deliveries."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawWebhooksService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedWebhooksService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list_legacy_deliveries(
         self,
@@ -583,3 +606,78 @@ class AsyncWebhooksService(AsyncService):
                 delivery_id,
             ),
         )
+
+
+if TYPE_CHECKING:
+
+    class RawWebhooksService:
+        """The methods of `WebhooksService`, whose results are raw answers."""
+
+        list_legacy_deliveries = raw(WebhooksService.list_legacy_deliveries)
+        retry_legacy_delivery = raw(WebhooksService.retry_legacy_delivery)
+        test = raw(WebhooksService.test)
+        list_all_deliveries = raw(WebhooksService.list_all_deliveries)
+        get_delivery_by_id = raw(WebhooksService.get_delivery_by_id)
+        retry_delivery_by_id = raw(WebhooksService.retry_delivery_by_id)
+        replay_delivery = raw(WebhooksService.replay_delivery)
+        create_subscription = raw(WebhooksService.create_subscription)
+        list_subscriptions = raw(WebhooksService.list_subscriptions)
+        delete_subscription = raw(WebhooksService.delete_subscription)
+        rotate_subscription_secret = raw(WebhooksService.rotate_subscription_secret)
+        list_deliveries = raw(WebhooksService.list_deliveries)
+        get_delivery = raw(WebhooksService.get_delivery)
+        retry_delivery = raw(WebhooksService.retry_delivery)
+
+    class StreamedWebhooksService:
+        """The methods of `WebhooksService`, whose results are streamed answers."""
+
+        list_legacy_deliveries = streamed(WebhooksService.list_legacy_deliveries)
+        retry_legacy_delivery = streamed(WebhooksService.retry_legacy_delivery)
+        test = streamed(WebhooksService.test)
+        list_all_deliveries = streamed(WebhooksService.list_all_deliveries)
+        get_delivery_by_id = streamed(WebhooksService.get_delivery_by_id)
+        retry_delivery_by_id = streamed(WebhooksService.retry_delivery_by_id)
+        replay_delivery = streamed(WebhooksService.replay_delivery)
+        create_subscription = streamed(WebhooksService.create_subscription)
+        list_subscriptions = streamed(WebhooksService.list_subscriptions)
+        delete_subscription = streamed(WebhooksService.delete_subscription)
+        rotate_subscription_secret = streamed(WebhooksService.rotate_subscription_secret)
+        list_deliveries = streamed(WebhooksService.list_deliveries)
+        get_delivery = streamed(WebhooksService.get_delivery)
+        retry_delivery = streamed(WebhooksService.retry_delivery)
+
+    class AsyncRawWebhooksService:
+        """The methods of `AsyncWebhooksService`, whose results are raw answers."""
+
+        list_legacy_deliveries = raw_async(AsyncWebhooksService.list_legacy_deliveries)
+        retry_legacy_delivery = raw_async(AsyncWebhooksService.retry_legacy_delivery)
+        test = raw_async(AsyncWebhooksService.test)
+        list_all_deliveries = raw_async(AsyncWebhooksService.list_all_deliveries)
+        get_delivery_by_id = raw_async(AsyncWebhooksService.get_delivery_by_id)
+        retry_delivery_by_id = raw_async(AsyncWebhooksService.retry_delivery_by_id)
+        replay_delivery = raw_async(AsyncWebhooksService.replay_delivery)
+        create_subscription = raw_async(AsyncWebhooksService.create_subscription)
+        list_subscriptions = raw_async(AsyncWebhooksService.list_subscriptions)
+        delete_subscription = raw_async(AsyncWebhooksService.delete_subscription)
+        rotate_subscription_secret = raw_async(AsyncWebhooksService.rotate_subscription_secret)
+        list_deliveries = raw_async(AsyncWebhooksService.list_deliveries)
+        get_delivery = raw_async(AsyncWebhooksService.get_delivery)
+        retry_delivery = raw_async(AsyncWebhooksService.retry_delivery)
+
+    class AsyncStreamedWebhooksService:
+        """The methods of `AsyncWebhooksService`, whose results are streamed answers."""
+
+        list_legacy_deliveries = streamed_async(AsyncWebhooksService.list_legacy_deliveries)
+        retry_legacy_delivery = streamed_async(AsyncWebhooksService.retry_legacy_delivery)
+        test = streamed_async(AsyncWebhooksService.test)
+        list_all_deliveries = streamed_async(AsyncWebhooksService.list_all_deliveries)
+        get_delivery_by_id = streamed_async(AsyncWebhooksService.get_delivery_by_id)
+        retry_delivery_by_id = streamed_async(AsyncWebhooksService.retry_delivery_by_id)
+        replay_delivery = streamed_async(AsyncWebhooksService.replay_delivery)
+        create_subscription = streamed_async(AsyncWebhooksService.create_subscription)
+        list_subscriptions = streamed_async(AsyncWebhooksService.list_subscriptions)
+        delete_subscription = streamed_async(AsyncWebhooksService.delete_subscription)
+        rotate_subscription_secret = streamed_async(AsyncWebhooksService.rotate_subscription_secret)
+        list_deliveries = streamed_async(AsyncWebhooksService.list_deliveries)
+        get_delivery = streamed_async(AsyncWebhooksService.get_delivery)
+        retry_delivery = streamed_async(AsyncWebhooksService.retry_delivery)

@@ -19,6 +19,7 @@ from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="list-workers",
     method="GET",
@@ -52,6 +53,17 @@ class WorkersService(SyncService):
     """`Client.workers`: workers that connect out."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawWorkersService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedWorkersService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -122,6 +134,17 @@ class AsyncWorkersService(AsyncService):
     """`AsyncClient.workers`: workers that connect out."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawWorkersService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedWorkersService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -186,3 +209,38 @@ class AsyncWorkersService(AsyncService):
             query=results.query(query, {"limit": limit, "offset": offset}),
             place="offset",
         )
+
+
+if TYPE_CHECKING:
+
+    class RawWorkersService:
+        """The methods of `WorkersService`, whose results are raw answers."""
+
+        list = raw(WorkersService.list)
+        get = raw(WorkersService.get)
+        disconnect = raw(WorkersService.disconnect)
+        list_tasks = raw(WorkersService.list_tasks)
+
+    class StreamedWorkersService:
+        """The methods of `WorkersService`, whose results are streamed answers."""
+
+        list = streamed(WorkersService.list)
+        get = streamed(WorkersService.get)
+        disconnect = streamed(WorkersService.disconnect)
+        list_tasks = streamed(WorkersService.list_tasks)
+
+    class AsyncRawWorkersService:
+        """The methods of `AsyncWorkersService`, whose results are raw answers."""
+
+        list = raw_async(AsyncWorkersService.list)
+        get = raw_async(AsyncWorkersService.get)
+        disconnect = raw_async(AsyncWorkersService.disconnect)
+        list_tasks = raw_async(AsyncWorkersService.list_tasks)
+
+    class AsyncStreamedWorkersService:
+        """The methods of `AsyncWorkersService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncWorkersService.list)
+        get = streamed_async(AsyncWorkersService.get)
+        disconnect = streamed_async(AsyncWorkersService.disconnect)
+        list_tasks = streamed_async(AsyncWorkersService.list_tasks)

@@ -12,6 +12,7 @@ from strait.models.workflow_policies import WorkflowPolicy
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import UpsertWorkflowPolicyRequest
 _GET = Operation(
@@ -34,6 +35,17 @@ class WorkflowPoliciesService(SyncService):
     """`Client.workflow_policies`: what workflows of a project may contain."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawWorkflowPoliciesService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedWorkflowPoliciesService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def get(self, project_id: str, **options: Unpack[RequestOptions]) -> WorkflowPolicy:
         """Return what workflows of a project may contain.
@@ -79,6 +91,17 @@ class AsyncWorkflowPoliciesService(AsyncService):
     """`AsyncClient.workflow_policies`: what workflows of a project may contain."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawWorkflowPoliciesService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedWorkflowPoliciesService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def get(self, project_id: str, **options: Unpack[RequestOptions]) -> WorkflowPolicy:
         """Return what workflows of a project may contain.
@@ -118,3 +141,30 @@ class AsyncWorkflowPoliciesService(AsyncService):
                 "require_approval_for_deploy": require_approval_for_deploy,
             },
         )
+
+
+if TYPE_CHECKING:
+
+    class RawWorkflowPoliciesService:
+        """The methods of `WorkflowPoliciesService`, whose results are raw answers."""
+
+        get = raw(WorkflowPoliciesService.get)
+        upsert = raw(WorkflowPoliciesService.upsert)
+
+    class StreamedWorkflowPoliciesService:
+        """The methods of `WorkflowPoliciesService`, whose results are streamed answers."""
+
+        get = streamed(WorkflowPoliciesService.get)
+        upsert = streamed(WorkflowPoliciesService.upsert)
+
+    class AsyncRawWorkflowPoliciesService:
+        """The methods of `AsyncWorkflowPoliciesService`, whose results are raw answers."""
+
+        get = raw_async(AsyncWorkflowPoliciesService.get)
+        upsert = raw_async(AsyncWorkflowPoliciesService.upsert)
+
+    class AsyncStreamedWorkflowPoliciesService:
+        """The methods of `AsyncWorkflowPoliciesService`, whose results are streamed answers."""
+
+        get = streamed_async(AsyncWorkflowPoliciesService.get)
+        upsert = streamed_async(AsyncWorkflowPoliciesService.upsert)

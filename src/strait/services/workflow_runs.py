@@ -8,8 +8,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from strait.client import results
-from strait.client.operation import Operation, RequestOptions
+from strait.client.operation import (
+    Operation,
+    RequestOptions,
+    Tracked,
+    WaitOptions,
+    of_each_request,
+)
 from strait.client.unset import UNSET
+from strait.fsm import TERMINAL_WORKFLOW_RUN_STATUSES
 from strait.models.shared import WorkflowRun, WorkflowRunPage, WorkflowRunStatus
 from strait.models.workflow_runs import (
     ApproveWorkflowStepResponse,
@@ -33,7 +40,9 @@ from strait.models.workflow_runs import (
 from strait.services.base import AsyncService, SyncService
 
 if TYPE_CHECKING:
+    from strait.client.handles import AsyncRunHandle, RunHandle
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
     from strait.models.params import (
         ApproveWorkflowStepRequest,
@@ -194,12 +203,30 @@ _GET_COMPENSATION_PLAN = Operation(
     decode=results.model(CompensationPlan),
     arguments=("workflow_run_id",),
 )
+TRACKED = Tracked(
+    name="workflow run",
+    get=_GET,
+    cancel=_DELETE,
+    ends=frozenset(TERMINAL_WORKFLOW_RUN_STATUSES),
+    result="",
+)
 
 
 class WorkflowRunsService(SyncService):
     """`Client.workflow_runs`: runs of workflows and their steps."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawWorkflowRunsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedWorkflowRunsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -568,11 +595,36 @@ class WorkflowRunsService(SyncService):
         """
         return self._caller.call(_GET_COMPENSATION_PLAN, options, (workflow_run_id,))
 
+    def handle(self, workflow_run_id: str) -> RunHandle[WorkflowRun]:
+        """Return the handle of a workflow run: to wait for it, look at it and cancel it."""
+        return self._caller.handle(TRACKED, workflow_run_id)
+
+    def wait(
+        self, workflow_run_id: str, *, timeout: float | None = None, **options: Unpack[WaitOptions]
+    ) -> WorkflowRun:
+        """Wait until a workflow run has ended, well or not, and return it.
+
+        `timeout` is in seconds; None waits for as long as it takes, and
+        `StraitTimeoutError` tells that it was not enough.
+        """
+        return self._caller.wait(TRACKED, workflow_run_id, of_each_request(options), timeout)
+
 
 class AsyncWorkflowRunsService(AsyncService):
     """`AsyncClient.workflow_runs`: runs of workflows and their steps."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawWorkflowRunsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedWorkflowRunsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def list(
         self,
@@ -940,3 +992,132 @@ class AsyncWorkflowRunsService(AsyncService):
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_GET_COMPENSATION_PLAN, options, (workflow_run_id,))
+
+    def handle(self, workflow_run_id: str) -> AsyncRunHandle[WorkflowRun]:
+        """Return the handle of a workflow run: to wait for it, look at it and cancel it."""
+        return self._caller.handle(TRACKED, workflow_run_id)
+
+    async def wait(
+        self,
+        workflow_run_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - it is named like its sync twin
+        **options: Unpack[WaitOptions],
+    ) -> WorkflowRun:
+        """Wait until a workflow run has ended, well or not, and return it.
+
+        `timeout` is in seconds; None waits for as long as it takes, and
+        `StraitTimeoutError` tells that it was not enough.
+        """
+        return await self._caller.wait(TRACKED, workflow_run_id, of_each_request(options), timeout)
+
+
+if TYPE_CHECKING:
+
+    class RawWorkflowRunsService:
+        """The methods of `WorkflowRunsService`, whose results are raw answers."""
+
+        list = raw(WorkflowRunsService.list)
+        bulk_cancel = raw(WorkflowRunsService.bulk_cancel)
+        bulk_replay = raw(WorkflowRunsService.bulk_replay)
+        get = raw(WorkflowRunsService.get)
+        delete = raw(WorkflowRunsService.delete)
+        cancel = raw(WorkflowRunsService.delete)
+        pause = raw(WorkflowRunsService.pause)
+        resume = raw(WorkflowRunsService.resume)
+        get_labels = raw(WorkflowRunsService.get_labels)
+        list_steps = raw(WorkflowRunsService.list_steps)
+        get_graph = raw(WorkflowRunsService.get_graph)
+        get_explain = raw(WorkflowRunsService.get_explain)
+        get_timeline = raw(WorkflowRunsService.get_timeline)
+        approve_step = raw(WorkflowRunsService.approve_step)
+        skip_step = raw(WorkflowRunsService.skip_step)
+        force_complete_step = raw(WorkflowRunsService.force_complete_step)
+        retry_step = raw(WorkflowRunsService.retry_step)
+        replay_subtree_step = raw(WorkflowRunsService.replay_subtree_step)
+        retry = raw(WorkflowRunsService.retry)
+        get_debug = raw(WorkflowRunsService.get_debug)
+        compare = raw(WorkflowRunsService.compare)
+        compensate = raw(WorkflowRunsService.compensate)
+        get_compensation_plan = raw(WorkflowRunsService.get_compensation_plan)
+
+    class StreamedWorkflowRunsService:
+        """The methods of `WorkflowRunsService`, whose results are streamed answers."""
+
+        list = streamed(WorkflowRunsService.list)
+        bulk_cancel = streamed(WorkflowRunsService.bulk_cancel)
+        bulk_replay = streamed(WorkflowRunsService.bulk_replay)
+        get = streamed(WorkflowRunsService.get)
+        delete = streamed(WorkflowRunsService.delete)
+        cancel = streamed(WorkflowRunsService.delete)
+        pause = streamed(WorkflowRunsService.pause)
+        resume = streamed(WorkflowRunsService.resume)
+        get_labels = streamed(WorkflowRunsService.get_labels)
+        list_steps = streamed(WorkflowRunsService.list_steps)
+        get_graph = streamed(WorkflowRunsService.get_graph)
+        get_explain = streamed(WorkflowRunsService.get_explain)
+        get_timeline = streamed(WorkflowRunsService.get_timeline)
+        approve_step = streamed(WorkflowRunsService.approve_step)
+        skip_step = streamed(WorkflowRunsService.skip_step)
+        force_complete_step = streamed(WorkflowRunsService.force_complete_step)
+        retry_step = streamed(WorkflowRunsService.retry_step)
+        replay_subtree_step = streamed(WorkflowRunsService.replay_subtree_step)
+        retry = streamed(WorkflowRunsService.retry)
+        get_debug = streamed(WorkflowRunsService.get_debug)
+        compare = streamed(WorkflowRunsService.compare)
+        compensate = streamed(WorkflowRunsService.compensate)
+        get_compensation_plan = streamed(WorkflowRunsService.get_compensation_plan)
+
+    class AsyncRawWorkflowRunsService:
+        """The methods of `AsyncWorkflowRunsService`, whose results are raw answers."""
+
+        list = raw_async(AsyncWorkflowRunsService.list)
+        bulk_cancel = raw_async(AsyncWorkflowRunsService.bulk_cancel)
+        bulk_replay = raw_async(AsyncWorkflowRunsService.bulk_replay)
+        get = raw_async(AsyncWorkflowRunsService.get)
+        delete = raw_async(AsyncWorkflowRunsService.delete)
+        cancel = raw_async(AsyncWorkflowRunsService.delete)
+        pause = raw_async(AsyncWorkflowRunsService.pause)
+        resume = raw_async(AsyncWorkflowRunsService.resume)
+        get_labels = raw_async(AsyncWorkflowRunsService.get_labels)
+        list_steps = raw_async(AsyncWorkflowRunsService.list_steps)
+        get_graph = raw_async(AsyncWorkflowRunsService.get_graph)
+        get_explain = raw_async(AsyncWorkflowRunsService.get_explain)
+        get_timeline = raw_async(AsyncWorkflowRunsService.get_timeline)
+        approve_step = raw_async(AsyncWorkflowRunsService.approve_step)
+        skip_step = raw_async(AsyncWorkflowRunsService.skip_step)
+        force_complete_step = raw_async(AsyncWorkflowRunsService.force_complete_step)
+        retry_step = raw_async(AsyncWorkflowRunsService.retry_step)
+        replay_subtree_step = raw_async(AsyncWorkflowRunsService.replay_subtree_step)
+        retry = raw_async(AsyncWorkflowRunsService.retry)
+        get_debug = raw_async(AsyncWorkflowRunsService.get_debug)
+        compare = raw_async(AsyncWorkflowRunsService.compare)
+        compensate = raw_async(AsyncWorkflowRunsService.compensate)
+        get_compensation_plan = raw_async(AsyncWorkflowRunsService.get_compensation_plan)
+
+    class AsyncStreamedWorkflowRunsService:
+        """The methods of `AsyncWorkflowRunsService`, whose results are streamed answers."""
+
+        list = streamed_async(AsyncWorkflowRunsService.list)
+        bulk_cancel = streamed_async(AsyncWorkflowRunsService.bulk_cancel)
+        bulk_replay = streamed_async(AsyncWorkflowRunsService.bulk_replay)
+        get = streamed_async(AsyncWorkflowRunsService.get)
+        delete = streamed_async(AsyncWorkflowRunsService.delete)
+        cancel = streamed_async(AsyncWorkflowRunsService.delete)
+        pause = streamed_async(AsyncWorkflowRunsService.pause)
+        resume = streamed_async(AsyncWorkflowRunsService.resume)
+        get_labels = streamed_async(AsyncWorkflowRunsService.get_labels)
+        list_steps = streamed_async(AsyncWorkflowRunsService.list_steps)
+        get_graph = streamed_async(AsyncWorkflowRunsService.get_graph)
+        get_explain = streamed_async(AsyncWorkflowRunsService.get_explain)
+        get_timeline = streamed_async(AsyncWorkflowRunsService.get_timeline)
+        approve_step = streamed_async(AsyncWorkflowRunsService.approve_step)
+        skip_step = streamed_async(AsyncWorkflowRunsService.skip_step)
+        force_complete_step = streamed_async(AsyncWorkflowRunsService.force_complete_step)
+        retry_step = streamed_async(AsyncWorkflowRunsService.retry_step)
+        replay_subtree_step = streamed_async(AsyncWorkflowRunsService.replay_subtree_step)
+        retry = streamed_async(AsyncWorkflowRunsService.retry)
+        get_debug = streamed_async(AsyncWorkflowRunsService.get_debug)
+        compare = streamed_async(AsyncWorkflowRunsService.compare)
+        compensate = streamed_async(AsyncWorkflowRunsService.compensate)
+        get_compensation_plan = streamed_async(AsyncWorkflowRunsService.get_compensation_plan)

@@ -8,7 +8,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from strait.client import results
-from strait.client.operation import Operation, RequestOptions
+from strait.client.operation import (
+    Operation,
+    RequestOptions,
+    WaitOptions,
+    of_each_request,
+)
 from strait.client.unset import UNSET
 from strait.models.shared import Workflow, WorkflowRun, WorkflowRunPage
 from strait.models.workflows import (
@@ -26,9 +31,12 @@ from strait.models.workflows import (
     WorkflowVersion,
 )
 from strait.services.base import AsyncService, SyncService
+from strait.services.workflow_runs import TRACKED as _WORKFLOW_RUNS
 
 if TYPE_CHECKING:
+    from strait.client.handles import AsyncRunHandle, RunHandle
     from strait.client.pages import AsyncPager, Page
+    from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.errors import Json
     from strait.models.base import StraitModel
     from strait.models.params import (
@@ -226,6 +234,17 @@ class WorkflowsService(SyncService):
     """`Client.workflows`: workflows: jobs, approvals, waits and sleeps as a graph."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> RawWorkflowsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> StreamedWorkflowsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     def create(
         self,
@@ -471,6 +490,70 @@ class WorkflowsService(SyncService):
             },
         )
 
+    def start(
+        self,
+        workflow_id: str,
+        body: TriggerWorkflowRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        project_id: str | None = None,
+        payload: Any = UNSET,
+        triggered_by: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        step_overrides: Sequence[StepOverride | Mapping[str, Any]] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> RunHandle[WorkflowRun]:
+        """Start a workflow run like `trigger`, and return its handle.
+
+        Raises `RunNotStartedError` where none is started: for a debounced trigger, one that
+        is buffered for a batch, and a dry run.
+        """
+        triggered = self.trigger(
+            workflow_id,
+            body,
+            project_id=project_id,
+            payload=payload,
+            triggered_by=triggered_by,
+            labels=labels,
+            tags=tags,
+            step_overrides=step_overrides,
+            **options,
+        )
+        return self._caller.started(_WORKFLOW_RUNS, triggered)
+
+    def trigger_and_wait(
+        self,
+        workflow_id: str,
+        body: TriggerWorkflowRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        project_id: str | None = None,
+        payload: Any = UNSET,
+        triggered_by: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        step_overrides: Sequence[StepOverride | Mapping[str, Any]] | None = None,
+        timeout: float | None = None,
+        **options: Unpack[WaitOptions],
+    ) -> WorkflowRun:
+        """Start a workflow run like `trigger`, wait until it has ended, and return it.
+
+        `timeout` is in seconds; None waits for as long as it takes, and `StraitTimeoutError`
+        tells that it was not enough. The run may have failed: its status says so.
+        """
+        each = of_each_request(options)
+        run = self.start(
+            workflow_id,
+            body,
+            project_id=project_id,
+            payload=payload,
+            triggered_by=triggered_by,
+            labels=labels,
+            tags=tags,
+            step_overrides=step_overrides,
+            **each,
+        )
+        return run.wait(timeout=timeout, **options)
+
     def clone(
         self,
         workflow_id: str,
@@ -694,6 +777,17 @@ class AsyncWorkflowsService(AsyncService):
     """`AsyncClient.workflows`: workflows: jobs, approvals, waits and sleeps as a graph."""
 
     __slots__ = ()
+    if TYPE_CHECKING:
+
+        @property
+        def with_raw_response(self) -> AsyncRawWorkflowsService:
+            """The same methods, whose results are whole answers."""
+            ...
+
+        @property
+        def with_streaming_response(self) -> AsyncStreamedWorkflowsService:
+            """The same methods, whose answers are read bit by bit."""
+            ...
 
     async def create(
         self,
@@ -939,6 +1033,70 @@ class AsyncWorkflowsService(AsyncService):
             },
         )
 
+    async def start(
+        self,
+        workflow_id: str,
+        body: TriggerWorkflowRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        project_id: str | None = None,
+        payload: Any = UNSET,
+        triggered_by: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        step_overrides: Sequence[StepOverride | Mapping[str, Any]] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncRunHandle[WorkflowRun]:
+        """Start a workflow run like `trigger`, and return its handle.
+
+        Raises `RunNotStartedError` where none is started: for a debounced trigger, one that
+        is buffered for a batch, and a dry run.
+        """
+        triggered = await self.trigger(
+            workflow_id,
+            body,
+            project_id=project_id,
+            payload=payload,
+            triggered_by=triggered_by,
+            labels=labels,
+            tags=tags,
+            step_overrides=step_overrides,
+            **options,
+        )
+        return self._caller.started(_WORKFLOW_RUNS, triggered)
+
+    async def trigger_and_wait(
+        self,
+        workflow_id: str,
+        body: TriggerWorkflowRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        project_id: str | None = None,
+        payload: Any = UNSET,
+        triggered_by: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        step_overrides: Sequence[StepOverride | Mapping[str, Any]] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it is named like its sync twin
+        **options: Unpack[WaitOptions],
+    ) -> WorkflowRun:
+        """Start a workflow run like `trigger`, wait until it has ended, and return it.
+
+        `timeout` is in seconds; None waits for as long as it takes, and `StraitTimeoutError`
+        tells that it was not enough. The run may have failed: its status says so.
+        """
+        each = of_each_request(options)
+        run = await self.start(
+            workflow_id,
+            body,
+            project_id=project_id,
+            payload=payload,
+            triggered_by=triggered_by,
+            labels=labels,
+            tags=tags,
+            step_overrides=step_overrides,
+            **each,
+        )
+        return await run.wait(timeout=timeout, **options)
+
     async def clone(
         self,
         workflow_id: str,
@@ -1158,3 +1316,118 @@ class AsyncWorkflowsService(AsyncService):
         `workflows.get_version_impact`.
         """
         return await self._caller.call(_GET_IMPACT, options, (workflow_id,))
+
+
+if TYPE_CHECKING:
+
+    class RawWorkflowsService:
+        """The methods of `WorkflowsService`, whose results are raw answers."""
+
+        create = raw(WorkflowsService.create)
+        list = raw(WorkflowsService.list)
+        get = raw(WorkflowsService.get)
+        update = raw(WorkflowsService.update)
+        delete = raw(WorkflowsService.delete)
+        dry_run = raw(WorkflowsService.dry_run)
+        plan = raw(WorkflowsService.plan)
+        simulate = raw(WorkflowsService.simulate)
+        get_graph = raw(WorkflowsService.get_graph)
+        trigger = raw(WorkflowsService.trigger)
+        clone = raw(WorkflowsService.clone)
+        list_runs = raw(WorkflowsService.list_runs)
+        list_versions = raw(WorkflowsService.list_versions)
+        get_version = raw(WorkflowsService.get_version)
+        list_steps_by_version = raw(WorkflowsService.list_steps_by_version)
+        get_diff = raw(WorkflowsService.get_diff)
+        get_version_impact = raw(WorkflowsService.get_version_impact)
+        list_active_versions = raw(WorkflowsService.list_active_versions)
+        get_graph_by_workflow_id = raw(WorkflowsService.get_graph_by_workflow_id)
+        get_policy = raw(WorkflowsService.get_policy)
+        upsert_policy = raw(WorkflowsService.upsert_policy)
+        get_explain = raw(WorkflowsService.get_explain)
+        list_labels = raw(WorkflowsService.list_labels)
+        get_impact = raw(WorkflowsService.get_impact)
+
+    class StreamedWorkflowsService:
+        """The methods of `WorkflowsService`, whose results are streamed answers."""
+
+        create = streamed(WorkflowsService.create)
+        list = streamed(WorkflowsService.list)
+        get = streamed(WorkflowsService.get)
+        update = streamed(WorkflowsService.update)
+        delete = streamed(WorkflowsService.delete)
+        dry_run = streamed(WorkflowsService.dry_run)
+        plan = streamed(WorkflowsService.plan)
+        simulate = streamed(WorkflowsService.simulate)
+        get_graph = streamed(WorkflowsService.get_graph)
+        trigger = streamed(WorkflowsService.trigger)
+        clone = streamed(WorkflowsService.clone)
+        list_runs = streamed(WorkflowsService.list_runs)
+        list_versions = streamed(WorkflowsService.list_versions)
+        get_version = streamed(WorkflowsService.get_version)
+        list_steps_by_version = streamed(WorkflowsService.list_steps_by_version)
+        get_diff = streamed(WorkflowsService.get_diff)
+        get_version_impact = streamed(WorkflowsService.get_version_impact)
+        list_active_versions = streamed(WorkflowsService.list_active_versions)
+        get_graph_by_workflow_id = streamed(WorkflowsService.get_graph_by_workflow_id)
+        get_policy = streamed(WorkflowsService.get_policy)
+        upsert_policy = streamed(WorkflowsService.upsert_policy)
+        get_explain = streamed(WorkflowsService.get_explain)
+        list_labels = streamed(WorkflowsService.list_labels)
+        get_impact = streamed(WorkflowsService.get_impact)
+
+    class AsyncRawWorkflowsService:
+        """The methods of `AsyncWorkflowsService`, whose results are raw answers."""
+
+        create = raw_async(AsyncWorkflowsService.create)
+        list = raw_async(AsyncWorkflowsService.list)
+        get = raw_async(AsyncWorkflowsService.get)
+        update = raw_async(AsyncWorkflowsService.update)
+        delete = raw_async(AsyncWorkflowsService.delete)
+        dry_run = raw_async(AsyncWorkflowsService.dry_run)
+        plan = raw_async(AsyncWorkflowsService.plan)
+        simulate = raw_async(AsyncWorkflowsService.simulate)
+        get_graph = raw_async(AsyncWorkflowsService.get_graph)
+        trigger = raw_async(AsyncWorkflowsService.trigger)
+        clone = raw_async(AsyncWorkflowsService.clone)
+        list_runs = raw_async(AsyncWorkflowsService.list_runs)
+        list_versions = raw_async(AsyncWorkflowsService.list_versions)
+        get_version = raw_async(AsyncWorkflowsService.get_version)
+        list_steps_by_version = raw_async(AsyncWorkflowsService.list_steps_by_version)
+        get_diff = raw_async(AsyncWorkflowsService.get_diff)
+        get_version_impact = raw_async(AsyncWorkflowsService.get_version_impact)
+        list_active_versions = raw_async(AsyncWorkflowsService.list_active_versions)
+        get_graph_by_workflow_id = raw_async(AsyncWorkflowsService.get_graph_by_workflow_id)
+        get_policy = raw_async(AsyncWorkflowsService.get_policy)
+        upsert_policy = raw_async(AsyncWorkflowsService.upsert_policy)
+        get_explain = raw_async(AsyncWorkflowsService.get_explain)
+        list_labels = raw_async(AsyncWorkflowsService.list_labels)
+        get_impact = raw_async(AsyncWorkflowsService.get_impact)
+
+    class AsyncStreamedWorkflowsService:
+        """The methods of `AsyncWorkflowsService`, whose results are streamed answers."""
+
+        create = streamed_async(AsyncWorkflowsService.create)
+        list = streamed_async(AsyncWorkflowsService.list)
+        get = streamed_async(AsyncWorkflowsService.get)
+        update = streamed_async(AsyncWorkflowsService.update)
+        delete = streamed_async(AsyncWorkflowsService.delete)
+        dry_run = streamed_async(AsyncWorkflowsService.dry_run)
+        plan = streamed_async(AsyncWorkflowsService.plan)
+        simulate = streamed_async(AsyncWorkflowsService.simulate)
+        get_graph = streamed_async(AsyncWorkflowsService.get_graph)
+        trigger = streamed_async(AsyncWorkflowsService.trigger)
+        clone = streamed_async(AsyncWorkflowsService.clone)
+        list_runs = streamed_async(AsyncWorkflowsService.list_runs)
+        list_versions = streamed_async(AsyncWorkflowsService.list_versions)
+        get_version = streamed_async(AsyncWorkflowsService.get_version)
+        list_steps_by_version = streamed_async(AsyncWorkflowsService.list_steps_by_version)
+        get_diff = streamed_async(AsyncWorkflowsService.get_diff)
+        get_version_impact = streamed_async(AsyncWorkflowsService.get_version_impact)
+        list_active_versions = streamed_async(AsyncWorkflowsService.list_active_versions)
+        get_graph_by_workflow_id = streamed_async(AsyncWorkflowsService.get_graph_by_workflow_id)
+        get_policy = streamed_async(AsyncWorkflowsService.get_policy)
+        upsert_policy = streamed_async(AsyncWorkflowsService.upsert_policy)
+        get_explain = streamed_async(AsyncWorkflowsService.get_explain)
+        list_labels = streamed_async(AsyncWorkflowsService.list_labels)
+        get_impact = streamed_async(AsyncWorkflowsService.get_impact)

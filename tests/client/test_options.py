@@ -1,0 +1,402 @@
+"""What is set for many calls: options of a copy, whole answers, plain JSON, layers, spans."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+import strait
+from strait import (
+    ApiError,
+    AsyncClient,
+    Client,
+    ConfigurationError,
+    RateLimitedError,
+    UnauthorizedError,
+    ValidationError,
+)
+from tests.client.conftest import JOB, KEY, Harness, Platform
+
+LIMITS = {
+    "x-request-id": "req_1",
+    "x-ratelimit-limit": "10",
+    "x-ratelimit-remaining": "9",
+    "x-ratelimit-reset": "60",
+}
+
+
+def test_a_copy_has_its_own_options_and_shares_the_connections(
+    either: Harness, platform: Platform
+) -> None:
+    platform.answers_with(200, JOB)
+    client = either.client()
+    copy = client.with_options(headers={"X-Team": "a", "X-Other": "b"}, timeout=7.0)
+    either.run(lambda: copy.jobs.get("job_1", headers={"x-team": "c"}))
+    assert platform.last.headers["x-team"] == "c"
+    assert platform.last.headers["x-other"] == "b"
+    assert platform.last.extensions["timeout"]["read"] == 7.0
+    either.run(lambda: client.jobs.get("job_1"))
+    assert "x-team" not in platform.last.headers
+    assert copy._exchange is client._exchange
+    either.run(copy.close)
+    assert either.run(lambda: client.jobs.get("job_1")).id == "job_1"
+
+
+def test_a_copy_can_have_a_key_and_other_retries(either: Harness, platform: Platform) -> None:
+    platform.answers_with(503)
+    copy = either.client().with_options(max_retries=0, idempotency_key="order-1")
+    with pytest.raises(ApiError):
+        either.run(lambda: copy.jobs.trigger("job_1"))
+    assert len(platform.requests) == 1
+    assert platform.last.headers["idempotency-key"] == "order-1"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout": 0}, "`timeout` must be seconds above 0"),
+        ({"deadline": float("inf")}, "`deadline` must be seconds above 0"),
+        ({"idempotency_key": "k" * 257}, "256 characters"),
+        ({"retries": 3}, "`retries` is no argument and no option; options are"),
+    ],
+)
+def test_a_wrong_option_is_told_before_any_call(
+    either: Harness, options: dict[str, Any], message: str
+) -> None:
+    client = either.client()
+    with pytest.raises(ValidationError, match=message):
+        client.with_options(**options)
+
+
+def test_a_result_knows_its_request_id_and_rate_limit(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, JOB, LIMITS)
+    job = either.run(lambda: either.client().jobs.get("job_1"))
+    info = strait.response_info(job)
+    assert info is not None
+    assert (info.status, info.request_id, info.retries_taken) == (200, "req_1", 0)
+    assert info.rate_limit == strait.RateLimit(limit=10, remaining=9, reset=60)
+    assert "request_id" not in job.to_dict()
+    platform.answers = []
+    platform.answers_with(200, {"data": [JOB], "has_more": False}, LIMITS)
+    page = either.run(either.client().jobs.list)
+    listed = strait.response_info(page)
+    assert listed is not None
+    assert listed.request_id == "req_1"
+    assert strait.response_info({}) is None
+
+
+def test_the_whole_answer_can_be_had_and_parsed(either: Harness, platform: Platform) -> None:
+    platform.answers_with(500)
+    platform.answers_with(200, JOB, LIMITS)
+    client = either.client()
+    answer = either.run(lambda: client.jobs.with_raw_response.get("job_1"))
+    assert (answer.status, answer.attempts, answer.retries_taken) == (200, 2, 1)
+    assert answer.headers["x-request-id"] == "req_1"
+    assert answer.json() == JOB
+    assert json.loads(answer.text()) == JOB
+    assert answer.parse().id == "job_1"
+
+
+def test_the_whole_answer_of_a_list_is_parsed_to_a_page_that_goes_on(
+    either: Harness, platform: Platform
+) -> None:
+    platform.answers_with(200, {"data": [JOB], "next_cursor": "c1", "has_more": True})
+    platform.answers_with(200, {"data": [{**JOB, "id": "job_2"}], "has_more": False})
+    client = either.client()
+    answer = either.run(lambda: client.jobs.with_raw_response.list(limit=1))
+    page = answer.parse()
+    assert [job.id for job in either.items(lambda: page)] == ["job_1", "job_2"]
+    assert platform.last.url.params["cursor"] == "c1"
+
+
+def test_an_answer_can_be_read_bit_by_bit(either: Harness, platform: Platform) -> None:
+    platform.answers_with(503)
+    platform.answers_with(200, JOB, LIMITS)
+    client = either.client()
+    prepared = client.jobs.with_streaming_response.get("job_1")
+    assert platform.requests == []
+    if either.is_async:
+
+        async def read() -> tuple[bytes, str | None]:
+            async with prepared as answer:
+                return await answer.read(), answer.request_id
+
+        content, request_id = either.run(read)
+    else:
+        with prepared as answer:
+            content, request_id = answer.read(), answer.request_id
+    assert json.loads(content) == JOB
+    assert request_id == "req_1"
+
+
+def test_an_error_of_a_streamed_answer_is_raised_when_the_block_begins(
+    either: Harness, platform: Platform
+) -> None:
+    platform.answers_with(404, {"error": {"code": "not_found", "message": "job not found"}})
+    prepared = either.client().jobs.with_streaming_response.get("job_1")
+    enter = prepared.__aenter__ if either.is_async else prepared.__enter__
+    with pytest.raises(strait.NotFoundError, match="job not found"):
+        either.run(enter)
+
+
+def test_plain_json_is_what_the_platform_sent(either: Harness, platform: Platform) -> None:
+    page = {"data": [JOB], "next_cursor": None, "has_more": False}
+    platform.answers_with(200, JOB)
+    platform.answers_with(200, page)
+    platform.answers_with(204)
+    client = either.client(response_format="dict")
+    assert either.run(lambda: client.jobs.get("job_1")) == JOB
+    assert json.dumps(either.run(client.jobs.list)) == json.dumps(page)
+    assert either.run(lambda: client.jobs.delete("job_1")) == {}
+    with pytest.raises(ValidationError, match="`model` or `dict`"):
+        either.client(response_format="xml")
+
+
+def test_an_error_tells_the_request_as_curl_without_its_token(
+    either: Harness, platform: Platform
+) -> None:
+    platform.answers_with(400, {"error": {"code": "bad_request", "message": "no"}})
+    with pytest.raises(ApiError) as caught:
+        either.run(lambda: either.client().jobs.trigger("job_1", payload={"it's": 1}))
+    curl = caught.value.to_curl()
+    assert curl.startswith("curl -X POST https://platform.test/v1/jobs/job_1/trigger -H ")
+    assert "authorization: [redacted]" in curl
+    assert KEY not in curl
+    assert KEY not in repr(vars(caught.value))
+    assert "--data-raw" in curl
+    assert ValidationError("x").to_curl() == ""
+
+
+@pytest.mark.parametrize(
+    ("headers", "details", "secs"),
+    [
+        ({"retry-after": "5"}, [], 5.0),
+        ({"retry-after": "1.5"}, [], 1.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, [], 0.25),
+        (
+            {
+                "date": "Fri, 02 Jan 2026 10:00:00 GMT",
+                "retry-after": "Fri, 02 Jan 2026 10:00:07 GMT",
+            },
+            [],
+            7.0,
+        ),
+        ({}, ["retry_after_seconds=3"], 3.0),
+        ({}, ["retry_after_seconds=soon", "other=1"], None),
+    ],
+)
+def test_every_form_of_a_wait_is_understood(
+    headers: dict[str, str], details: list[str], secs: float | None
+) -> None:
+    body = {"error": {"code": "rate_limited", "message": "slow down", "details": details}}
+    error = strait.map_http_error(429, body=body, headers=headers)
+    assert isinstance(error, RateLimitedError)
+    assert error.retry_after == secs
+
+
+def test_the_platform_may_ask_for_a_retry_or_forbid_it(either: Harness, platform: Platform) -> None:
+    platform.answers_with(500, headers={"x-should-retry": "false"})
+    with pytest.raises(ApiError):
+        either.run(lambda: either.client().jobs.get("job_1"))
+    assert len(platform.requests) == 1
+    platform.answers = []
+    platform.answers_with(409, headers={"x-should-retry": "true"})
+    platform.answers_with(200, JOB)
+    assert either.run(lambda: either.client().jobs.get("job_1")).id == "job_1"
+
+
+class Tokens:
+    """A source of tokens that counts how often it was asked."""
+
+    def __init__(self, *tokens: str) -> None:
+        self.left = list(tokens)
+        self.asked = 0
+
+    def __call__(self) -> str:
+        self.asked += 1
+        return self.left.pop(0) if len(self.left) > 1 else self.left[0]
+
+
+def test_a_token_is_asked_for_once_and_again_after_a_401(
+    either: Harness, platform: Platform
+) -> None:
+    tokens = Tokens("old", "new")
+    for status in (200, 401, 200, 200):
+        platform.answers_with(status, JOB)
+    client = either.client(api_key=tokens)
+    for _ in range(3):
+        assert either.run(lambda: client.jobs.get("job_1")).id == "job_1"
+    sent = [request.headers["authorization"] for request in platform.requests]
+    assert sent == ["Bearer old", "Bearer old", "Bearer new", "Bearer new"]
+    assert tokens.asked == 2
+
+
+def test_a_token_that_is_refused_again_is_an_error(either: Harness, platform: Platform) -> None:
+    tokens = Tokens("bad")
+    platform.answers_with(401, {"error": {"code": "authentication_required", "message": "no"}})
+    client = either.client(bearer_token=tokens)
+    with pytest.raises(UnauthorizedError):
+        either.run(lambda: client.jobs.create(name="a", slug="a"))
+    assert len(platform.requests) == 1
+    assert tokens.asked == 2
+
+
+def test_what_a_source_of_tokens_raises_is_told_without_its_words(either: Harness) -> None:
+    def source() -> str:
+        raise KeyError("s3cret")
+
+    client = either.client(api_key=source)
+    with pytest.raises(ConfigurationError, match="failed with KeyError") as caught:
+        either.run(lambda: client.jobs.get("job_1"))
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_source_of_tokens_may_be_awaited(platform: Platform) -> None:
+    async def source() -> str:
+        return "fresh"
+
+    platform.answers_with(200, JOB)
+    mock = httpx.AsyncClient(transport=httpx.MockTransport(platform.handle_async))
+    async with AsyncClient(base_url="https://p.test", auth=source, http_client=mock) as client:
+        await client.jobs.get("job_1")
+    assert platform.last.headers["authorization"] == "Bearer fresh"
+
+
+def test_a_sync_client_refuses_a_source_that_has_to_be_awaited(platform: Platform) -> None:
+    async def source() -> str:
+        return "fresh"
+
+    mock = httpx.Client(transport=httpx.MockTransport(platform.handle))
+    with (
+        Client(base_url="https://p.test", auth=source, http_client=mock) as client,
+        pytest.raises(ConfigurationError, match="needs an `AsyncClient`"),
+    ):
+        client.jobs.get("job_1")
+
+
+def _layers(either: Harness, log: list[str]) -> list[Any]:
+    def sync_layer(name: str) -> Any:
+        def layer(request: Any, call_next: Any) -> Any:
+            log.append(f"{name} in")
+            request.headers["x-layers"] = request.headers.get("x-layers", "") + name
+            answer = call_next(request)
+            log.append(f"{name} out {answer.status}")
+            return answer
+
+        return layer
+
+    def async_layer(name: str) -> Any:
+        async def layer(request: Any, call_next: Any) -> Any:
+            log.append(f"{name} in")
+            request.headers["x-layers"] = request.headers.get("x-layers", "") + name
+            answer = await call_next(request)
+            log.append(f"{name} out {answer.status}")
+            return answer
+
+        return layer
+
+    return [(async_layer if either.is_async else sync_layer)(name) for name in "ab"]
+
+
+def test_layers_surround_every_attempt_and_may_change_it(
+    either: Harness, platform: Platform
+) -> None:
+    log: list[str] = []
+    platform.answers_with(200, JOB)
+    client = either.client(middleware=_layers(either, log))
+    either.run(lambda: client.jobs.get("job_1"))
+    assert log == ["a in", "b in", "b out 200", "a out 200"]
+    assert platform.last.headers["x-layers"] == "ab"
+
+
+def test_layers_surround_streams_too(either: Harness, platform: Platform) -> None:
+    log: list[str] = []
+    platform.answers_text(200, 'data: {"to": "completed"}\n\n', "text/event-stream")
+    client = either.client(middleware=_layers(either, log))
+    assert len(either.items(lambda: client.runs.stream("run_1"))) == 1
+    assert log == ["a in", "b in", "b out 200", "a out 200"]
+
+
+def test_a_sync_client_refuses_a_layer_that_has_to_be_awaited() -> None:
+    async def layer(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    with pytest.raises(ValidationError, match="`layer` is a coroutine function"):
+        Client(api_key=KEY, middleware=[layer])
+
+
+class Spans:
+    """A tracer like OpenTelemetry's that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    @contextlib.contextmanager
+    def start_as_current_span(self, name: str, **options: Any) -> Iterator[Any]:
+        facts = dict(options["attributes"])
+        self.told.append((name, facts))
+        yield SimpleNamespace(
+            get_span_context=lambda: SimpleNamespace(trace_id=1, span_id=2, trace_flags=1),
+            set_attribute=facts.__setitem__,
+        )
+
+
+def test_each_call_is_a_span_and_the_request_belongs_to_it(
+    either: Harness, platform: Platform
+) -> None:
+    spans = Spans()
+    platform.answers_with(503, headers={"x-request-id": "req_9"})
+    client = either.client(tracer=spans)
+    with pytest.raises(ApiError):
+        either.run(lambda: client.jobs.get("job_1"))
+    ((name, facts),) = spans.told
+    assert name == "strait.get-job"
+    assert facts["http.request.method"] == "GET"
+    assert facts["server.address"] == "platform.test"
+    assert facts["http.response.status_code"] == 503
+    assert facts["http.request.resend_count"] == 2
+    assert facts["strait.request_id"] == "req_9"
+    assert facts["error.type"] == "ApiError"
+    assert platform.last.headers["traceparent"] == f"00-{1:032x}-{2:016x}-01"
+
+
+def test_the_log_tells_each_attempt_and_no_token(
+    either: Harness, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform.answers_with(200, JOB, LIMITS)
+    with caplog.at_level(logging.DEBUG, "strait.http"):
+        either.run(lambda: either.client().jobs.get("job_1"))
+    lines = [r.getMessage() for r in caplog.records if r.name == "strait.http"]
+    assert lines[0].startswith("GET /v1/jobs/job_1 {")
+    assert "'authorization': '[redacted]'" in lines[0]
+    assert lines[1].startswith("GET /v1/jobs/job_1 200 ")
+    assert lines[1].endswith(" req_1")
+    assert KEY not in caplog.text
+
+
+def test_what_belongs_to_the_http_client_is_refused_beside_it() -> None:
+    with httpx.Client() as http, pytest.raises(ValidationError, match="belong to `http_client`"):
+        Client(api_key=KEY, http_client=http, proxy="http://proxy.test")
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+def test_wiring_that_cannot_be_is_told_when_the_client_is_made(make: Any) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        make(api_key=KEY, verify="/nowhere/authorities.pem")
+    with pytest.raises(ConfigurationError, match="`proxy` must be") as caught:
+        make(api_key=KEY, proxy="ftp://user:s3cret@proxy.test")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_client_may_go_through_a_proxy_with_limits() -> None:
+    limits = httpx.Limits(max_connections=2)
+    with Client(api_key=KEY, proxy="http://proxy.test:3128", limits=limits) as client:
+        pools = {type(t._pool).__name__ for t in client._exchange.http._mounts.values() if t}
+        assert pools == {"HTTPProxy"}
