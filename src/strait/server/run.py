@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 from contextlib import nullcontext
 
@@ -61,9 +60,6 @@ class Server:
         self._serving = asyncio.create_task(self._uvicorn.serve(sockets=[self._socket]))
         while not self._uvicorn.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0)
-        # What was imported stays; looking at it again in every full collection costs milliseconds.
-        gc.collect()
-        gc.freeze()
         return self
 
     async def __aexit__(self, *_: object) -> None:
