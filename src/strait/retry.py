@@ -6,9 +6,12 @@ Pure: it neither sleeps nor draws random numbers; whoever drives it does both.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import TypeAlias
 
 from strait.errors import HttpError, RateLimitedError, TransportError, ValidationError
@@ -120,3 +123,37 @@ def _not_negative(number: float) -> bool:
 
 
 RetryPolicy: TypeAlias = RetryOptions
+
+
+class RetryScope:
+    """What an outer retry, such as `with_retry`, tells the calls of our clients inside of it.
+
+    A client then tries once, since the outer retry is what tries again; and the same call of the
+    next try has the idempotency key of this one, so that a lost answer does nothing twice.
+
+    Args:
+        seed: random text, of which the keys are made.
+    """
+
+    __slots__ = ("_made", "_seed")
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed
+        self._made: Counter[bytes] = Counter()
+
+    def begin(self) -> None:
+        """Begin another try: its calls are those of the one before."""
+        self._made.clear()
+
+    def key(self, method: str, url: str, content: bytes | None) -> str:
+        """Return the idempotency key of a request; the n-th of its like has the n-th key."""
+        parts = (method.encode(), url.encode(), content or b"")
+        request = sha256(b"\0".join(parts)).digest()
+        occurrence = self._made[request]
+        self._made[request] += 1
+        text = f"{self._seed}.{occurrence}.".encode() + request
+        return sha256(text).hexdigest()[:32]
+
+
+retry_scope: ContextVar[RetryScope | None] = ContextVar("strait_retry_scope", default=None)
+"""The retry that the running code is a try of; None outside of any."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from strait import (
     config_from_env,
     config_from_file,
 )
+from strait.config import explain
+from strait.errors import ConfigFileNotFoundError
 
-from .conftest import JOB, Harness, Platform
+from .conftest import JOB, KEY, Harness, Platform
 
 VARIABLES = ("BASE_URL", "API_KEY", "AUTH_TYPE", "TIMEOUT_MS", "PROJECT")
 Kind = type[Client] | type[AsyncClient]
@@ -270,3 +273,86 @@ def test_a_client_of_the_other_kind_is_refused_as_http_client() -> None:
         AsyncClient(api_key="k", http_client=http)  # type: ignore[arg-type] # on purpose
     with pytest.raises(ValidationError, match="http_client"):
         Client(api_key="k", http_client=object())  # type: ignore[arg-type] # on purpose
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in list(os.environ):
+        if name.startswith("STRAIT_"):
+            monkeypatch.delenv(name)
+    file = tmp_path / "strait.json"
+    sections = {
+        "staging": {"base_url": "https://staging.test", "api_key_env": "STAGING_KEY"},
+        "slow": {"timeout_ms": 60_000},
+    }
+    file.write_text(
+        json.dumps({"sdk": {"base_url": "https://prod.test"}, "environments": sections})
+    )
+    return str(file)
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+def test_a_profile_has_its_own_address_and_key(
+    profiles: str, monkeypatch: pytest.MonkeyPatch, make: Any
+) -> None:
+    monkeypatch.setenv("STRAIT_API_KEY", "strait_prod")
+    monkeypatch.setenv("STAGING_KEY", "strait_staging")
+    client = make.from_file(profiles, profile="staging")
+    assert client.base_url == "https://staging.test"
+    # The key of one platform must not be sent to another.
+    assert client._settings.headers["authorization"] == "Bearer strait_staging"
+    monkeypatch.setenv("STRAIT_PROFILE", "slow")
+    assert make.from_file(profiles)._settings.timeout == 60.0
+    assert make.from_file(profiles).base_url == "https://prod.test"
+
+
+def test_a_profile_that_is_wrong_says_what_there_is(
+    profiles: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigurationError, match="no profile 'prod'; it has `slow`, `staging`"):
+        Client.from_file(profiles, profile="prod", api_key=KEY)
+    monkeypatch.setenv("STRAIT_API_KEY", "strait_prod")
+    with pytest.raises(ConfigurationError, match="`STAGING_KEY` is not set"):
+        Client.from_file(profiles, profile="staging")
+
+
+def test_every_setting_is_explained_and_no_token_is_shown(
+    profiles: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGING_KEY", "strait_staging")
+    monkeypatch.setenv("STRAIT_TIMEOUT_MS", "1000")
+    told = {s.name: (s.value, s.source) for s in explain(profiles, profile="staging")}
+    assert told == {
+        "base_url": ("https://staging.test", f"`{profiles}`: `environments.staging.base_url`"),
+        "token": ("set", "`STAGING_KEY`"),
+        "auth_type": ("apiKey", "default"),
+        "timeout_ms": ("1000", "`STRAIT_TIMEOUT_MS`"),
+        "project_id": ("not set", "default"),
+    }
+
+
+def test_without_a_file_the_environment_is_explained(
+    profiles: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(profiles).unlink()
+    assert {s.source for s in explain()} == {"default"}
+    with pytest.raises(ConfigFileNotFoundError):
+        explain(profiles)
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+def test_a_client_takes_what_it_is_not_given_from_the_environment(
+    profiles: str, monkeypatch: pytest.MonkeyPatch, make: Any
+) -> None:
+    monkeypatch.setenv("STRAIT_API_KEY", "strait_env")
+    monkeypatch.setenv("STRAIT_BASE_URL", "https://env.test")
+    monkeypatch.setenv("STRAIT_TIMEOUT_MS", "soon")
+    client = make(timeout_ms=5)
+    assert client.base_url == "https://env.test"
+    assert client._settings.headers["authorization"] == "Bearer strait_env"
+    given = make(base_url="https://given.test", api_key=KEY, timeout_ms=5)
+    assert given.base_url == "https://given.test"
+    assert given._settings.headers["authorization"] == f"Bearer {KEY}"
+    with pytest.raises(ConfigurationError, match="STRAIT_TIMEOUT_MS"):
+        make()

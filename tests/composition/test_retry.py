@@ -156,3 +156,78 @@ def test_a_call_that_leaves_the_retries_to_us_is_sent_once_a_try_with_its_key(
             RetryOptions(attempts=5),
         )
     assert [one.headers["idempotency-key"] for one in platform.requests] == ["order-17"] * 5
+
+
+# ------------------------------------------------------------------------- around our own clients
+
+
+def keys(platform: Platform) -> list[str]:
+    return [request.headers["idempotency-key"] for request in platform.requests]
+
+
+def test_tries_around_our_client_are_not_multiplied(clock: Pace, platform: Platform) -> None:
+    platform.answers = [(503, None)]
+    with platform.client() as client, pytest.raises(ApiError):
+        with_retry(lambda: client.jobs.trigger("j1", {"payload": {}}), RetryOptions(attempts=5))
+    assert len(platform.requests) == 5
+    assert len(clock.waits) == 4
+
+
+async def test_async_tries_around_our_client_are_not_multiplied(
+    clock: Pace, platform: Platform
+) -> None:
+    platform.answers = [(503, None)]
+    async with platform.async_client() as client:
+        with pytest.raises(ApiError):
+            await with_retry_async(lambda: client.jobs.get("j1"), RetryOptions(attempts=5))
+    assert len(platform.requests) == 5
+
+
+def test_every_try_has_the_same_idempotency_keys(clock: Pace, platform: Platform) -> None:
+    platform.answers = [(201, {"id": "a"}), (201, {"id": "b"}), (503, None), (201, {"id": "c"})]
+    with platform.client() as client:
+
+        def work() -> list[str | None]:
+            bodies = [{"payload": 1}, {"payload": 1}, {"payload": 2}]
+            return [client.jobs.trigger("j1", body).id for body in bodies]
+
+        with_retry(work)
+    first, second = keys(platform)[:3], keys(platform)[3:]
+    assert first == second
+    assert len(set(first)) == 3, "two calls that are alike are two calls"
+
+
+def test_two_retries_have_different_keys(clock: Pace, platform: Platform) -> None:
+    platform.answers = [(201, {"id": "a"})]
+    with platform.client() as client:
+        for _ in range(2):
+            with_retry(lambda: client.jobs.trigger("j1"))
+    assert len(set(keys(platform))) == 2
+
+
+def test_after_the_retry_a_client_tries_as_often_as_before(clock: Pace, platform: Platform) -> None:
+    platform.answers = [(503, None)]
+    fast = RetryOptions(attempts=3, delay_ms=0)
+    with platform.client(retry=fast) as client:
+        for call in (lambda: with_retry(lambda: client.jobs.get("j"), fast), client.jobs.list):
+            with pytest.raises(ApiError):
+                call()
+    assert len(platform.requests) == 6
+
+
+def test_a_number_of_retries_at_the_call_wins(clock: Pace, platform: Platform) -> None:
+    platform.answers = [(503, None)]
+    fast = RetryOptions(attempts=2, delay_ms=0)
+    with platform.client(retry=fast) as client, pytest.raises(ApiError):
+        with_retry(lambda: client.jobs.get("j", max_retries=1), fast)
+    assert len(platform.requests) == 4
+
+
+def test_a_try_that_is_still_being_carried_out_is_asked_for_again(
+    clock: Pace, platform: Platform
+) -> None:
+    busy = {"error": {"code": "conflict", "message": "request is currently being processed"}}
+    platform.answers = [(409, busy), (201, {"id": "run_1"})]
+    with platform.client() as client:
+        assert with_retry(lambda: client.jobs.trigger("j1")).id == "run_1"
+    assert len(set(keys(platform))) == 1

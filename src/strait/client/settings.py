@@ -27,7 +27,7 @@ from strait.client.streams import IDLE_SECS
 from strait.client.tracing import Tracer
 from strait.config import DEFAULT_BASE_URL, AuthMode, check_base_url
 from strait.errors import UnsupportedByPlatform, ValidationError
-from strait.retry import RetryOptions
+from strait.retry import RetryOptions, retry_scope
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 _MAX_KEY_CHARS = 256
@@ -148,7 +148,10 @@ class Settings:
         if options:
             _add_options(headers, options)
         if operation.idempotent and "idempotency-key" not in headers:
-            headers["idempotency-key"] = os.urandom(16).hex()
+            scope = retry_scope.get()
+            headers["idempotency-key"] = (
+                scope.key(operation.method, url, content) if scope else os.urandom(16).hex()
+            )
         timeout = options.get("timeout", self.timeout)
         return Request(operation.method, url, headers, content, timeout)
 
@@ -175,8 +178,11 @@ class Settings:
         credential = self.credential
         if credential is not None and _has_authorization(options):
             credential = None
+        # Inside of `with_retry` that is what tries again; a stream outlives it.
+        outer = operation is not None and retry_scope.get() is not None
+        max_retries = options.get("max_retries", 0 if outer else None)
         return Policy(
-            retry=with_max_retries(self.retry, options.get("max_retries")),
+            retry=with_max_retries(self.retry, max_retries),
             safe=operation is None or operation.repeatable or operation.method in _READS,
             keyed=operation is not None and operation.idempotent,
             clock=time.monotonic,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from secrets import token_hex
 from typing import TypeVar, overload
 
+from strait.client.policy import is_in_flight
 from strait.composition import pace
 from strait.errors import StraitError
-from strait.retry import RetryOptions
+from strait.retry import RetryOptions, RetryScope, retry_scope
 
 T = TypeVar("T")
 
@@ -26,6 +29,25 @@ class _Tries:
     def __init__(self, opts: RetryOptions | None) -> None:
         self._opts = opts or RetryOptions()
         self._failed: list[str] = []
+        self._scope = RetryScope(token_hex(16))
+
+    def _wants_another(self, error: Exception, attempt: int) -> bool:
+        # The try before may still be carried out; with the same key its answer comes later.
+        if self._opts.should_retry is None and isinstance(error, StraitError):
+            passes = is_in_flight(error) or error.status == 408
+            if passes and attempt < self._opts.attempts:
+                return True
+        return self._opts.wants_retry(error, attempt)
+
+    @contextmanager
+    def another(self) -> Iterator[None]:
+        """Tell our clients that a block is one try of several."""
+        self._scope.begin()
+        token = retry_scope.set(self._scope)
+        try:
+            yield
+        finally:
+            retry_scope.reset(token)
 
     def wait_after(self, error: Exception) -> float | None:
         """Return the seconds to wait after a try that failed, or None to give up."""
@@ -33,7 +55,7 @@ class _Tries:
         attempt = len(self._failed)
         asked = error.retry_after if isinstance(error, StraitError) else None
         too_long = asked is not None and asked > MAX_RETRY_AFTER_SECS
-        if too_long or not self._opts.wants_retry(error, attempt):
+        if too_long or not self._wants_another(error, attempt):
             if attempt > 1:
                 error.add_note("\n".join(self._failed))
             return None
@@ -44,9 +66,10 @@ def with_retry(fn: Callable[[], T], opts: RetryOptions | None = None) -> T:
     """Call `fn` until it returns, and return what it did.
 
     `fn` is called again after errors that may pass: network trouble, 429, and errors of the
-    server; `opts.should_retry` can say otherwise. What it does should bear being done twice, or
-    have an idempotency key that is the same each time. A `Retry-After` of the platform is waited
-    for; one of more than a minute is an error at once.
+    server; `opts.should_retry` can say otherwise. Our clients try once inside of `fn`, and give
+    the same call the same idempotency key in every try; anything else that it does should bear
+    being done twice. A `Retry-After` of the platform is waited for; one of more than a minute is
+    an error at once.
 
         result = with_retry(lambda: client.jobs.get("job_1"), RetryOptions(attempts=5))
 
@@ -61,7 +84,8 @@ def with_retry(fn: Callable[[], T], opts: RetryOptions | None = None) -> T:
     tries = _Tries(opts)
     while True:
         try:
-            answer = fn()
+            with tries.another():
+                answer = fn()
         except Exception as error:
             wait = tries.wait_after(error)
             if wait is None:
@@ -91,8 +115,9 @@ async def with_retry_async(fn: Callable[[], object], opts: RetryOptions | None =
     tries = _Tries(opts)
     while True:
         try:
-            answer = fn()
-            return await answer if inspect.isawaitable(answer) else answer
+            with tries.another():
+                answer = fn()
+                return await answer if inspect.isawaitable(answer) else answer
         except Exception as error:
             wait = tries.wait_after(error)
             if wait is None:
