@@ -13,7 +13,8 @@ from codegen.load import load
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "strait"
 FOLDERS = [
-    PACKAGE / name for name in ("client/_generated", "models", "server/_generated", "services")
+    PACKAGE / name
+    for name in ("client/_generated", "models", "operations", "server/_generated", "services")
 ]
 
 
@@ -22,6 +23,7 @@ def sources(api: Api) -> dict[Path, str]:
     generated = PACKAGE / "server" / "_generated"
     printed = {
         "models": models.modules_of_models(api),
+        "operations": services.published_paths(api),
         "services": services.modules_of_services(api),
     }
     return {

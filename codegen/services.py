@@ -11,6 +11,33 @@ from codegen.reach import direct, modules, outputs, parameters
 from codegen.text import docstring
 from codegen.waits import imports, model, of_runs, of_start, tracked_constant
 
+_PUBLISHED = (
+    "health",
+    "jobs",
+    "runs",
+    "workflows",
+    "workflow_runs",
+    "deployments",
+    "environments",
+    "secrets",
+    "api_keys",
+    "webhooks",
+    "event_triggers",
+    "event_sources",
+    "batch_operations",
+    "stats",
+    "analytics",
+    "log_drains",
+    "sdk_runs",
+    "rbac",
+    "job_groups",
+    "notification_channels",
+    "projects",
+    "organizations",
+    "regions",
+    "cli_auth",
+    "billing",
+)
 _CLASSES = {404: "NotFoundError", 409: "ConflictError", 429: "RateLimitedError"}
 
 
@@ -34,6 +61,24 @@ def modules_of_services(api: Api) -> dict[str, str]:
     """Return the source of each module of `strait.services` by its name."""
     found = {service: _module(service, api) for service in api.services}
     found["__init__"] = '"""The operations of the API, a module for each part of it."""'
+    return found
+
+
+def published_paths(api: Api) -> dict[str, str]:
+    """Return the modules of `strait.operations`: where published clients had the services."""
+    found = {
+        "__init__": '"""The services, at the import paths of 0.1.1; `strait.services` has them."""'
+    }
+    for service in _PUBLISHED:
+        cls = api.services[service]
+        names = f"Async{cls}, {cls}"
+        found[service] = "\n".join(
+            [
+                f'"""`{cls}` at its import path of 0.1.1."""',
+                f"from strait.services.{service} import {names}",
+                f"__all__ = {[f'Async{cls}', cls]!r}",
+            ]
+        )
     return found
 
 

@@ -46,6 +46,7 @@ __all__ = [
     "UnauthorizedError",
     "UnsupportedByPlatform",
     "ValidationError",
+    "WebhookSignatureError",
     "map_http_error",
     "retry_after_secs",
 ]
@@ -315,6 +316,10 @@ class RunNotStartedError(StraitError):
     def __init__(self, message: str, answer: Json) -> None:
         super().__init__(message)
         self.answer = answer
+
+
+class WebhookSignatureError(StraitError):
+    """A webhook is not signed with a secret that is known, or its signature is not fresh."""
 
 
 class DagValidationError(StraitError):
