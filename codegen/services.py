@@ -76,7 +76,7 @@ def published_paths(api: Api) -> dict[str, str]:
             [
                 f'"""`{cls}` at its import path of 0.1.1."""',
                 f"from strait.services.{service} import {names}",
-                f"__all__ = {[f'Async{cls}', cls]!r}",
+                f"__all__ = {sorted([f'Async{cls}', cls])!r}",
             ]
         )
     return found

@@ -3,4 +3,4 @@
 
 from strait.services.analytics import AnalyticsService, AsyncAnalyticsService
 
-__all__ = ["AsyncAnalyticsService", "AnalyticsService"]
+__all__ = ["AnalyticsService", "AsyncAnalyticsService"]

@@ -3,4 +3,4 @@
 
 from strait.services.api_keys import APIKeysService, AsyncAPIKeysService
 
-__all__ = ["AsyncAPIKeysService", "APIKeysService"]
+__all__ = ["APIKeysService", "AsyncAPIKeysService"]
