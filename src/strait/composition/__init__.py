@@ -41,13 +41,13 @@ from strait.composition.paging import (
 from strait.composition.result import Err, Ok, Result
 from strait.composition.retry import with_retry, with_retry_async
 from strait.composition.waiting import (
-    RunNotStartedError,
     WaitForRunOptions,
     trigger_and_wait,
     trigger_and_wait_async,
     wait_for_run,
     wait_for_run_async,
 )
+from strait.errors import RunNotStartedError
 from strait.retry import RetryOptions
 
 __all__ = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar, overload
 
 from strait.composition import pace
-from strait.errors import Json, StraitError, StraitTimeoutError, ValidationError
+from strait.errors import Json, RunNotStartedError, StraitError, StraitTimeoutError, ValidationError
 from strait.fsm import (
     TERMINAL_RUN_STATUSES,
     TERMINAL_STEP_RUN_STATUSES,
@@ -34,20 +34,6 @@ _SHORTEST_DELAY_MS = 1
 
 def _has_ended(status: str) -> bool:
     return status in _ENDS
-
-
-class RunNotStartedError(StraitError):
-    """A trigger was accepted and started no run, so that there is none to wait for.
-
-    That is so for debounced and for batched triggers, and for dry runs.
-
-    Attributes:
-        answer: what the trigger answered, such as `{"debounced": True, "fire_at": "..."}`.
-    """
-
-    def __init__(self, message: str, answer: Json) -> None:
-        super().__init__(message)
-        self.answer = answer
 
 
 @dataclass(frozen=True, slots=True)
