@@ -114,7 +114,7 @@ JOBS = [
         ("waits", waits, {"max_attempts": 1}),
         ("dies", dies, {}),
         ("hangs", hangs, {"timeout_secs": 1, "max_attempts": 1}),
-        ("blocks", blocks, {"timeout_secs": 1, "max_attempts": 1}),
+        ("blocks", blocks, {"timeout_secs": 3, "max_attempts": 1}),
         ("large", large, {}),
         ("fans-out", fans_out, {}),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -57,10 +56,10 @@ def test_a_final_error_is_not_retried(client: Client) -> None:
 
 
 def test_a_handler_says_when_it_wants_to_be_called_again(client: Client) -> None:
-    started = time.monotonic()
     found = run(client, "later")
     assert (found.status, found.result) == ("completed", 2)
-    assert time.monotonic() - started < 0.9, "the job's own backoff would have taken a second"
+    (retry,) = [e for e in client.runs.list_events(found.id) if "next attempt" in e.message]
+    assert "next attempt in 0.2 s" in retry.message, "the job's own backoff begins with a second"
 
 
 def test_what_a_handler_completed_itself_stands(client: Client) -> None:
@@ -95,11 +94,10 @@ def test_a_handler_that_hangs_ends_at_its_timeout(client: Client) -> None:
 
 
 def test_a_handler_that_blocks_leaves_the_platform_answering(client: Client) -> None:
-    run_id = trigger(client, "blocks", {"secs": 3})
+    run_id = trigger(client, "blocks", {"secs": 6})
     until(lambda: client.runs.get(run_id).status == "executing")
-    started = time.monotonic()
     assert run(client, "echo").status == "completed"
-    assert time.monotonic() - started < 1.0
+    assert client.runs.get(run_id).status == "executing", "the other run did not wait for its end"
     assert ended(client, run_id).status == "timed_out"
 
 
