@@ -560,7 +560,8 @@ class WorkflowRunsService(SyncService):
     ) -> RunComparison:
         """Compare two workflow runs step by step.
 
-        `GET /v1/workflow-runs/{workflowRunID}/compare/{otherRunID}`, scope `workflows:read`.
+        `GET /v1/workflow-runs/{workflowRunID}/compare/{otherRunID}`, scope `workflows:read` and
+        `runs:read`.
 
         Fails with 404 `NotFoundError`, 429 `RateLimitedError`.
         """
@@ -958,7 +959,8 @@ class AsyncWorkflowRunsService(AsyncService):
     ) -> RunComparison:
         """Compare two workflow runs step by step.
 
-        `GET /v1/workflow-runs/{workflowRunID}/compare/{otherRunID}`, scope `workflows:read`.
+        `GET /v1/workflow-runs/{workflowRunID}/compare/{otherRunID}`, scope `workflows:read` and
+        `runs:read`.
 
         Fails with 404 `NotFoundError`, 429 `RateLimitedError`.
         """
