@@ -52,6 +52,10 @@ generate-check: bootstrap  ## Fail when `make generate` would change anything
 bench: bootstrap  ## Measure, and print the ratios that docs/benchmarks.md shows
 	@$(BIN)/python -m benchmarks
 
+.PHONY: soak
+soak: bootstrap  ## Kill the platform again and again under load, and count what was lost
+	@$(BIN)/python -m benchmarks.soak
+
 .PHONY: run-all
 run-all: lint typecheck test  ## Lint, typecheck and test
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -87,11 +87,8 @@ def until(condition: Callable[[], T], *, secs: float = 30.0) -> T:
     """Return the first true value of a condition that another process brings about."""
     deadline = time.monotonic() + secs
     while time.monotonic() < deadline:
-        try:
-            value = condition()
-        except (httpx.HTTPError, ConnectionError):
-            value = None  # type: ignore[assignment]  # the platform is being started again
-        if value:
-            return value
+        with suppress(httpx.HTTPError, ConnectionError):  # it is being started again
+            if value := condition():
+                return value
         time.sleep(0.02)  # another process cannot be awaited
     raise AssertionError(f"{condition} did not become true in {secs} s")
