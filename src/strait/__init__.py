@@ -287,7 +287,7 @@ def __getattr__(name: str) -> Any:
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
     # Here, because most programs that import `strait` use few of its names.
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module  # noqa: PLC0415 - only when a name is used
 
     value = getattr(import_module(module), source)
     globals()[name] = value

@@ -318,7 +318,8 @@ def _search(text: str, pattern: str) -> bool:
 @lru_cache(maxsize=128)
 def _matcher(pattern: str) -> Callable[[str], bool]:
     # pydantic is loaded only by who uses `regex`: importing it costs more than all else here.
-    from pydantic_core import SchemaError, SchemaValidator, core_schema  # noqa: PLC0415
+    # Only who has a `regex` condition pays for the engine.
+    from pydantic_core import SchemaError, SchemaValidator, core_schema  # noqa: PLC0415 - above
 
     schema = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
     try:

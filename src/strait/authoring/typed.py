@@ -57,7 +57,7 @@ class DataType:
 
     def __init__(self, annotation: object) -> None:
         # Loaded here, because most definitions have no types and pydantic takes its time.
-        from pydantic import TypeAdapter  # noqa: PLC0415
+        from pydantic import TypeAdapter  # noqa: PLC0415 - only for typed payloads
 
         self.name = getattr(annotation, "__name__", None) or str(annotation)
         self._adapter: TypeAdapter[Any] = TypeAdapter(_for_pydantic(annotation))

@@ -55,7 +55,7 @@ def __getattr__(name: str) -> Any:
     if name not in _SOURCES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # Here, because the plugin is imported in every pytest run, whether it is used or not.
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module  # noqa: PLC0415 - only when a name is used
 
     value = getattr(import_module(_SOURCES[name]), name)
     globals()[name] = value

@@ -12,6 +12,7 @@ from strait.server import checks
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
 from strait.server.registry import Registry
+from strait.server.work.workflows import state_of
 from strait.store import ledger, workflow_runs, workflows
 from strait.store import runs as run_rows
 
@@ -32,17 +33,6 @@ def owned(
     if stored is None or stored.run.project_id != call.project_id:
         raise not_found(what)
     return stored
-
-
-def state_of(db: sqlite3.Connection, stored: workflow_runs.Stored) -> State:
-    """Return a workflow run with all that belongs to it."""
-    run_id = stored.run.id
-    return State(
-        stored.run,
-        workflows.snapshot_steps(db, stored.snapshot_id),
-        {step.step_ref: step for step in workflow_runs.steps(db, run_id)},
-        workflow_runs.approvals(db, run_id),
-    )
 
 
 @registry.read("get-workflow-run")

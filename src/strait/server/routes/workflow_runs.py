@@ -158,6 +158,6 @@ def _value(raw: Raw | UnsetType) -> Json | UnsetType:
 def compensate(call: Call, unit: Unit) -> Reply:
     """Undo the completed steps of a run that failed, in reverse order."""
     stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
-    plan = compensation.plan(workflows.state_of(unit, stored))
+    plan = compensation.plan(workflows.state_of(unit.db, stored))
     workflows.advance(unit, stored, happened.Compensate())
     return reply(plan)

@@ -84,7 +84,7 @@ def retry(unit: Unit, stored: Stored, created_by: str) -> WorkflowRun:
         Refused: 400, the earlier one is not over.
     """
     unit.tick()
-    original = workflows.state_of(unit, stored)
+    original = workflows.state_of(unit.db, stored)
     transition = engine.retry(original, unit.now, unit.new_id, created_by=created_by)
     labels = workflow_runs.labels(unit.db, stored.run.id)
     return _begin(unit, transition, stored.snapshot_id, labels)

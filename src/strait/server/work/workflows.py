@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from functools import partial
 
 from msgspec import UNSET, UnsetType, json
@@ -40,14 +41,14 @@ def load(unit: Unit, project_id: str, run_id: str) -> Stored:
     return stored
 
 
-def state_of(unit: Unit, stored: Stored) -> State:
+def state_of(db: sqlite3.Connection, stored: Stored) -> State:
     """Return a workflow run with all that belongs to it."""
     run_id = stored.run.id
     return State(
         stored.run,
-        workflows.snapshot_steps(unit.db, stored.snapshot_id),
-        {step.step_ref: step for step in workflow_runs.steps(unit.db, run_id)},
-        workflow_runs.approvals(unit.db, run_id),
+        workflows.snapshot_steps(db, stored.snapshot_id),
+        {step.step_ref: step for step in workflow_runs.steps(db, run_id)},
+        workflow_runs.approvals(db, run_id),
     )
 
 
@@ -57,7 +58,7 @@ def advance(unit: Unit, stored: Stored, event: happened.Event) -> Transition:
     Raises:
         Refused: the event is a request, and the run is in no state for it.
     """
-    state = state_of(unit, stored)
+    state = state_of(unit.db, stored)
     transition = decide(state, event, unit.now, unit.new_id)
     if transition is None:  # it does not concern the run, or not any more
         return Transition(state, (), (), (), ())
