@@ -51,9 +51,9 @@ async def test_an_operation_that_is_not_served_says_so_in_the_envelope(world: Wo
         assert answer.json()["request_id"]
 
 
-@pytest.mark.parametrize("operation", ["list-secrets"])
+@pytest.mark.parametrize("operation", ["list-roles"])
 async def test_a_stranger_is_refused_before_being_told_what_is_not_served(
     world: World, operation: str
 ) -> None:
     assert operation in LISTED
-    assert (await world.client().get("/v1/secrets")).status_code == 401
+    assert (await world.client().get("/v1/roles")).status_code == 401

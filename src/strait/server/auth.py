@@ -36,6 +36,8 @@ class Principal:
         project_id: the only project that it sees; "" for a bare internal secret.
         scopes: what it may do; None is everything.
         internal: it has the internal secret.
+        org_id: the organization that a key was made for, or "".
+        environment_id: the only environment that a key is for, or "".
     """
 
     NOBODY: ClassVar[Principal]
@@ -45,6 +47,7 @@ class Principal:
     scopes: frozenset[str] | None
     internal: bool = False
     org_id: str = ""
+    environment_id: str = ""
 
     def require(self, permission: str | None) -> None:
         """Check one scope, alternatives (`a|b`), or several (`a&b`).
@@ -122,6 +125,7 @@ def authenticate_key(record: meta.ApiKey | None, now: int) -> Principal:
         project_id=record.project_id,
         scopes=frozenset(record.scopes) or None,
         org_id=record.org_id,
+        environment_id=record.environment_id,
     )
 
 

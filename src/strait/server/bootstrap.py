@@ -15,10 +15,12 @@ from strait.server.errors import ApiError
 from strait.server.platform import Platform
 from strait.server.routes import api_keys
 from strait.server.unit import Unit
+from strait.server.vault import signing_place
 from strait.store import jobs, meta
 
 DEFAULT_PROJECT = "proj_local"
 _ORGANIZATION = "org_local"
+_SECRET = "handler_secret"  # noqa: S105 - the name of a fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,11 @@ async def handler_place(platform: Platform) -> HandlerPlace:
     """Return where handlers were last reached."""
 
     def work(unit: Unit) -> HandlerPlace:
-        secret = meta.get_meta(unit.db, "handler_secret")
-        if secret is None:
+        vault = platform.vault
+        secret = vault.open(meta.get_meta(unit.db, _SECRET) or "", _SECRET)
+        if not secret:
             secret = f"esec_{secrets.token_hex(32)}"
-            meta.set_meta(unit.db, "handler_secret", secret)
+            meta.set_meta(unit.db, _SECRET, vault.seal(secret, _SECRET))
         return HandlerPlace(int(meta.get_meta(unit.db, "handler_port") or "0"), secret)
 
     return await platform.write(work)
@@ -142,7 +145,8 @@ async def handlers_are_at(platform: Platform, place: HandlerPlace, job_ids: Iter
     def work(unit: Unit) -> None:
         meta.set_meta(unit.db, "handler_port", str(place.port))
         for job_id in ids:
-            jobs.set_signing_secret(unit.db, job_id, place.signing_secret)
+            sealed = platform.vault.seal(place.signing_secret, signing_place(job_id))
+            jobs.set_signing_secret(unit.db, job_id, sealed)
             platform.jobs.forget(job_id)
             unit.after(partial(platform.jobs.forget, job_id))
 

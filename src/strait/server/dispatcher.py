@@ -114,7 +114,7 @@ class Dispatcher:
         if entry is None:
             runs.apply(unit, stored, engine.Canceled("its job was deleted"))
             return False
-        if not self._admitted(unit, stored, entry.job):
+        if not self._admitted(unit, stored, entry):
             return False
         assignment = self._new_assignment()
         timeout = engine.timeout_secs(stored.run, entry.job)
@@ -130,8 +130,8 @@ class Dispatcher:
             unit.after(lambda: self._launch(dispatch))
         return True
 
-    def _admitted(self, unit: Unit, stored: run_rows.Stored, job: Job) -> bool:
-        circuit = self._circuit(job, job.endpoint_url)
+    def _admitted(self, unit: Unit, stored: run_rows.Stored, entry: JobEntry) -> bool:
+        circuit = self._circuit(entry.job, entry.endpoint_url)
         if circuit.admit(unit.now):
             return True
         trying = circuit.open_until <= unit.now
@@ -164,6 +164,7 @@ class Dispatcher:
             (b"X-Run-Token", token.encode()),
             (b"X-Strait-Timeout-Secs", str(timeout).encode()),
         ]
+        headers += entry.secrets
         headers += signing_headers.trace(run.metadata)
         if entry.signing_secret:
             headers += signing_headers.signature(entry.signing_secret, payload, unit.now)
@@ -199,7 +200,7 @@ class Dispatcher:
             del self._calls[run_id]
         if done.cancelled():
             # It was canceled, paused or timed out, or the server stops: nothing is known.
-            self._circuit(dispatch.job, dispatch.job.endpoint_url).cancelled()
+            self._circuit(dispatch.job, dispatch.entry.endpoint_url).cancelled()
         elif (error := done.exception()) is not None:
             self._platform.report(f"the call of run {run_id} broke", error)
         self._platform.scheduler.pump()
@@ -212,7 +213,7 @@ class Dispatcher:
             async with asyncio.timeout(limit):
                 outcome = await self._outcome(dispatch)
         except TimeoutError:
-            self._circuit(dispatch.job, dispatch.job.endpoint_url).cancelled()
+            self._circuit(dispatch.job, dispatch.entry.endpoint_url).cancelled()
             return
         await self._take_in(dispatch, outcome)
 
@@ -222,7 +223,7 @@ class Dispatcher:
     async def _outcome(self, dispatch: Dispatch) -> outcomes.Succeeded | outcomes.Erred | None:
         """Call the endpoint, and its fallback where that may help; None means: dispatch anew."""
         job = dispatch.job
-        outcome = await self._ask(job.endpoint_url, dispatch)
+        outcome = await self._ask(dispatch.entry.endpoint_url, dispatch)
         if (
             not isinstance(outcome, outcomes.Erred)
             or not job.fallback_endpoint_url

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sqlite3
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from strait.engine.model import Job, Run
+from strait.server import checks
+from strait.server.errors import ApiError
+from strait.server.signing_headers import Header
+from strait.server.vault import Vault, signing_place
+from strait.server.work import environments
 from strait.store import dependencies, jobs
 
 
@@ -18,19 +22,31 @@ class JobEntry(Struct, frozen=True):
         job: the definition.
         signing_secret: what signs the requests to its endpoint, or "".
         waits: whether its runs wait for those of other jobs.
+        endpoint_url: where its runs are sent: its own address, or that of its environment.
+        secrets: the headers with the secrets that its handler is given.
     """
 
     job: Job
     signing_secret: str
     waits: bool
+    endpoint_url: str
+    secrets: tuple[Header, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"JobEntry({self.job.slug!r})"
 
 
 class JobsCache:
-    """Present definitions by id, and old versions once they were asked for."""
+    """Present definitions by id, and old versions once they were asked for.
 
-    def __init__(self) -> None:
+    Args:
+        vault: opens the secrets that jobs sign with.
+    """
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
         self._present: dict[str, JobEntry] = {}
-        self._versions: dict[tuple[str, int], Job] = {}
+        self._versions: dict[tuple[str, int], JobEntry] = {}
 
     def clear(self) -> None:
         """Forget everything; the next look reads the database."""
@@ -48,10 +64,12 @@ class JobsCache:
             job = jobs.get(db, job_id)
             if job is None:
                 return None
-            waits = bool(dependencies.of_job(db, job_id))
-            entry = JobEntry(job, jobs.signing_secret(db, job_id), waits)
+            entry = self._entry(db, job)
             self._present[job_id] = entry
         return entry
+
+    def _secret(self, db: sqlite3.Connection, job_id: str) -> str:
+        return self._vault.open(jobs.signing_secret(db, job_id), signing_place(job_id))
 
     def for_run(self, db: sqlite3.Connection, run: Run) -> JobEntry | None:
         """Return the definition that a run follows: the one it was made under, or the present one.
@@ -65,13 +83,33 @@ class JobsCache:
         policy = entry.job.version_policy
         if policy == "latest" or (policy == "minor" and entry.job.backwards_compatible):
             return entry
-        job = self._version(db, run.job_id, run.job_version)
-        return entry if job is None else replace(entry, job=job)
+        return self._version(db, run.job_id, run.job_version) or entry
 
-    def _version(self, db: sqlite3.Connection, job_id: str, version: int) -> Job | None:
-        job = self._versions.get((job_id, version))
-        if job is None:
+    def _version(self, db: sqlite3.Connection, job_id: str, version: int) -> JobEntry | None:
+        entry = self._versions.get((job_id, version))
+        if entry is None:
             job = jobs.get_version(db, job_id, version)
-            if job is not None:
-                self._versions[job_id, version] = job
-        return job
+            if job is None:
+                return None
+            entry = self._versions[job_id, version] = self._entry(db, job)
+        return entry
+
+    def _entry(self, db: sqlite3.Connection, job: Job) -> JobEntry:
+        secrets = environments.secrets_of(db, self._vault, job)
+        return JobEntry(
+            job,
+            self._vault.open(jobs.signing_secret(db, job.id), signing_place(job.id)),
+            bool(dependencies.of_job(db, job.id)),
+            self._endpoint(db, job, has_secrets=bool(secrets)),
+            tuple((f"X-Secret-{key}".encode(), text.encode()) for key, text in secrets.items()),
+        )
+
+    def _endpoint(self, db: sqlite3.Connection, job: Job, *, has_secrets: bool) -> str:
+        """Return where runs of a job go; a job with secrets sends them to its own address only."""
+        if has_secrets:
+            return job.endpoint_url
+        other = environments.endpoint_of(db, self._vault, job)
+        try:
+            return checks.endpoint(other, "ENDPOINT_URL") if other else job.endpoint_url
+        except ApiError:
+            return job.endpoint_url

@@ -21,6 +21,7 @@ from strait.server.scheduler import Scheduler
 from strait.server.settings import Settings
 from strait.server.timers import Timers
 from strait.server.unit import Unit
+from strait.server.vault import open_vault, seal_clear_texts
 from strait.server.work import due
 from strait.server.work.settle import settle
 from strait.store import meta
@@ -46,7 +47,6 @@ class Platform:
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
-        self.jobs = JobsCache()
         self.keys = Keys()
         self.hub: Hub[Line] = Hub()
         self.chunk_hub: Hub[dict[str, object]] = Hub()
@@ -69,6 +69,9 @@ class Platform:
             connection = open_writer(self.database)
             os.chmod(self.database, 0o600)
             migrate(connection)
+            self.vault = open_vault(connection, self._key_file(), self.settings.encryption_key)
+            seal_clear_texts(connection, self.vault)
+            self.jobs = JobsCache(self.vault)
             self.reader = open_reader(self.database)
         except BaseException:
             self.owner.release()
@@ -114,12 +117,17 @@ class Platform:
         refuse_network_file_system(path)
         return path
 
+    def _key_file(self) -> Path | None:
+        if self._temporary is not None:
+            return None
+        return self.database.with_name(self.database.name + ".secrets")
+
     def _claim(self, unit: Unit) -> None:
         self.epoch = meta.next_epoch(unit.db)
-        self.token_key = meta.get_meta(unit.db, "token_key") or ""
+        self.token_key = self.vault.open(meta.get_meta(unit.db, "token_key") or "", "token_key")
         if not self.token_key:
             self.token_key = tokens.new_signing_key()
-            meta.set_meta(unit.db, "token_key", self.token_key)
+            meta.set_meta(unit.db, "token_key", self.vault.seal(self.token_key, "token_key"))
 
     # -------------------------------------------------------------------------------------- work
 

@@ -16,6 +16,8 @@ class Settings:
         host: the address to bind; anything but loopback is open to the network.
         port: the port to bind; 0 takes a free one.
         internal_secret: when set, requests with `X-Internal-Secret` may make projects and keys.
+        encryption_key: what secrets are sealed with; by default a key that is kept in a file beside
+            the database.
         max_in_flight: how many handlers are called at the same time.
         max_body_bytes: the largest request body.
         keepalive_secs: how often a silent event stream sends a comment.
@@ -28,6 +30,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7676
     internal_secret: str = field(default="", repr=False)
+    encryption_key: str = field(default="", repr=False)
     max_in_flight: int = 1_024
     max_body_bytes: int = 1024 * 1024
     keepalive_secs: float = 15.0

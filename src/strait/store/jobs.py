@@ -115,6 +115,23 @@ def page(
     return [_decoder.decode(doc) for (doc,) in rows]
 
 
+def of_group(
+    db: sqlite3.Connection,
+    project_id: str,
+    group_id: str,
+    *,
+    before: Timestamp = "9999",
+    limit: int = -1,
+) -> list[Job]:
+    """Return the jobs of a group, newest first."""
+    rows = db.execute(
+        "SELECT doc FROM jobs WHERE project_id = ? AND doc ->> '$.group_id' = ? "
+        "AND created_at < ? ORDER BY created_at DESC LIMIT ?",
+        (project_id, group_id, before, limit),
+    )
+    return [_decoder.decode(doc) for (doc,) in rows]
+
+
 def everything(db: sqlite3.Connection) -> list[Job]:
     """Return all jobs of all projects."""
     return [_decoder.decode(doc) for (doc,) in db.execute("SELECT doc FROM jobs")]

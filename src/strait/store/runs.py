@@ -193,6 +193,16 @@ def created_since(db: sqlite3.Connection, job_id: str, since: Timestamp, limit: 
     return int(count)
 
 
+def count_by_status(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many runs of some jobs there are by status."""
+    marks = ", ".join("?" * len(job_ids))
+    rows = db.execute(
+        f"SELECT status, count(*) FROM runs WHERE job_id IN ({marks}) GROUP BY status ORDER BY 1",
+        job_ids,
+    )
+    return dict(rows.fetchall())
+
+
 def _stored(row: tuple[str, str, str, int, int]) -> Stored:
     doc, assignment, deadline_at, ttl_secs, revision = row
     return Stored(State(_decoder.decode(doc), assignment, deadline_at, ttl_secs), revision)

@@ -85,7 +85,7 @@ def clone(call: Call, unit: Unit) -> Reply:
         created_at=unit.stamp,
         updated_at=unit.stamp,
     )
-    insert(unit, copy, jobs.signing_secret(unit.db, source.id))
+    insert(unit, copy, _secret(unit.platform, unit.db, source.id))
     return reply(copy, 201)
 
 
@@ -160,7 +160,7 @@ def set_endpoint(call: Call, unit: Unit) -> Reply:
 async def verify_endpoint(call: Call, platform: Platform) -> Reply:
     """Send a signed test message to a job's endpoint and tell what came back."""
     job = find(platform.reader, call)
-    secret = jobs.signing_secret(platform.reader, job.id)
+    secret = _secret(platform, platform.reader, job.id)
     body = msgspec.json.encode({"type": "endpoint.test"})
     headers = signing_headers.signature(secret, body, call.now) if secret else []
     outbound = Outbound(max_body_bytes=64 * 1024, user_agent="Strait-Endpoint-Verify/1.0")
@@ -178,3 +178,8 @@ async def verify_endpoint(call: Call, platform: Platform) -> Reply:
         outbound.close()
     answer["latency_ms"] = round((time.perf_counter() - started) * 1000)
     return reply(answer)
+
+
+def _secret(platform: Platform, db: sqlite3.Connection, job_id: str) -> str:
+    entry = platform.jobs.get(db, job_id)
+    return "" if entry is None else entry.signing_secret

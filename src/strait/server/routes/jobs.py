@@ -16,6 +16,7 @@ from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
+from strait.server.vault import signing_place
 from strait.server.work import schedules
 from strait.store import jobs
 from strait.store import runs as run_rows
@@ -97,7 +98,7 @@ def insert(unit: Unit, job: Job, secret: str) -> None:
         ApiError: 409, the slug is taken.
     """
     try:
-        jobs.insert(unit.db, job, secret)
+        jobs.insert(unit.db, job, unit.platform.vault.seal(secret, signing_place(job.id)))
     except sqlite3.IntegrityError as error:
         raise _slug_taken(job) from error
     jobs.keep_version(unit.db, job)
@@ -166,8 +167,9 @@ def save(call: Call, unit: Unit, job: Job, secret: str | None = None) -> Job:
         updated_by=call.principal.actor,
         updated_at=unit.stamp,
     )
+    sealed = None if secret is None else unit.platform.vault.seal(secret, signing_place(job.id))
     try:
-        jobs.update(unit.db, job, secret)
+        jobs.update(unit.db, job, sealed)
     except sqlite3.IntegrityError as error:
         raise _slug_taken(job) from error
     jobs.keep_version(unit.db, job)

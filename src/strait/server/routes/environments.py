@@ -1,0 +1,120 @@
+"""Environments: variables under a name, inherited from a parent (`contract/workflows.md` §5.3)."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from strait.server.errors import ApiError, not_found
+from strait.server.http import Call, Reply, reply
+from strait.server.platform import Platform
+from strait.server.registry import Registry
+from strait.server.resource import Resource
+from strait.server.unit import Unit
+from strait.server.work import environments
+from strait.store import records
+from strait.store.records import Record
+
+registry = Registry()
+
+
+def _prepare(call: Call, unit: Unit, environment: Record) -> Record:
+    if (
+        call.principal.environment_id
+        and records.get(unit.db, "environment", environment.id) is None
+    ):
+        raise ApiError(403, "an environment-scoped key cannot create environments")
+    if environment.sealed and not call.principal.grants("secrets:write"):
+        raise ApiError(403, "environment variables require secrets:write")
+    parent_id = str(environment.fields.get("parent_id") or "")
+    if parent_id == environment.id:
+        raise ApiError(400, "environment cannot inherit from itself")
+    if parent_id:
+        _check_parent(call, unit, environment, parent_id)
+    return environment
+
+
+def _check_parent(call: Call, unit: Unit, environment: Record, parent_id: str) -> None:
+    parent = records.get(unit.db, environments.ENVIRONMENT, parent_id)
+    if parent is None or parent.project_id != call.project_id:
+        raise not_found("parent environment")
+    above = [each.id for each in environments.lineage(unit.db, parent)]
+    if environment.id in above:
+        raise ApiError(400, "environment cannot inherit from one that inherits from it")
+    if len(above) >= environments.MAX_DEPTH:
+        raise ApiError(400, f"environments inherit at most {environments.MAX_DEPTH} levels deep")
+
+
+def _removing(call: Call, unit: Unit, environment: Record) -> None:
+    del call
+    if environment.fields.get("is_standard"):
+        raise ApiError(403, "cannot delete standard environment")
+    children = records.page(
+        unit.db,
+        environments.ENVIRONMENT,
+        environment.project_id,
+        matching={"parent_id": environment.id},
+        limit=1,
+    )
+    if children:
+        raise ApiError(409, f"environment {children[0].fields['slug']!r} inherits from it")
+
+
+def _view(environment: Record, db: sqlite3.Connection) -> dict[str, Any]:
+    """Show an environment; values never leave but through its variables."""
+    del db
+    fields = environment.fields
+    shown: dict[str, Any] = {
+        "id": environment.id,
+        "project_id": environment.project_id,
+        "name": fields.get("name", ""),
+        "slug": fields.get("slug", ""),
+        "is_standard": bool(fields.get("is_standard")),
+        "created_at": environment.created_at,
+        "updated_at": environment.updated_at,
+    }
+    if fields.get("parent_id"):
+        shown["parent_id"] = fields["parent_id"]
+    if fields.get("variables"):
+        shown["variable_keys"] = sorted(fields["variables"])
+    return shown
+
+
+ENVIRONMENTS = Resource(
+    kind=environments.ENVIRONMENT,
+    param="envID",
+    create="create-environment",
+    list="list-environments",
+    update="update-environment",
+    delete="delete-environment",
+    redacted=("variables",),
+    unique=("slug",),
+    prepare=_prepare,
+    removing=_removing,
+    view=_view,
+)
+ENVIRONMENTS.serve(registry)
+
+
+@registry.read("get-environment")
+def get(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show an environment, with the keys that it inherits."""
+    environment = ENVIRONMENTS.find(db, call)
+    shown = ENVIRONMENTS.show(environment, db)
+    keys = {
+        key
+        for each in environments.lineage(db, environment)
+        for key in each.fields.get("variables", {})
+    }
+    if keys:
+        shown["resolved_variable_keys"] = sorted(keys)
+    return reply(shown)
+
+
+@registry.other("get-resolved-variables")
+async def resolved(call: Call, platform: Platform) -> Reply:
+    """Give out the variables of an environment, those that it inherits included."""
+    environment = ENVIRONMENTS.find(platform.reader, call)
+    return reply(
+        {"variables": environments.variables(platform.reader, platform.vault, environment)}
+    )

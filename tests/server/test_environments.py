@@ -1,0 +1,228 @@
+"""Environments and secrets: inherited, sealed, handed to handlers (`contract/workflows.md` §5)."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from strait.store.connection import StoreError
+from support.handlers import Handlers
+from support.world import PROJECT, World
+from support.world import world as serving
+
+
+async def made(world: World, slug: str, **fields: Any) -> dict[str, Any]:
+    body = {"project_id": PROJECT, "name": slug.title(), "slug": slug, **fields}
+    answer = await world.api.post("/v1/environments", json=body)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def secret(world: World, key: str, value: str, **fields: Any) -> dict[str, Any]:
+    body = {"project_id": PROJECT, "secret_key": key, "value": value, **fields}
+    answer = await world.api.post("/v1/secrets", json=body)
+    assert answer.status_code == 201, answer.text
+    assert value not in answer.text
+    return dict(answer.json())
+
+
+async def handed(world: World, **fields: Any) -> dict[str, str]:
+    """Return the secrets that the handler of a new job is given."""
+    job = await world.job(**fields)
+    run_id = await world.trigger(job)
+    (call, *_) = await world.handlers.wait(1, run_id)
+    return {k: v for k, v in call.headers.items() if k.startswith("x-secret-")}
+
+
+# ------------------------------------------------------------------------------------ environments
+
+
+async def test_values_are_given_out_by_their_own_route_only(world: World) -> None:
+    base = await made(world, "base", variables={"REGION": "eu", "LEVEL": "info"})
+    child = await made(world, "child", parent_id=base["id"], variables={"LEVEL": "debug"})
+    assert child["variable_keys"] == ["LEVEL"]
+    shown = await world.api.get(f"/v1/environments/{child['id']}")
+    assert shown.json()["resolved_variable_keys"] == ["LEVEL", "REGION"]
+    assert "debug" not in shown.text
+    values = await world.api.get(f"/v1/environments/{child['id']}/variables")
+    assert values.json() == {"variables": {"LEVEL": "debug", "REGION": "eu"}}
+
+
+async def test_a_change_of_variables_replaces_all_of_them(world: World) -> None:
+    environment = await made(world, "base", variables={"A": "1", "B": "2"})
+    path = f"/v1/environments/{environment['id']}"
+    changed = await world.api.patch(path, json={"variables": {"C": "3"}})
+    assert changed.json()["variable_keys"] == ["C"]
+    assert (await world.api.get(f"{path}/variables")).json() == {"variables": {"C": "3"}}
+
+
+async def test_no_environment_inherits_from_itself(world: World) -> None:
+    top = await made(world, "top")
+    middle = await made(world, "middle", parent_id=top["id"])
+    bottom = await made(world, "bottom", parent_id=middle["id"])
+    itself = await world.api.patch(f"/v1/environments/{top['id']}", json={"parent_id": top["id"]})
+    assert itself.json()["error"]["message"] == "environment cannot inherit from itself"
+    circle = await world.api.patch(
+        f"/v1/environments/{top['id']}", json={"parent_id": bottom["id"]}
+    )
+    assert circle.status_code == 400
+    unknown = await world.api.patch(f"/v1/environments/{top['id']}", json={"parent_id": "nothing"})
+    assert (unknown.status_code, unknown.json()["error"]["message"]) == (
+        404, "parent environment not found"
+    )  # fmt: skip
+
+
+async def test_an_environment_that_others_inherit_from_stays(world: World) -> None:
+    top = await made(world, "top")
+    below = await made(world, "below", parent_id=top["id"])
+    refused = await world.api.delete(f"/v1/environments/{top['id']}")
+    assert refused.status_code == 409
+    assert (await world.api.delete(f"/v1/environments/{below['id']}")).status_code == 204
+    assert (await world.api.delete(f"/v1/environments/{top['id']}")).status_code == 204
+
+
+async def test_variables_need_the_scope_of_secrets(world: World) -> None:
+    writer = world.client(await world.key_for("jobs:write", "jobs:read"))
+    body = {"project_id": PROJECT, "name": "E", "slug": "e"}
+    refused = await writer.post("/v1/environments", json={**body, "variables": {"A": "1"}})
+    assert refused.json()["error"]["message"] == "environment variables require secrets:write"
+    assert (await writer.post("/v1/environments", json=body)).status_code == 201
+
+
+async def test_an_environment_sends_its_jobs_to_another_address(world: World) -> None:
+    other = await made(world, "other", variables={"ENDPOINT_URL": world.handlers.url + "elsewhere"})
+    job = await world.job("here", environment_id=other["id"])
+    run_id = await world.trigger(job)
+    (call, *_) = await world.handlers.wait(1, run_id)
+    assert call.path == "/elsewhere"
+
+
+# ----------------------------------------------------------------------------------------- secrets
+
+
+async def test_a_secret_reaches_the_handlers_and_nothing_else(world: World) -> None:
+    await secret(world, "API_TOKEN", "s3cr3t-value")
+    assert await handed(world) == {"x-secret-api_token": "s3cr3t-value"}
+    listed = await world.api.get("/v1/secrets")
+    assert [entry["secret_key"] for entry in listed.json()["data"]] == ["API_TOKEN"]
+    assert "s3cr3t-value" not in listed.text
+
+
+async def test_a_secret_of_a_job_wins_over_that_of_its_environment(world: World) -> None:
+    job = await world.job()
+    await secret(world, "TOKEN", "for-all")
+    await secret(world, "TOKEN", "for-one", job_id=job["id"])
+    run_id = await world.trigger(job)
+    (call, *_) = await world.handlers.wait(1, run_id)
+    assert call.headers["x-secret-token"] == "for-one"
+    assert await handed(world) == {"x-secret-token": "for-all"}
+
+
+async def test_secrets_are_inherited_like_variables(world: World) -> None:
+    base = await made(world, "base")
+    child = await made(world, "child", parent_id=base["id"])
+    await secret(world, "A", "base-a", environment="base")
+    await secret(world, "B", "base-b", environment=base["id"])
+    await secret(world, "B", "child-b", environment="Child")
+    got = await handed(world, environment_id=child["id"])
+    assert got == {"x-secret-a": "base-a", "x-secret-b": "child-b"}
+
+
+async def test_a_new_secret_counts_from_the_next_dispatch_on(world: World) -> None:
+    job = await world.job()
+    first = await world.trigger(job)
+    await world.handlers.wait(1, first)
+    kept = await secret(world, "LATE", "now")
+    second = await world.trigger(job)
+    (call, *_) = await world.handlers.wait(1, second)
+    assert call.headers["x-secret-late"] == "now"
+    assert (await world.api.delete(f"/v1/secrets/{kept['id']}")).status_code == 204
+    third = await world.trigger(job)
+    (call, *_) = await world.handlers.wait(1, third)
+    assert "x-secret-late" not in call.headers
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "text"),
+    [
+        ({"environment": "nowhere"}, 404, "environment not found"),
+        ({}, 404, "environment not found"),  # `production`, once there are others
+        ({"environment": "base", "secret_key": "a b"}, 400, "secret_key must be a header name"),
+        ({"environment": "base", "value": "a\nb"}, 400, "value must be one printable line"),
+        ({"environment": "base", "job_id": "nothing"}, 404, "job not found"),
+    ],
+)
+async def test_a_secret_that_could_not_be_handed_over_is_refused(
+    world: World, changes: dict[str, str], status: int, text: str
+) -> None:
+    await made(world, "base")
+    body = {"project_id": PROJECT, "secret_key": "KEY", "value": "v", **changes}
+    answer = await world.api.post("/v1/secrets", json=body)
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"].startswith(text)
+
+
+async def test_the_same_secret_is_not_made_twice(world: World) -> None:
+    await secret(world, "KEY", "one")
+    body = {"project_id": PROJECT, "secret_key": "KEY", "value": "two"}
+    assert (await world.api.post("/v1/secrets", json=body)).status_code == 409
+
+
+# --------------------------------------------------------------------------------------- at rest
+
+
+async def test_no_secret_lies_on_the_disk_in_clear(tmp_path: Path, handlers: Handlers) -> None:
+    database = tmp_path / "strait.db"
+    texts = ["token-in-clear", "variable-in-clear", "signature-in-clear"]
+    async with serving(handlers, database) as world:
+        await secret(world, "KEY", texts[0])
+        await made(world, "production", variables={"A": texts[1]})
+        await world.job(endpoint_signing_secret=texts[2])
+    held = b"".join(file.read_bytes() for file in sorted(tmp_path.iterdir()))  # noqa: ASYNC240 - the server is gone
+    assert [text for text in texts if text.encode() in held] == []
+    assert (tmp_path / "strait.db.secrets").stat().st_mode & 0o777 == 0o600
+
+
+async def test_secrets_are_there_again_after_a_restart(tmp_path: Path, handlers: Handlers) -> None:
+    database = tmp_path / "strait.db"
+    async with serving(handlers, database) as world:
+        await secret(world, "KEY", "kept")
+    async with serving(handlers, database) as world:
+        assert await handed(world) == {"x-secret-key": "kept"}
+
+
+async def test_a_lost_or_a_wrong_key_is_told_at_the_start(
+    tmp_path: Path, handlers: Handlers
+) -> None:
+    database = tmp_path / "strait.db"
+    async with serving(handlers, database):
+        pass
+    with pytest.raises(StoreError, match=r"`STRAIT_ENCRYPTION_KEY` is not the one"):
+        async with serving(handlers, database, encryption_key="k" * 32):
+            pass
+    (tmp_path / "strait.db.secrets").unlink()
+    with pytest.raises(StoreError, match=r"the key file .* is gone"):
+        async with serving(handlers, database):
+            pass
+
+
+async def test_what_an_older_release_kept_in_clear_is_sealed(
+    tmp_path: Path, handlers: Handlers
+) -> None:
+    database = tmp_path / "strait.db"
+    async with serving(handlers, database) as world:
+        job = await world.job()
+    db = sqlite3.connect(database)
+    with db:
+        db.execute("UPDATE jobs SET signing_secret = 'in-clear'")
+    db.close()
+    async with serving(handlers, database) as world:
+        entry = world.platform.jobs.get(world.platform.reader, job["id"])
+        assert entry is not None
+        assert entry.signing_secret == "in-clear"
+    db = sqlite3.connect(database)
+    assert db.execute("SELECT signing_secret FROM jobs").fetchone()[0].startswith("sealed:v1:")
+    db.close()
