@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +15,7 @@ from strait.engine.queue import Ticket
 from strait.server import signing_headers, tokens
 from strait.server.answers import read_answer
 from strait.server.jobs_cache import JobEntry
-from strait.server.outbound import CallError, Header, Outbound
+from strait.server.outbound import CallError, Header
 from strait.server.unit import Unit
 from strait.server.work import records, runs
 from strait.store import runs as run_rows
@@ -55,7 +54,7 @@ class Dispatcher:
     def __init__(self, platform: Platform, *, max_in_flight: int) -> None:
         self._platform = platform
         self._max_in_flight = max_in_flight
-        self._outbound = Outbound(max_body_bytes=outcomes.MAX_RESULT_BYTES)
+        self._outbound = platform.outside.outbound(max_body_bytes=outcomes.MAX_RESULT_BYTES)
         self._calls: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self._beginning = 0
         self._stopping = False
@@ -268,7 +267,9 @@ class Dispatcher:
         if outcome is None:
             event = engine.Recovered("the kept connection to the endpoint was closed")
         else:
-            event = engine.Answered(dispatch.assignment, outcome, dispatch.job, random.random())  # noqa: S311 - it spreads retries
+            event = engine.Answered(
+                dispatch.assignment, outcome, dispatch.job, self._platform.outside.chance()
+            )
         while True:
             try:
                 await self._platform.write(lambda unit: self._answered(unit, dispatch, event))

@@ -14,7 +14,7 @@ from msgspec import json
 from msgspec.structs import replace
 
 from strait.engine.model import EventTrigger
-from strait.server.outbound import CallError, Outbound
+from strait.server.outbound import CallError
 from strait.server.unit import Unit
 from strait.store import triggers
 
@@ -33,7 +33,7 @@ class Notifier:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._outbound = Outbound(max_body_bytes=_MAX_ANSWER_BYTES)
+        self._outbound = platform.outside.outbound(max_body_bytes=_MAX_ANSWER_BYTES)
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 

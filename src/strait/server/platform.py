@@ -17,6 +17,7 @@ from strait.server.dispatcher import Dispatcher
 from strait.server.hub import Hub
 from strait.server.jobs_cache import JobsCache
 from strait.server.notifications import Notifier
+from strait.server.outside import Outside
 from strait.server.scheduler import Scheduler
 from strait.server.settings import Settings
 from strait.server.timers import Timers
@@ -42,11 +43,15 @@ class Platform:
     Args:
         settings: what can be set.
         clock: where time comes from; a virtual one in tests.
+        outside: how it touches what lies outside of it; tests and simulations put in their own.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, outside: Outside | None = None
+    ) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
+        self.outside = outside or Outside()
         self.keys = Keys()
         self.hub: Hub[Line] = Hub()
         self.chunk_hub: Hub[dict[str, object]] = Hub()
@@ -76,7 +81,12 @@ class Platform:
         except BaseException:
             self.owner.release()
             raise
-        self.writer = Writer(connection, on_rollback=self._forget_caches)
+        self.writer = Writer(
+            connection,
+            on_rollback=self._forget_caches,
+            executor=self.outside.executor,
+            probe=self.outside.probe,
+        )
         self.timers = Timers(self.clock, self._on_due)
         self.scheduler = Scheduler(self)
         self.dispatcher = Dispatcher(self, max_in_flight=self.settings.max_in_flight)

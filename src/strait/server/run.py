@@ -10,6 +10,7 @@ import uvicorn
 
 from strait.clock import Clock
 from strait.server.app import App
+from strait.server.outside import Outside
 from strait.server.platform import Platform
 from strait.server.settings import Settings
 
@@ -21,8 +22,10 @@ class Server:
     written and closed.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
-        self.platform = Platform(settings, clock=clock)
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, outside: Outside | None = None
+    ) -> None:
+        self.platform = Platform(settings, clock=clock, outside=outside)
         self._socket: socket.socket | None = None
         self._uvicorn: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None

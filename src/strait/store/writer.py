@@ -14,13 +14,16 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 logger = logging.getLogger("strait.store")
 
+# What a batch goes through: its work is done and not on disk; it is on disk and nobody knows; who
+# waits for it was told; what follows outside of the database was begun.
+COMMIT_POINTS = ("worked", "committed", "answered", "acted")
 # One batch takes at most this many operations, so that the first of them is not kept waiting.
 _BATCH_LIMIT = 1_000
 
@@ -58,14 +61,22 @@ class Writer:
     Args:
         connection: the database's only writing connection, in autocommit mode.
         on_rollback: called when a whole batch was undone, to drop what memory holds of it.
+        executor: where commits wait for the disk; by default a thread of the writer's own.
+        probe: told each commit point that a batch passes, see `COMMIT_POINTS`.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, *, on_rollback: Callable[[], None] = lambda: None
+        self,
+        connection: sqlite3.Connection,
+        *,
+        on_rollback: Callable[[], None] = lambda: None,
+        executor: Executor | None = None,
+        probe: Callable[[str], None] = lambda point: None,
     ) -> None:
         self.connection = connection
         self._on_rollback = on_rollback
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="strait-commit")
+        self._thread = executor or ThreadPoolExecutor(1, thread_name_prefix="strait-commit")
+        self._probe = probe
         self._batch: list[_Operation[object]] = []
         self._waiting: deque[_Operation[object]] = deque()
         self._current: _Operation[object] | None = None
@@ -154,7 +165,9 @@ class Writer:
     def _try_commit(self) -> sqlite3.Error | None:
         try:
             if self.connection.in_transaction:
+                self._probe("worked")
                 self.connection.execute("COMMIT")
+                self._probe("committed")
         except sqlite3.Error as error:
             return error
         return None
@@ -168,8 +181,10 @@ class Writer:
             batch, self._batch = self._batch, []
             for operation in batch:
                 operation.settle()
+            self._probe("answered")
             for operation in batch:
                 _act(operation.after)
+            self._probe("acted")
         self._next_batch()
 
     def _next_batch(self) -> None:

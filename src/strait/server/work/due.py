@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Hashable
 
 from strait.engine import runs as engine
@@ -26,7 +25,7 @@ def _run_due(unit: Unit, run_id: str) -> None:
     entry = unit.platform.jobs.for_run(unit.db, stored.run)
     if entry is None:
         return
-    event = engine.due_event(stored.state, entry.job, unit.now, random.random())  # noqa: S311 - it spreads retries
+    event = engine.due_event(stored.state, entry.job, unit.now, unit.platform.outside.chance())
     if event is None or runs.apply(unit, stored, event) is None:
         scheduler, state = unit.platform.scheduler, stored.state
         unit.after(lambda: scheduler.look_again(state))

@@ -1,0 +1,43 @@
+"""What a platform touches outside of itself, beside its clock: endpoints, the disk's wait, chance.
+
+A simulation puts others in, and so has all that happens in its hand.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from strait.server.outbound import Outbound
+
+
+class MakeOutbound(Protocol):
+    """What makes the client that posts to endpoints."""
+
+    def __call__(self, *, max_body_bytes: int) -> Outbound:
+        """Return a client that refuses answers longer than `max_body_bytes`."""
+        ...
+
+
+def _ignore(point: str) -> None:
+    """Pass a commit point without a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The outside of a platform.
+
+    Attributes:
+        outbound: makes the clients that post to endpoints.
+        executor: where commits wait for the disk; None is a thread of the writer's own.
+        probe: told each commit point that is passed (`strait.store.writer.COMMIT_POINTS`).
+        chance: a number from 0 up to 1, for the spread of retries.
+    """
+
+    outbound: MakeOutbound = Outbound
+    executor: Executor | None = None
+    probe: Callable[[str], None] = _ignore
+    chance: Callable[[], float] = random.random
