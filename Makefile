@@ -56,6 +56,10 @@ bench: bootstrap  ## Measure, and print the ratios that docs/benchmarks.md shows
 soak: bootstrap  ## Kill the platform again and again under load, and count what was lost
 	@$(BIN)/python -m benchmarks.soak
 
+.PHONY: faults
+faults: bootstrap  ## Make 50,000 calls, break a fifth of them, and count what they did
+	@$(BIN)/python -m tests.faults
+
 .PHONY: run-all
 run-all: lint typecheck test  ## Lint, typecheck and test
 

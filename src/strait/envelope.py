@@ -87,4 +87,5 @@ def _seconds(text: str | None) -> float | None:
         number = float(text or "")
     except ValueError:
         return None
-    return max(0.0, number) if math.isfinite(number) else None
+    # What is below zero is no time to come back, and so no sign of a refusal at the door.
+    return number if 0 <= number < math.inf else None

@@ -195,3 +195,17 @@ def test_verdicts_of_handlers_are_no_errors_of_the_sdk() -> None:
     assert not issubclass(RetryAfter, StraitError)
     with pytest.raises(ValueError, match="`secs`"):
         RetryAfter(-1)
+
+
+@pytest.mark.parametrize("value", ["-1", "soon", "nan", "inf", "9" * 400, "", "\u00b2"])
+def test_an_odd_retry_after_is_no_sign_that_nothing_was_done(
+    either: Harness, platform: Platform, value: str
+) -> None:
+    platform.answers.append(
+        httpx.Response(503, headers={"retry-after": value.encode("latin-1")}, content=b"{}")
+    )
+    client = either.client()
+    with pytest.raises(ApiError) as caught:
+        either.run(lambda: client.runs.replay("run_1"))
+    assert caught.value.retry_after is None
+    assert len(platform.requests) == 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from strait.client import pace
 from strait.client.body import merged as merged_body
 from strait.client.effects import (
     Authorize,
@@ -77,7 +77,7 @@ class AsyncDriver:
             case Send(request, deadline):
                 return await self._exchange.send(request, deadline)
             case Sleep(seconds):
-                await asyncio.sleep(seconds)
+                await pace.sleep_async(seconds)
             case Notify(hook, context):
                 await notify(hook, context)
             case Authorize(credential, stale):

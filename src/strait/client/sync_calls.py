@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from strait.client import pace
 from strait.client.body import merged as merged_body
 from strait.client.effects import (
     Authorize,
@@ -76,7 +76,7 @@ class Driver:
             case Send(request, deadline):
                 return self._exchange.send(request, deadline)
             case Sleep(seconds):
-                time.sleep(seconds)
+                pace.sleep(seconds)
             case Notify(hook, context):
                 notify(hook, context)
             case Authorize(credential, stale):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import random
 import time
 from typing import TypeVar
 
+from strait.client.pace import sleep as sleep  # noqa: PLC0414 - it is waited by this name here
+from strait.client.pace import sleep_async as sleep_async  # noqa: PLC0414 - see above
 from strait.errors import ValidationError
 
 T = TypeVar("T")
@@ -21,16 +22,6 @@ def now() -> float:
 def draw() -> float:
     """Return a random number in [0, 1) for the jitter."""
     return random.random()  # noqa: S311 - it spreads retries and guards nothing
-
-
-def sleep(seconds: float) -> None:
-    """Wait, and block the thread."""
-    time.sleep(seconds)
-
-
-async def sleep_async(seconds: float) -> None:
-    """Wait, and let the loop go on."""
-    await asyncio.sleep(seconds)
 
 
 def refuse_awaitable(value: T, helper: str, instead: str) -> T:
