@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from strait import PaginationError
+from strait import DecodeError, PaginationError
 
 from .conftest import JOB, Harness, Platform
 
@@ -91,3 +91,21 @@ def test_entries_are_found_where_another_envelope_has_them(
     client = either.client()
     found = either.items(client.audit_admin.list_deadletter)
     assert [entry.id for entry in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"data": {}},
+        {"data": "abc"},
+        {"data": [], "next_cursor": {"at": 1}, "has_more": True},
+        {"data": [], "next_cursor": True},
+    ],
+)
+def test_an_envelope_that_gives_no_way_through_the_pages_is_a_decode_error(
+    either: Harness, platform: Platform, envelope: dict[str, Any]
+) -> None:
+    platform.answers_with(200, envelope)
+    client = either.client()
+    with pytest.raises(DecodeError, match="`data`|`next_cursor`"):
+        either.run(client.jobs.list)

@@ -111,11 +111,11 @@ def cursor_page(
 
     def decode(response: Response) -> PageData[Any]:
         page = _checked(response, envelope.from_json)
-        cursor = getattr(page, following, None) or None
+        items = _of_kind(response, page, data, list) or []
+        cursor = _of_kind(response, page, following, str, int)
         if more and getattr(page, more, None) is False:
             cursor = None
-        items = getattr(page, data, None) or []
-        return PageData(items, cursor, page, ResponseInfo(response))
+        return PageData(items, cursor or None, page, ResponseInfo(response))
 
     return decode
 
@@ -125,9 +125,10 @@ def offset_page(envelope: Model[Any], data: str, more: str) -> Callable[[Respons
 
     def decode(response: Response) -> PageData[Any]:
         page = _checked(response, envelope.from_json)
-        items = getattr(page, data, None) or []
+        items = _of_kind(response, page, data, list) or []
         goes_on = getattr(page, more, False) and items
-        following = (page.offset or 0) + len(items) if goes_on else None
+        offset = _of_kind(response, page, "offset", int) or 0
+        following = offset + len(items) if goes_on else None
         return PageData(items, following, page, ResponseInfo(response))
 
     return decode
@@ -138,6 +139,14 @@ def query(given: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> Mappi
     if not given:
         return keywords
     return {**given, **{name: value for name, value in keywords.items() if value is not None}}
+
+
+def _of_kind(response: Response, page: object, name: str, *kinds: type) -> Any:
+    """Return a field of an envelope, whose form the way through pages depends on."""
+    value = getattr(page, name, None)
+    if value is None or (isinstance(value, kinds) and not isinstance(value, bool)):
+        return value
+    raise _undecodable(response, ValueError(f"`{name}` is of type `{type(value).__name__}`"))
 
 
 def _checked(response: Response, load: Callable[[bytes], T], data: bytes | None = None) -> T:
