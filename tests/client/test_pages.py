@@ -107,5 +107,5 @@ def test_an_envelope_that_gives_no_way_through_the_pages_is_a_decode_error(
 ) -> None:
     platform.answers_with(200, envelope)
     client = either.client()
-    with pytest.raises(DecodeError, match="`data`|`next_cursor`"):
+    with pytest.raises(DecodeError, match=r"`data`|`next_cursor`"):
         either.run(client.jobs.list)
