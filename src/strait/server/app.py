@@ -22,6 +22,7 @@ from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine.refusal import Refused
 from strait.server import auth
 from strait.server._generated.routes import ROUTES
+from strait.server.audit_actions import is_recorded
 from strait.server.auth import Principal
 from strait.server.errors import ApiError
 from strait.server.http import Call, Reply, StreamReply, encode, replayed
@@ -29,6 +30,7 @@ from strait.server.platform import Platform
 from strait.server.router import MethodNotAllowed, Router
 from strait.server.routes import registry
 from strait.server.unit import Unit
+from strait.server.work import audit
 from strait.server.work.housekeeping import KEEP_ANSWERS_SECS
 from strait.store import meta
 from strait.store.runs import StaleWrite
@@ -98,7 +100,8 @@ class App:
             return Reply(404, b"404 page not found\n", content_type=b"text/plain; charset=utf-8")
         route, params = found
         now = self._platform.clock.now()
-        call = Call(route, params, headers, scope["query_string"], request_id, now)
+        remote_ip = (scope.get("client") or ("",))[0]
+        call = Call(route, params, headers, scope["query_string"], request_id, now, remote_ip)
         if route.auth not in {"none", "run_token", "signature"}:
             call.principal = self._caller(call)
             if route.plane in _JSON_PLANES:
@@ -120,15 +123,21 @@ class App:
                 _check_idempotency_key(call.idempotency_key)
                 if operation not in _OWN_IDEMPOTENCY:
                     return await self._platform.write(lambda unit: _once(call, unit))
-            return await self._platform.write(lambda unit: write(call, unit))
+            return await self._platform.write(lambda unit: _recorded(call, unit))
         other = registry.others.get(operation)
         if other is not None:
-            return await other(call, self._platform)
+            return await self._follow_up(call, await other(call, self._platform))
         raise ApiError(
             501,
             f"operation `{operation}` is not served by the embedded server"
             + (f": {call.route.instead}" if call.route.instead else ""),
         )
+
+    async def _follow_up(self, call: Call, answer: Reply | StreamReply) -> Reply | StreamReply:
+        """Record what a coroutine has done, once it is done: it spoke to the outside first."""
+        if isinstance(answer, Reply) and is_recorded(call.route):
+            await self._platform.write(lambda unit: audit.record(call, unit, answer))
+        return answer
 
     def _caller(self, call: Call) -> Principal:
         now = call.now
@@ -202,7 +211,7 @@ def _once(call: Call, unit: Unit) -> Reply:
     kept = meta.kept_answer(unit.db, scope, key)
     if kept is not None and from_timestamp(kept.created_at) > unit.now - KEEP_ANSWERS_SECS * SECOND:
         return replayed(Reply(kept.status, kept.body), same_body=kept.body_hash == digest)
-    answer = registry.writes[call.route.id](call, unit)
+    answer = _recorded(call, unit)
     if 200 <= answer.status < 300:
         meta.keep_answer(
             unit.db, scope, key, meta.Answer(digest, answer.status, answer.body, unit.stamp)
@@ -210,6 +219,13 @@ def _once(call: Call, unit: Unit) -> Reply:
         # Each new answer sweeps out two that are too old, so that there is never much to sweep.
         too_old = to_timestamp(unit.now - KEEP_ANSWERS_SECS * SECOND)
         meta.forget_answers(unit.db, too_old, limit=2)
+    return answer
+
+
+def _recorded(call: Call, unit: Unit) -> Reply:
+    """Do what a request asks for, and write it into the audit log in the same transaction."""
+    answer = registry.writes[call.route.id](call, unit)
+    audit.record(call, unit, answer)
     return answer
 
 

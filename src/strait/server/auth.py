@@ -14,6 +14,7 @@ from strait.server.errors import ApiError
 from strait.store import meta
 
 KEY_PREFIX = "strait_"
+INTERNAL_ACTOR = "internal"
 SCOPES = frozenset(
     {
         "*", "jobs:read", "jobs:write", "jobs:trigger", "runs:read", "runs:write",
@@ -48,6 +49,13 @@ class Principal:
     internal: bool = False
     org_id: str = ""
     environment_id: str = ""
+
+    @property
+    def actor_type(self) -> str:
+        """`api_key`, `user` for whom an internal caller acts, or `system`."""
+        if not self.internal:
+            return "api_key"
+        return "system" if self.actor == INTERNAL_ACTOR else "user"
 
     def require(self, permission: str | None) -> None:
         """Check one scope, alternatives (`a|b`), or several (`a&b`).
@@ -137,7 +145,9 @@ def authenticate_internal(configured: str, given: str, *, project_id: str, actor
     """
     if not configured or not hmac.compare_digest(configured.encode(), given.encode()):
         raise ApiError(401, "invalid or missing api key")
-    return Principal(actor=actor or "internal", project_id=project_id, scopes=None, internal=True)
+    return Principal(
+        actor=actor or INTERNAL_ACTOR, project_id=project_id, scopes=None, internal=True
+    )
 
 
 def is_stale(last_used_at: str, now: int) -> bool:

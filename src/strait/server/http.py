@@ -57,7 +57,7 @@ class Call:
     """One request: its route, its parameters, who asks, and its body, decoded when asked for."""
 
     __slots__ = ("_query", "body_bytes", "headers", "now", "params", "principal", "raw_query",
-                 "request_id", "route")  # fmt: skip
+                 "remote_ip", "request_id", "route")  # fmt: skip
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Call:
         raw_query: bytes,
         request_id: str,
         now: int,
+        remote_ip: str = "",
     ) -> None:
         self.route = route
         self.params = params
@@ -74,6 +75,7 @@ class Call:
         self.raw_query = raw_query
         self.request_id = request_id
         self.now = now
+        self.remote_ip = remote_ip
         self.body_bytes = b""
         self.principal: Principal = Principal.NOBODY
         self._query: dict[str, Any] | None = None

@@ -24,6 +24,7 @@ from strait.server.timers import Timers
 from strait.server.unit import Unit
 from strait.server.vault import open_vault, seal_clear_texts
 from strait.server.work import due
+from strait.server.work.audit import SigningKeys
 from strait.server.work.settle import settle
 from strait.store import meta
 from strait.store.connection import open_reader, open_writer, refuse_network_file_system
@@ -56,6 +57,7 @@ class Platform:
         self.hub: Hub[Line] = Hub()
         self.chunk_hub: Hub[dict[str, object]] = Hub()
         self.trigger_hub: Hub[object] = Hub()
+        self.activity_hub: Hub[dict[str, object]] = Hub()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._last_tick = 0
         self.started_at = self.clock.now()
@@ -77,6 +79,7 @@ class Platform:
             self.vault = open_vault(connection, self._key_file(), self.settings.encryption_key)
             seal_clear_texts(connection, self.vault)
             self.jobs = JobsCache(self.vault)
+            self.audit_keys = SigningKeys(self.vault)
             self.reader = open_reader(self.database)
         except BaseException:
             self.owner.release()
@@ -107,7 +110,7 @@ class Platform:
         await self.dispatcher.stop(self.settings.drain_secs)
         await self.timers.stop()
         await self.notifier.stop()
-        for hub in (self.hub, self.chunk_hub, self.trigger_hub):
+        for hub in (self.hub, self.chunk_hub, self.trigger_hub, self.activity_hub):
             hub.close()
 
     async def close(self) -> None:
@@ -188,3 +191,4 @@ class Platform:
     def _forget_caches(self) -> None:
         self.jobs.clear()
         self.keys.forget()
+        self.audit_keys.forget()

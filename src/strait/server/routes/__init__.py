@@ -3,6 +3,8 @@
 from strait.server.registry import Registry
 from strait.server.routes import (
     api_keys,
+    audit,
+    audit_admin,
     bulk_runs,
     dependencies,
     environments,
@@ -28,6 +30,8 @@ from strait.server.routes import (
 registry = Registry()
 for _module in (
     api_keys,
+    audit,
+    audit_admin,
     bulk_runs,
     dependencies,
     environments,

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from strait.clock import SECOND, to_timestamp
 from strait.server.unit import Unit
+from strait.server.work import audit
+from strait.store import audit as audit_rows
 from strait.store import meta
 
 # Answers to requests with an idempotency key are promised for this long (`contract/runs.md` §3.2).
 KEEP_ANSWERS_SECS = 24 * 3600
 _EVERY_SECS = 3600
 _AT_ONCE = 1_000
-_KEY = ("housekeeping", "answers")
 
 
 def watch(unit: Unit) -> None:
-    """Have the next round come in its time."""
-    instant = unit.now + _EVERY_SECS * SECOND
+    """Have the next rounds come in their time."""
+    for subject in _ROUNDS:
+        _watch(unit, subject, unit.now + _EVERY_SECS * SECOND)
+
+
+def clean(unit: Unit, subject: str) -> None:
+    """Drop what is too old; where there is much, go on at once in a transaction of its own."""
+    more = _ROUNDS[subject](unit)
+    _watch(unit, subject, unit.now if more else unit.now + _EVERY_SECS * SECOND)
+
+
+def _watch(unit: Unit, subject: str, instant: int) -> None:
     timers = unit.platform.timers
-    unit.after(lambda: timers.set(_KEY, instant))
+    unit.after(lambda: timers.set(("housekeeping", subject), instant))
 
 
-def clean(unit: Unit, _: str) -> None:
-    """Drop old answers; where there are many, go on at once in a transaction of its own."""
+def _answers(unit: Unit) -> bool:
     before = to_timestamp(unit.now - KEEP_ANSWERS_SECS * SECOND)
-    if meta.forget_answers(unit.db, before, limit=_AT_ONCE) < _AT_ONCE:
-        watch(unit)
-    else:
-        timers, now = unit.platform.timers, unit.now
-        unit.after(lambda: timers.set(_KEY, now))
+    return meta.forget_answers(unit.db, before, limit=_AT_ONCE) == _AT_ONCE
+
+
+def _audit_events(unit: Unit) -> bool:
+    pruned = [audit.prune(unit, project_id) for project_id in audit_rows.projects(unit.db)]
+    return any(pruned)
+
+
+_ROUNDS: dict[str, Callable[[Unit], bool]] = {"answers": _answers, "audit": _audit_events}

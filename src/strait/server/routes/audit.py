@@ -1,0 +1,190 @@
+"""The audit log of a project: listed, shown, downloaded, and verified (`contract` §5.17)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import json
+
+from strait.clock import SECOND, Timestamp, from_timestamp
+from strait.engine import audit_chain
+from strait.engine.audit_chain import Signed, Verdict
+from strait.server import checks
+from strait.server.aside import read_aside
+from strait.server.errors import ApiError, not_found
+from strait.server.http import Call, Reply, encode, page, reply
+from strait.server.platform import Platform
+from strait.server.registry import Registry
+from strait.server.work import audit as log
+from strait.store import audit
+
+registry = Registry()
+
+_MAX_SPAN = 90 * 24 * 3600 * SECOND
+_CSV_FIELDS = (
+    "id", "created_at", "actor_id", "actor_type", "action", "resource_type", "resource_id",
+    "details", "remote_ip", "user_agent", "request_id", "signature", "previous_hash",
+)  # fmt: skip
+
+
+@registry.read("list-audit-events")
+def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+    """List who did what in the project."""
+    query = call.query
+    since, until = _span(query)
+    limit = query["limit"]
+    oldest_first = query["order"] == "asc"
+    rows = audit.select(
+        db,
+        call.project_id,
+        _matching(query, "actor_id", "resource_type", "resource_id"),
+        since=since,
+        until=until,
+        beyond=checks.canonical_instant(str(query["cursor"])) if query.get("cursor") else "",
+        oldest_first=oldest_first,
+        limit=limit + 1,
+    )
+    events = [audit_chain.shown(signed) for _, signed in rows]
+    return page(events, limit, lambda event: str(event["created_at"]))
+
+
+@registry.read("get-audit-event")
+def get(call: Call, db: sqlite3.Connection) -> Reply:
+    """Show one event."""
+    signed = audit.get(db, call.project_id, call.params["id"])
+    if signed is None:
+        raise not_found("audit event")
+    return reply(audit_chain.shown(signed))
+
+
+# --------------------------------------------------------------------------------------- verifying
+
+
+@registry.other("verify-audit-chain")
+async def verify(call: Call, platform: Platform) -> Reply:
+    """Check that no event was changed, taken out or cut off since it was written.
+
+    With `incremental` only what came after the last verification is looked at.
+    """
+    project_id = call.project_id
+    incremental = bool(call.query.get("incremental"))
+    verdict, reached = await read_aside(
+        platform, lambda db: _verify(db, platform, project_id, behind=incremental)
+    )
+    if not verdict.error and reached is not None:
+        await platform.write(lambda unit: log.verified(unit, project_id, reached))
+    body: dict[str, object] = {
+        "project_id": project_id,
+        "valid": not verdict.error,
+        "events_checked": verdict.checked,
+    }
+    if verdict.first is not None:
+        body["first_event_id"] = verdict.first.id
+        body["chain_start"] = verdict.first.created_at
+    if verdict.last is not None:
+        body["last_event_id"] = verdict.last.id
+    if verdict.broken_id:
+        body["broken_at_id"] = verdict.broken_id
+    if verdict.error:
+        body["error"] = verdict.error
+    if incremental:
+        body["incremental"] = True
+    return reply(body)
+
+
+def _verify(
+    db: sqlite3.Connection, platform: Platform, project_id: str, *, behind: bool
+) -> tuple[Verdict, Signed | None]:
+    # Keys of its own: those of the platform belong to the thread of the loop.
+    keys = log.SigningKeys(platform.vault)
+    seal, problem = log.read_seal(db, keys, project_id)
+    if problem or seal is None:
+        return Verdict(0, None, None, "", problem), None
+    after = seal.verified_seq if behind else seal.first_seq - 1
+    verdict = audit_chain.check(
+        seal,
+        audit.chain(db, project_id, after=after if behind else 0),
+        lambda epoch: keys.find(db, project_id, epoch),
+        behind=behind,
+    )
+    return verdict, audit.at(db, project_id, seal.last_seq)
+
+
+# --------------------------------------------------------------------------------------- downloads
+
+
+@registry.other("export-audit-events")
+async def export(call: Call, platform: Platform) -> Reply:
+    """Give out the events of a span of time, oldest first, signed as a whole.
+
+    `X-Audit-Signature` is `sha256=` and the HMAC of the body with the present key of the chain.
+    """
+    query = call.query
+    since, until = _span(query)
+    matching = _matching(query, "actor_id", "resource_type")
+    project_id, form = call.project_id, str(query["format"])
+
+    def read(db: sqlite3.Connection) -> tuple[list[dict[str, Any]], int, bytes]:
+        cap = log.export_cap(db, project_id)
+        rows = audit.select(
+            db, project_id, matching, since=since, until=until, oldest_first=True, limit=cap + 1
+        )
+        keys = log.SigningKeys(platform.vault)
+        seal, _ = log.read_seal(db, keys, project_id)
+        key = b"" if seal is None else keys.find(db, project_id, seal.epoch)
+        return [audit_chain.shown(signed) for _, signed in rows], cap, key
+
+    events, cap, key = await read_aside(platform, read)
+    if len(events) > cap:
+        raise ApiError(400, f"more than {cap} audit events: ask for less time between from and to")
+    body, content_type = _FORMS[form](events)
+    headers = [(b"content-disposition", f'attachment; filename="audit-events.{form}"'.encode())]
+    if key:
+        headers.append((b"x-audit-signature", audit_chain.sign_export(key, body).encode()))
+    return Reply(200, body, tuple(headers), content_type)
+
+
+def _as_json(events: list[dict[str, Any]]) -> tuple[bytes, bytes]:
+    return encode(events), b"application/json"
+
+
+def _as_lines(events: list[dict[str, Any]]) -> tuple[bytes, bytes]:
+    return b"".join(encode(event) + b"\n" for event in events), b"application/x-ndjson"
+
+
+def _as_table(events: Iterable[dict[str, Any]]) -> tuple[bytes, bytes]:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_CSV_FIELDS)
+    for event in events:
+        table.writerow(_cell(event.get(name, "")) for name in _CSV_FIELDS)
+    return text.getvalue().encode(), b"text/csv"
+
+
+def _cell(value: object) -> str:
+    text = value if isinstance(value, str) else json.encode(value).decode()
+    # A spreadsheet takes a cell that begins so for a formula.
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+_FORMS = {"json": _as_json, "ndjson": _as_lines, "csv": _as_table}
+
+
+def _matching(query: dict[str, Any], *names: str) -> dict[str, str]:
+    return {name: str(query[name]) for name in names if query.get(name)}
+
+
+def _span(query: dict[str, Any]) -> tuple[Timestamp, Timestamp]:
+    since = checks.canonical_instant(str(query["from"])) if query.get("from") else ""
+    until = checks.canonical_instant(str(query["to"])) if query.get("to") else ""
+    if since and until:
+        span = from_timestamp(until) - from_timestamp(since)
+        if span < 0:
+            raise ApiError(400, "from must be before to")
+        if span > _MAX_SPAN:
+            raise ApiError(400, "the time between from and to must be 90 days or less")
+    return since, until or checks.END_OF_TIME
