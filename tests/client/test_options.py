@@ -393,10 +393,3 @@ def test_wiring_that_cannot_be_is_told_when_the_client_is_made(make: Any) -> Non
     with pytest.raises(ConfigurationError, match="`proxy` must be") as caught:
         make(api_key=KEY, proxy="ftp://user:s3cret@proxy.test")
     assert "s3cret" not in str(caught.value)
-
-
-def test_a_client_may_go_through_a_proxy_with_limits() -> None:
-    limits = httpx.Limits(max_connections=2)
-    with Client(api_key=KEY, proxy="http://proxy.test:3128", limits=limits) as client:
-        pools = {type(t._pool).__name__ for t in client._exchange.http._mounts.values() if t}
-        assert pools == {"HTTPProxy"}

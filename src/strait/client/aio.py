@@ -28,19 +28,22 @@ from strait.client.policy import DEFAULT_RETRY
 from strait.client.raw import raw, raw_stream
 from strait.client.settings import Settings
 from strait.client.tracing import Tracer
-from strait.client.transport import AsyncTransport, Wiring
+from strait.client.transports import AnyAsyncTransport, async_transport_for
+from strait.client.transports.wiring import Limits, Wiring
 from strait.config import AuthMode, Layer, layers
 from strait.errors import Json
 from strait.retry import RetryOptions
 
 if TYPE_CHECKING:
     import httpx
+    import httpx2
 
 
 class AsyncClientOptions(CommonOptions, total=False):
     """What an `AsyncClient` can be given by keyword."""
 
-    http_client: httpx.AsyncClient | None
+    http_client: httpx.AsyncClient | httpx2.AsyncClient | None
+    transport: AnyAsyncTransport | None
 
 
 class AsyncClient(AsyncServices):
@@ -58,7 +61,11 @@ class AsyncClient(AsyncServices):
         default_headers: headers of every request.
         timeout_ms: milliseconds that one attempt may take; 30,000 by default, or what
             `http_client` has.
-        http_client: your own `httpx.AsyncClient`; closing it stays with you.
+        http_client: your own `httpx.AsyncClient` or `httpx2.AsyncClient`; closing it stays with
+            you.
+        transport: what sends requests: `httpx` (the default), `httpx2` or `aiohttp`, an
+            `AsyncTransport` of your own, or a transport of httpx, such as a `MockPlatform`. It
+            is closed with the client.
         middleware: hooks that watch every attempt, and layers around it.
         retry: how often to try, and how long to wait; None is once.
         project_id: the project that authored jobs belong to unless they say so themselves.
@@ -75,7 +82,7 @@ class AsyncClient(AsyncServices):
     may be a function that returns it: it is called when a token is needed first, and after a 401.
 
     Raises:
-        ConfigurationError: a setting is missing or wrong.
+        ConfigurationError: a setting, or the extra of a transport, is missing or wrong.
         ValidationError: `http_client` is not for an `AsyncClient`.
     """
 
@@ -89,7 +96,8 @@ class AsyncClient(AsyncServices):
         auth: AuthMode | TokenSource | None = None,
         default_headers: Mapping[str, str] | None = None,
         timeout_ms: int | None = None,
-        http_client: httpx.AsyncClient | None = None,
+        http_client: httpx.AsyncClient | httpx2.AsyncClient | None = None,
+        transport: AnyAsyncTransport | None = None,
         middleware: Sequence[AnyMiddleware] | None = None,
         retry: RetryOptions | None = DEFAULT_RETRY,
         project_id: str = "",
@@ -98,7 +106,7 @@ class AsyncClient(AsyncServices):
         verify: ssl.SSLContext | str | bool = True,
         cert: str | tuple[str, str] | tuple[str, str, str] | None = None,
         proxy: str | None = None,
-        limits: httpx.Limits | None = None,
+        limits: Limits | None = None,
     ) -> None:
         found = gaps(base_url, timeout_ms, project_id)
         self._settings = Settings(
@@ -113,7 +121,9 @@ class AsyncClient(AsyncServices):
             tracer=tracer,
         )
         wiring = Wiring(verify=verify, cert=cert, proxy=proxy, limits=limits)
-        self._exchange = async_layered(AsyncTransport(http_client, wiring), middleware)
+        self._exchange = async_layered(
+            async_transport_for(transport, http_client, wiring), middleware
+        )
         self._caller = AsyncCaller(self._settings, self._exchange)
         self._is_copy = False
         self._owned = AsyncExitStack()

@@ -27,7 +27,6 @@ from strait.client.effects import (
 )
 from strait.client.flows import call as call_flow
 from strait.client.handles import AsyncRunHandle, new_run_id
-from strait.client.layers import AsyncBody, AsyncExchange
 from strait.client.operation import Operation, RequestOptions, StreamOperation, Tracked
 from strait.client.pages import AsyncPage, AsyncPager, Cursor
 from strait.client.plain import plain, plain_stream
@@ -37,6 +36,7 @@ from strait.client.settings import Settings, merged
 from strait.client.sse import ServerEvent
 from strait.client.streams import follow
 from strait.client.tracing import CallSpan
+from strait.client.transports.protocol import AsyncBody, AsyncTransport
 from strait.client.waiting import send_until, wait
 from strait.errors import StraitError
 
@@ -49,7 +49,7 @@ class AsyncDriver:
 
     __slots__ = ("_exchange", "body")
 
-    def __init__(self, exchange: AsyncExchange) -> None:
+    def __init__(self, exchange: AsyncTransport) -> None:
         self._exchange = exchange
         self.body: AsyncBody | None = None
 
@@ -120,7 +120,7 @@ class AsyncEventStream(Generic[T]):
         last_event: the event that the newest item came in.
     """
 
-    def __init__(self, flow: StreamFlow, exchange: AsyncExchange) -> None:
+    def __init__(self, flow: StreamFlow, exchange: AsyncTransport) -> None:
         self.last_event: ServerEvent | None = None
         self._flow = flow
         self._driver = AsyncDriver(exchange)
@@ -231,7 +231,7 @@ class AsyncStreamedResponse(ResponseInfo):
 class AsyncCaller:
     """What the services of a `AsyncClient` call: one method for each kind of result."""
 
-    def __init__(self, settings: Settings, exchange: AsyncExchange) -> None:
+    def __init__(self, settings: Settings, exchange: AsyncTransport) -> None:
         self.settings = settings
         self.exchange = exchange
 

@@ -1,46 +1,19 @@
-"""Layers of middleware around a transport, and what both look like to a driver."""
+"""Layers of middleware around a transport, which together are a transport again."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from strait.client.effects import Request, Response
 from strait.client.middleware import AnyMiddleware, AsyncNext, Middleware, SyncNext
-
-
-class SyncBody(Protocol):
-    """The body of an answer that is read piece by piece."""
-
-    def read(self) -> bytes:
-        """Return the next bytes; none at the end."""
-        ...
-
-    def close(self) -> None:
-        """Give the connection back."""
-        ...
-
-
-class SyncExchange(Protocol):
-    """What sends requests: a transport, or layers of middleware around one."""
-
-    def send(self, request: Request, deadline: float | None = None) -> Response:
-        """Send a request and return its whole answer."""
-        ...
-
-    def open(self, request: Request) -> tuple[Response, SyncBody]:
-        """Send a request and return the head of its answer, and what reads the rest."""
-        ...
-
-    def close(self) -> None:
-        """Give the connections back."""
-        ...
+from strait.client.transports.protocol import AsyncBody, AsyncTransport, Body, Transport
 
 
 class Layered:
     """A transport within layers of middleware, the first of them outermost."""
 
-    def __init__(self, inner: SyncExchange, layers: Sequence[Callable[..., Response]]) -> None:
+    def __init__(self, inner: Transport, layers: Sequence[Callable[..., Response]]) -> None:
         self._inner = inner
         self._layers = tuple(layers)
 
@@ -49,9 +22,9 @@ class Layered:
         send = self._inner.send
         return self._through(lambda asked: send(asked, deadline))(request)
 
-    def open(self, request: Request) -> tuple[Response, SyncBody]:
+    def open(self, request: Request) -> tuple[Response, Body]:
         """Open a request through all layers; what they see is the head of the answer."""
-        bodies: list[SyncBody] = []
+        bodies: list[Body] = []
 
         def opened(asked: Request) -> Response:
             while bodies:
@@ -98,45 +71,17 @@ class Whole:
         self._content = b""
 
 
-def layered(inner: SyncExchange, middleware: Sequence[AnyMiddleware] | None) -> SyncExchange:
+def layered(inner: Transport, middleware: Sequence[AnyMiddleware] | None) -> Transport:
     """Return a transport within the layers that are in `middleware`."""
     layers: list[Any] = [entry for entry in middleware or () if not isinstance(entry, Middleware)]
     return Layered(inner, layers) if layers else inner
-
-
-class AsyncBody(Protocol):
-    """The body of an answer that is read piece by piece."""
-
-    async def read(self) -> bytes:
-        """Return the next bytes; none at the end."""
-        ...
-
-    async def close(self) -> None:
-        """Give the connection back."""
-        ...
-
-
-class AsyncExchange(Protocol):
-    """What sends requests: a transport, or layers of middleware around one."""
-
-    async def send(self, request: Request, deadline: float | None = None) -> Response:
-        """Send a request and return its whole answer."""
-        ...
-
-    async def open(self, request: Request) -> tuple[Response, AsyncBody]:
-        """Send a request and return the head of its answer, and what reads the rest."""
-        ...
-
-    async def close(self) -> None:
-        """Give the connections back."""
-        ...
 
 
 class AsyncLayered:
     """A transport within layers of middleware, the first of them outermost."""
 
     def __init__(
-        self, inner: AsyncExchange, layers: Sequence[Callable[..., Awaitable[Response]]]
+        self, inner: AsyncTransport, layers: Sequence[Callable[..., Awaitable[Response]]]
     ) -> None:
         self._inner = inner
         self._layers = tuple(layers)
@@ -196,8 +141,8 @@ class AsyncWhole:
 
 
 def async_layered(
-    inner: AsyncExchange, middleware: Sequence[AnyMiddleware] | None
-) -> AsyncExchange:
+    inner: AsyncTransport, middleware: Sequence[AnyMiddleware] | None
+) -> AsyncTransport:
     """Return a transport within the layers that are in `middleware`."""
     layers: list[Any] = [entry for entry in middleware or () if not isinstance(entry, Middleware)]
     return AsyncLayered(inner, layers) if layers else inner

@@ -16,9 +16,8 @@ from strait.retry import RetryOptions
 if TYPE_CHECKING:
     import ssl
 
-    import httpx
-
     from strait.client.tracing import Tracer
+    from strait.client.transports.wiring import Limits
 
 _CREDENTIALS = ("authorization", "x-internal-secret")
 ResponseFormat: TypeAlias = Literal["model", "dict"]
@@ -42,7 +41,7 @@ class CommonOptions(TypedDict, total=False):
     verify: ssl.SSLContext | str | bool
     cert: str | tuple[str, str] | tuple[str, str, str] | None
     proxy: str | None
-    limits: httpx.Limits | None
+    limits: Limits | None
 
 
 def one_auth(

@@ -28,19 +28,22 @@ from strait.client.raw import raw, raw_stream
 from strait.client.settings import Settings
 from strait.client.sync_calls import EventStream, SyncCaller
 from strait.client.tracing import Tracer
-from strait.client.transport import SyncTransport, Wiring
+from strait.client.transports import AnyTransport, transport_for
+from strait.client.transports.wiring import Limits, Wiring
 from strait.config import AuthMode, Layer, layers
 from strait.errors import Json
 from strait.retry import RetryOptions
 
 if TYPE_CHECKING:
     import httpx
+    import httpx2
 
 
 class ClientOptions(CommonOptions, total=False):
     """What a `Client` can be given by keyword."""
 
-    http_client: httpx.Client | None
+    http_client: httpx.Client | httpx2.Client | None
+    transport: AnyTransport | None
 
 
 class Client(SyncServices):
@@ -58,7 +61,9 @@ class Client(SyncServices):
         default_headers: headers of every request.
         timeout_ms: milliseconds that one attempt may take; 30,000 by default, or what
             `http_client` has.
-        http_client: your own `httpx.Client`; closing it stays with you.
+        http_client: your own `httpx.Client` or `httpx2.Client`; closing it stays with you.
+        transport: what sends requests: `httpx` (the default) or `httpx2`, a `Transport` of your
+            own, or a transport of httpx, such as a `MockPlatform`. It is closed with the client.
         middleware: hooks that watch every attempt, and layers around it.
         retry: how often to try, and how long to wait; None is once.
         project_id: the project that authored jobs belong to unless they say so themselves.
@@ -75,7 +80,7 @@ class Client(SyncServices):
     may be a function that returns it: it is called when a token is needed first, and after a 401.
 
     Raises:
-        ConfigurationError: a setting is missing or wrong.
+        ConfigurationError: a setting, or the extra of a transport, is missing or wrong.
         ValidationError: `http_client` or `middleware` belongs to an `AsyncClient`.
     """
 
@@ -89,7 +94,8 @@ class Client(SyncServices):
         auth: AuthMode | TokenSource | None = None,
         default_headers: Mapping[str, str] | None = None,
         timeout_ms: int | None = None,
-        http_client: httpx.Client | None = None,
+        http_client: httpx.Client | httpx2.Client | None = None,
+        transport: AnyTransport | None = None,
         middleware: Sequence[AnyMiddleware] | None = None,
         retry: RetryOptions | None = DEFAULT_RETRY,
         project_id: str = "",
@@ -98,7 +104,7 @@ class Client(SyncServices):
         verify: ssl.SSLContext | str | bool = True,
         cert: str | tuple[str, str] | tuple[str, str, str] | None = None,
         proxy: str | None = None,
-        limits: httpx.Limits | None = None,
+        limits: Limits | None = None,
     ) -> None:
         refuse_async_hooks(middleware)
         found = gaps(base_url, timeout_ms, project_id)
@@ -114,7 +120,8 @@ class Client(SyncServices):
             tracer=tracer,
         )
         wiring = Wiring(verify=verify, cert=cert, proxy=proxy, limits=limits)
-        self._exchange = layered(SyncTransport(http_client, wiring), middleware)
+        sender = transport_for(transport, http_client, wiring)
+        self._exchange = layered(sender, middleware)
         self._caller = SyncCaller(self._settings, self._exchange)
         self._is_copy = False
         self._owned = contextlib.ExitStack()

@@ -26,7 +26,6 @@ from strait.client.effects import (
 )
 from strait.client.flows import call as call_flow
 from strait.client.handles import RunHandle, new_run_id
-from strait.client.layers import SyncBody, SyncExchange
 from strait.client.operation import Operation, RequestOptions, StreamOperation, Tracked
 from strait.client.pages import Cursor, Page
 from strait.client.plain import plain, plain_stream
@@ -36,6 +35,7 @@ from strait.client.settings import Settings, merged
 from strait.client.sse import ServerEvent
 from strait.client.streams import follow
 from strait.client.tracing import CallSpan
+from strait.client.transports.protocol import Body, Transport
 from strait.client.waiting import send_until, wait
 from strait.errors import StraitError
 
@@ -48,9 +48,9 @@ class Driver:
 
     __slots__ = ("_exchange", "body")
 
-    def __init__(self, exchange: SyncExchange) -> None:
+    def __init__(self, exchange: Transport) -> None:
         self._exchange = exchange
-        self.body: SyncBody | None = None
+        self.body: Body | None = None
 
     def run(self, flow: Flow[T]) -> T:
         """Carry out a flow to its end and return its result."""
@@ -117,7 +117,7 @@ class EventStream(Generic[T]):
         last_event: the event that the newest item came in.
     """
 
-    def __init__(self, flow: StreamFlow, exchange: SyncExchange) -> None:
+    def __init__(self, flow: StreamFlow, exchange: Transport) -> None:
         self.last_event: ServerEvent | None = None
         self._flow = flow
         self._driver = Driver(exchange)
@@ -225,7 +225,7 @@ class StreamedResponse(ResponseInfo):
 class SyncCaller:
     """What the services of a `Client` call: one method for each kind of result."""
 
-    def __init__(self, settings: Settings, exchange: SyncExchange) -> None:
+    def __init__(self, settings: Settings, exchange: Transport) -> None:
         self.settings = settings
         self.exchange = exchange
 

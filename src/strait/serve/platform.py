@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from strait.client.aio import AsyncClient
-from strait.client.transport import shared_ssl_context
+from strait.client.transports.wiring import shared_ssl_context
 from strait.errors import ConfigurationError
 
 if TYPE_CHECKING:
