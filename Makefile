@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
 
@@ -25,7 +26,7 @@ demo: bootstrap  ## Run the main job: audit the distributions that are really in
 	@$(BIN)/python -m examples.dependency_audit
 
 .PHONY: test
-test: bootstrap lint typecheck generate-check  ## Run every check and every test
+test: bootstrap lint typecheck generate-check docs  ## Run every check and every test
 	@$(BIN)/python -m pytest
 
 .PHONY: lint
@@ -48,6 +49,15 @@ generate: bootstrap  ## Write anew what is generated from api/ and from the serv
 generate-check: bootstrap  ## Fail when `make generate` would change anything
 	@$(BIN)/python -m codegen --check
 
+.PHONY: docs
+docs: $(DOCS)  ## Build the documentation into `site/`; a link that leads nowhere fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# What only the documentation needs is installed when it is built for the first time.
+$(DOCS): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@touch $@
+
 .PHONY: bench
 bench: bootstrap  ## Measure, and print the ratios that docs/benchmarks.md shows
 	@$(BIN)/python -m benchmarks
@@ -65,4 +75,4 @@ run-all: lint typecheck test  ## Lint, typecheck and test
 
 .PHONY: clean
 clean:  ## Remove what was built, and the virtual environment
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from codegen import models, output, server, services
+from codegen import llms, models, output, reference, server, services
 from codegen.ir import Api
 from codegen.load import load
 
@@ -16,6 +16,7 @@ FOLDERS = [
     PACKAGE / name
     for name in ("client/_generated", "models", "operations", "server/_generated", "services")
 ]
+REFERENCE = ROOT / "docs" / "reference" / "api"
 
 
 def sources(api: Api) -> dict[Path, str]:
@@ -45,11 +46,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m codegen", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail on a difference")
     check = parser.parse_args().check
-    modules = output.formatted(sources(load(ROOT / "api")), ROOT)
+    api = load(ROOT / "api")
+    modules = output.formatted(sources(api), ROOT)
+    modules |= {REFERENCE / name: text for name, text in reference.pages(api).items()}
+    modules[llms.PAGE] = llms.llms()
     leftovers = output.stale(modules, FOLDERS)
+    leftovers += [page for page in sorted(REFERENCE.glob("*.md")) if page not in modules]
     if not check:
         changed = output.write(modules, leftovers)
-        print(f"{len(modules)} modules, {len(changed)} changed")
+        print(f"{len(modules)} files, {len(changed)} changed")
         return 0
     difference = output.differences(modules, leftovers)
     sys.stdout.write(difference)
