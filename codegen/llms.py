@@ -1,8 +1,7 @@
 """Prints `docs/llms.txt`, the map of the documentation for programs that read it.
 
 It has what `docs/index.md` says of each page, in the order of `mkdocs.yml` and in the format of
-llmstxt.org: a title, a summary, and sections of links. As a hook of `mkdocs` this module also
-writes all pages into one file of the site.
+llmstxt.org: a title, a summary, and sections of links.
 """
 
 from __future__ import annotations
@@ -64,8 +63,3 @@ def full() -> str:
     """Return all pages that people wrote, one after the other."""
     files = [file for _, file in nav() if not file.startswith("reference/")]
     return "\n\n".join(text_of(file).strip() for file in files) + "\n"
-
-
-def on_post_build(config: dict[str, str], **_: object) -> None:
-    """Write `llms-full.txt` into the site; `mkdocs` calls this when it has built it."""
-    (Path(config["site_dir"]) / "llms-full.txt").write_text(full(), "utf-8")
