@@ -1,6 +1,6 @@
 """Every block of the how-to pages is run in the page's order, against a platform with its files.
 
-A comment `#> text` is what the block prints, line by line; a block prints nothing else. So no page
+A comment `# -> text` is what the block prints, line by line; a block prints nothing else. So no page
 can say of its code what the code does not do.
 """
 
@@ -34,7 +34,7 @@ SECRET = "a-secret-of-32-or-more-characters"
 def told(block: Block) -> list[str]:
     """Return what a block says that it prints."""
     lines = (line.strip() for line in block.text.splitlines())
-    return [line.removeprefix("#> ") for line in lines if line.startswith("#> ")]
+    return [line.removeprefix("# -> ") for line in lines if line.startswith("# -> ")]
 
 
 def run(block: Block, names: dict[str, Any]) -> None:
@@ -137,6 +137,6 @@ def test_the_json_of_the_pages_is_json() -> None:
 
 def test_a_block_that_prints_something_else_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# Page\n\n```python\nprint(1)\n#> 2\n```\n")
+    page.write_text("# Page\n\n```python\nprint(1)\n# -> 2\n```\n")
     with pytest.raises(AssertionError, match=r"page\.md:4"):
         run(blocks(page)[0], {})
