@@ -1,7 +1,7 @@
 """Every block of the how-to pages is run in the page's order, against a platform with its files.
 
-A comment `# -> text` is what the block prints, line by line; a block prints nothing else. So no page
-can say of its code what the code does not do.
+A comment `# -> text` is what the block prints, line by line; a block prints nothing else. So no
+page can say of its code what the code does not do.
 """
 
 from __future__ import annotations
