@@ -70,6 +70,10 @@ soak: bootstrap  ## Kill the platform again and again under load, and count what
 faults: bootstrap  ## Make 50,000 calls, break a fifth of them, and count what they did
 	@$(BIN)/python -m tests.faults
 
+.PHONY: simulate
+simulate: bootstrap  ## Simulate ten thousand lives of a platform, with crashes and clocks that are set
+	@cd tests && PYTHONPATH=../src:. ../$(BIN)/python -m simulation
+
 .PHONY: run-all
 run-all: lint typecheck test  ## Lint, typecheck and test
 

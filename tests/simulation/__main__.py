@@ -1,0 +1,45 @@
+"""`make simulate`: tell the stories of many seeds; `--show SEED` prints one of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+from simulation.scenario import Outcome, simulate
+
+
+def main() -> None:
+    """Exit with 1 when a seed shows a fault, and name it."""
+    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--show", type=int, help="print the trace of this seed only")
+    options = parser.parse_args()
+    if options.show is not None:
+        outcome = simulate(options.show)
+        print("\n".join(outcome.lines))
+        print(outcome.digest, outcome.faults or "no fault")
+        sys.exit(bool(outcome.faults))
+    started = time.monotonic()
+    with ProcessPoolExecutor(options.processes) as pool:
+        seeds = range(options.first, options.first + options.seeds)
+        outcomes = list(pool.map(simulate, seeds, chunksize=20))
+    bad = [outcome for outcome in outcomes if outcome.faults]
+    for outcome in bad[:20]:
+        print(f"seed {outcome.seed}: {outcome.faults[:3]}")
+    print(_summary(outcomes, len(bad), time.monotonic() - started))
+    sys.exit(bool(bad))
+
+
+def _summary(outcomes: list[Outcome], bad: int, secs: float) -> str:
+    runs = sum(outcome.runs for outcome in outcomes)
+    starts = sum(outcome.starts for outcome in outcomes)
+    done = f"{len(outcomes)} seeds, {runs} runs, {starts} starts in {secs:.0f} s"
+    return f"{done}: {bad} seeds with faults"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Simulated handlers: they answer, fail, hang, wait, spawn, repeat themselves and come late."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+
+from simulation.machine import LostError, Machine, Said
+from strait.server.outbound import Answer, CallError
+
+HANG_SECS = 400.0
+
+
+class GoneError(Exception):
+    """The platform has no use for this attempt any more."""
+
+
+@dataclass
+class Attempt:
+    """One dispatch, as its handler sees it."""
+
+    run_id: str
+    number: int
+    token: str
+    payload: object
+
+
+class Handlers:
+    """All endpoints of the simulated world.
+
+    Attributes:
+        healthy: no faults from now on, so that everything can come to its end.
+        given: what handlers gave as results, by run.
+        events: the keys that somebody began to wait for.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.healthy = False
+        self.given: dict[str, list[object]] = defaultdict(list)
+        self.events: list[str] = []
+        self._dispatches = 0
+        self._newest: dict[str, str] = {}
+
+    async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """Answer a dispatch, or break the connection in one of the ways that there are."""
+        chance, clock = self._machine.chance, self._machine.clock
+        self._dispatches += 1
+        attempt = Attempt(
+            headers["x-run-id"],
+            int(headers["x-attempt"]),
+            headers["x-run-token"],
+            json.loads(body or b"null"),
+        )
+        self._newest[attempt.run_id] = attempt.token
+        self._machine.note("dispatch", attempt.run_id, attempt.number)
+        if not self.healthy and (fault := chance.random()) < 0.1:
+            await clock.sleep(chance.choice((0.0, 0.5)))
+            reusable = fault < 0.03
+            raise CallError("the endpoint closed it", "connection", reusable_broke=reusable)
+        try:
+            answer = await self._handled(url.rpartition("/")[2], attempt)
+        except (GoneError, LostError):
+            answer = Answer(500, {}, b"gone")
+        if not self.healthy and chance.random() < 0.05:
+            raise CallError("the answer was lost", "connection")
+        return answer
+
+    async def _handled(self, kind: str, attempt: Attempt) -> Answer:
+        chance, clock = self._machine.chance, self._machine.clock
+        await clock.sleep(0.001 if self.healthy else chance.choice((0.0, 0.001, 0.05, 2.0, 20.0)))
+        if not self.healthy and chance.random() < 0.06:
+            await clock.sleep(HANG_SECS)
+        match kind:
+            case "reports":
+                await self._reports(attempt)
+            case "waits":
+                await self._waits(attempt)
+            case "spawns":
+                await self._spawns(attempt)
+            case "says":
+                return await self._says(attempt)
+        if not self.healthy and chance.random() < 0.2:
+            return Answer(chance.choice((500, 503, 429, 404, 302)), {}, b"no")
+        return Answer(200, {}, json.dumps(self._result(attempt)).encode())
+
+    def _result(self, attempt: Attempt) -> object:
+        result = {"by": self._dispatches, "attempt": attempt.number}
+        self.given[attempt.run_id].append(result)
+        return result
+
+    # ------------------------------------------------------------------------ what they do inside
+
+    async def _reports(self, attempt: Attempt) -> None:
+        for number in range(self._machine.chance.randint(1, 4)):
+            await self._sdk(attempt, "progress", {"percent": 25 * number, "message": "on it"})
+            await self._sdk(attempt, "checkpoint", {"state": {"number": number}})
+            await self._sdk(attempt, "state", {"key": "n", "value": number})
+
+    async def _waits(self, attempt: Attempt) -> None:
+        """Wait for an event once; the next dispatch finds that it came, or does without."""
+        key = f"event:{attempt.run_id}"
+        if key in self.events:
+            return
+        body = {"event_key": key, "timeout_secs": self._machine.chance.choice((60, 3600))}
+        said = await self._sdk(attempt, "wait-for-event", body)
+        if said.status == 200:
+            self.events.append(key)
+            raise GoneError  # the platform hangs up, and calls again
+
+    async def _spawns(self, attempt: Attempt) -> None:
+        body = {
+            "job_slug": "plain",
+            "project_id": "proj-1",
+            "payload": {"from": attempt.run_id},
+            "await_completion": self._machine.chance.random() < 0.5,
+            "spawn_key": "child",
+        }
+        said = await self._sdk(attempt, "spawn", body)
+        if said.status == 201 and "await_event_key" in said.body:
+            current = await self._sdk(attempt, "payload", None, method="GET")
+            if current.status != 200:
+                raise GoneError
+
+    async def _says(self, attempt: Attempt) -> Answer:
+        """Complete or fail through the API, and then answer otherwise."""
+        if self._machine.chance.random() < 0.8:
+            await self._sdk(attempt, "complete", {"result": self._result(attempt)})
+        else:
+            await self._sdk(attempt, "fail", {"error": "it said so"})
+        self.given[attempt.run_id].append(None)
+        return Answer(self._machine.chance.choice((200, 500)), {}, b"")
+
+    async def _sdk(
+        self, attempt: Attempt, what: str, body: object, *, method: str = "POST"
+    ) -> Said:
+        """Speak for a run; some things are said twice, and some answers never come."""
+        chance = self._machine.chance
+        path = f"/sdk/v1/runs/{attempt.run_id}/{what}"
+        is_old = self._newest[attempt.run_id] != attempt.token
+        said = await self._machine.ask(method, path, body, token=attempt.token)
+        if not self.healthy and chance.random() < 0.1:
+            await self._machine.ask(method, path, body, token=attempt.token)
+        if is_old and said.status < 300:
+            self._machine.faults.append(f"an old dispatch of {attempt.run_id} could {what}")
+        if said.status in {401, 403, 404, 410}:
+            raise GoneError
+        return said

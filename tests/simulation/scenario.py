@@ -1,0 +1,308 @@
+"""One seed's story: jobs, workflows, people and accidents, until everything has come to its end."""
+
+from __future__ import annotations
+
+import logging
+import random
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simulation import invariants
+from simulation.handlers import Handlers
+from simulation.machine import LostError, Machine, Said, seeded
+from simulation.time import run as run_in_simulated_time
+from strait.server.routes import api_keys
+from strait.server.unit import Unit
+from strait.store import meta
+
+PROJECT = "proj-1"
+KINDS = ("plain", "reports", "waits", "spawns", "says")
+# Everything has to be over within this time once nothing goes wrong any more.
+PATIENCE_SECS = 40 * 24 * 3600.0
+
+
+@dataclass
+class Outcome:
+    """What became of a seed."""
+
+    seed: int
+    digest: str
+    faults: list[str]
+    lines: list[str] = field(repr=False)
+    runs: int = 0
+    starts: int = 0
+
+
+class Story:
+    """The people and programs around the platform."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.handlers = Handlers(machine)
+        machine.post = self.handlers.post
+        self.token = ""
+        self.jobs: dict[str, str] = {}
+        self.workflows: list[str] = []
+        self.acknowledged: list[str] = []
+        self.by_key: dict[str, set[str]] = {}
+        self.workflow_runs: list[str] = []
+        self._keys = 0
+
+    # ---------------------------------------------------------------------------------- the story
+
+    async def tell(self) -> None:
+        """Set up, let everything happen, and bring it to its end."""
+        machine = self.machine
+        await machine.boot()
+        self.token = await machine._inside(machine._running().write(_project_and_key))
+        self.handlers.healthy = True
+        await self._set_up()
+        self.handlers.healthy = False
+        for _ in range(machine.chance.randint(15, 45)):
+            await machine.clock.sleep(machine.chance.choice((0.0, 0.0, 0.01, 1.0, 30.0)))
+            await self._something_happens()
+        self.handlers.healthy = True
+        await self._until_all_is_over()
+        await machine.shut_down()
+
+    async def _something_happens(self) -> None:
+        chance = self.machine.chance
+        event = chance.choices(
+            (self._trigger, self._run_workflow, self._send, self._cancel, self._pause, self._act,
+             self._accident, self._set_clock, self._replay),
+            weights=(30, 6, 10, 5, 4, 6, 9, 3, 3),
+        )[0]  # fmt: skip
+        try:
+            await event()
+        except LostError:
+            self.machine.note("no answer")
+            if self.machine.platform is None:
+                await self.machine.boot()
+
+    async def _set_up(self) -> None:
+        chance = self.machine.chance
+        for kind in KINDS:
+            body = {
+                "project_id": PROJECT,
+                "name": kind,
+                "slug": kind,
+                "endpoint_url": f"http://127.0.0.1:9/{kind}",
+                "max_attempts": chance.randint(1, 4),
+                "timeout_secs": chance.choice((30, 300)),
+                "max_concurrency": chance.choice((0, 1, 3)),
+            }
+            self.jobs[kind] = (await self._ask("POST", "/v1/jobs", body)).body["id"]
+        for number in range(2):
+            said = await self._ask("POST", "/v1/workflows", self._workflow(number))
+            self.workflows.append(said.body["id"])
+
+    def _workflow(self, number: int) -> dict[str, Any]:
+        chance = self.machine.chance
+        steps: list[dict[str, Any]] = []
+        for index in range(chance.randint(2, 6)):
+            before = [step["step_ref"] for step in steps]
+            step: dict[str, Any] = {
+                "step_ref": f"s{index}",
+                "depends_on": chance.sample(before, min(len(before), chance.randint(0, 2))),
+                "on_failure": chance.choice(("fail_workflow", "skip_dependents", "continue")),
+            }
+            match chance.choice(("job", "job", "job", "approval", "sleep")):
+                case "job":
+                    step |= {"step_type": "job", "job_id": self.jobs[chance.choice(KINDS)]}
+                case "approval":
+                    step |= {
+                        "step_type": "approval",
+                        "approval_approvers": ["anna"],
+                        "approval_timeout_secs": 7200,
+                    }
+                case _:
+                    step |= {"step_type": "sleep", "sleep_duration_secs": chance.choice((1, 600))}
+            steps.append(step)
+        return {
+            "project_id": PROJECT,
+            "name": f"W{number}",
+            "slug": f"w{number}",
+            "steps": steps,
+        }
+
+    # ------------------------------------------------------------------------------ what happens
+
+    async def _trigger(self) -> None:
+        """Trigger a job under a key, again and again until an answer comes, as clients do."""
+        chance = self.machine.chance
+        self._keys += 1
+        key = f"key-{self._keys}" if chance.random() < 0.7 else ""
+        body: dict[str, Any] = {"payload": {"n": self._keys}, "priority": chance.randint(0, 3)}
+        if chance.random() < 0.1:
+            body["concurrency_key"] = "one"
+        path = f"/v1/jobs/{self.jobs[chance.choice(KINDS)]}/trigger"
+        while True:
+            try:
+                said = await self._ask("POST", path, body, key=key)
+            except LostError:
+                if self.machine.platform is None:
+                    await self.machine.boot()
+                if not key:
+                    return
+                continue
+            if said.status in {200, 201}:
+                self.acknowledged.append(said.body["id"])
+                if key:
+                    self.by_key.setdefault(key, set()).add(said.body["id"])
+            if not key or chance.random() < 0.8:
+                return
+
+    async def _run_workflow(self) -> None:
+        workflow = self.machine.chance.choice(self.workflows)
+        said = await self._ask("POST", f"/v1/workflows/{workflow}/trigger", {"payload": {}})
+        if said.status == 201:
+            self.workflow_runs.append(said.body["id"])
+
+    async def _send(self) -> None:
+        """Send an event, to somebody who waits, has waited, or never did."""
+        keys = self.handlers.events or ["nobody"]
+        key = self.machine.chance.choice(keys)
+        await self._ask("POST", f"/v1/events/{key}/send", {"payload": {"sent": key}})
+
+    async def _cancel(self) -> None:
+        if self.acknowledged:
+            run = self.machine.chance.choice(self.acknowledged)
+            await self._ask("DELETE", f"/v1/runs/{run}")
+
+    async def _replay(self) -> None:
+        if self.acknowledged:
+            run = self.machine.chance.choice(self.acknowledged)
+            said = await self._ask("POST", f"/v1/runs/{run}/replay")
+            if said.status == 201:
+                self.acknowledged.append(said.body["id"])
+
+    async def _pause(self) -> None:
+        chance = self.machine.chance
+        what = chance.choice(("pause", "resume"))
+        if chance.random() < 0.5 and self.acknowledged:
+            await self._ask("POST", f"/v1/runs/{chance.choice(self.acknowledged)}/{what}", {})
+        else:
+            await self._ask("POST", f"/v1/jobs/{self.jobs[chance.choice(KINDS)]}/{what}", {})
+
+    async def _act(self) -> None:
+        """Approve, cancel, pause or resume a workflow run."""
+        if not self.workflow_runs:
+            return
+        chance = self.machine.chance
+        path = f"/v1/workflow-runs/{chance.choice(self.workflow_runs)}"
+        match chance.choice(("approve", "approve", "cancel", "pause", "resume")):
+            case "approve":
+                await self._approve_all(path)
+            case "cancel":
+                await self._ask("DELETE", path)
+            case other:
+                await self._ask("POST", f"{path}/{other}", {})
+
+    async def _approve_all(self, path: str) -> None:
+        steps = await self._ask("GET", f"{path}/steps")
+        for step in steps.body["data"]:
+            if step["status"] == "waiting":
+                ref = step["step_ref"]
+                await self._ask("POST", f"{path}/steps/{ref}/approve", {"approver": "anna"})
+
+    async def _accident(self) -> None:
+        """Cut the power, now or in the middle of what comes next; it comes back after a while."""
+        chance, machine = self.machine.chance, self.machine
+        await machine.clock.sleep(chance.choice((0.0, 0.0001, 0.0015, 0.3)))
+        await machine.cut_power()
+        await machine.clock.sleep(chance.choice((0.0, 1.0, 3600.0)))
+        await machine.boot()
+
+    async def _set_clock(self) -> None:
+        seconds = self.machine.chance.choice((-7200.0, -5.0, 5.0, 7200.0))
+        self.machine.note("the clock is set by", seconds)
+        self.machine.clock.set(seconds)
+
+    # ------------------------------------------------------------------------------------ the end
+
+    async def _until_all_is_over(self) -> None:
+        waited = 0.0
+        pause = 60.0
+        for job in self.jobs.values():
+            await self._ask("POST", f"/v1/jobs/{job}/resume", {})
+        while not await self._all_is_over():
+            if waited > PATIENCE_SECS:
+                self.machine.faults.append(f"not over after {waited} s: {self._unfinished()}")
+                return
+            await self.machine.clock.sleep(pause)
+            waited += pause
+            pause = min(pause * 1.5, 24 * 3600.0)
+
+    async def _all_is_over(self) -> bool:
+        """Resume what is paused, approve what waits, and say whether nothing is left."""
+        for run, status in self._unfinished():
+            if status == "paused":
+                await self._ask("POST", f"/v1/runs/{run}/resume", {})
+        for run in self.workflow_runs:
+            path = f"/v1/workflow-runs/{run}"
+            if (await self._ask("GET", path)).body["status"] == "paused":
+                await self._ask("POST", f"{path}/resume", {})
+            await self._approve_all(path)
+        return not self._unfinished()
+
+    def _unfinished(self) -> list[tuple[str, str]]:
+        return invariants.unfinished(self.machine._running().reader)
+
+    async def _ask(self, method: str, path: str, body: object = None, *, key: str = "") -> Said:
+        chance = self.machine.chance
+        said = await self.machine.ask(method, path, body, token=self.token, key=key)
+        if not self.handlers.healthy and chance.random() < 0.03 and method != "GET":
+            raise LostError
+        return said
+
+
+def _project_and_key(unit: Unit) -> str:
+    project = meta.Project(
+        id=PROJECT, org_id="org-1", name="Test", created_at=unit.stamp, updated_at=unit.stamp
+    )
+    meta.put_project(unit.db, project)
+    return api_keys.make(unit, project_id=PROJECT, name="all", scopes=["*"], lifetime_days=None)[1]
+
+
+class _Errors(logging.Handler):
+    """Whatever the server logs as an error is a fault, while it lives."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(logging.ERROR)
+        self._machine = machine
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._machine.platform is not None:
+            error = record.exc_info[1] if record.exc_info else None
+            self._machine.faults.append(f"logged: {record.getMessage()}: {error!r}")
+
+
+def simulate(seed: int) -> Outcome:
+    """Tell the story of a seed and check what it leaves behind."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
+        machine = Machine(seed, Path(directory))
+        story = Story(machine)
+        errors = _Errors(machine)
+        logger = logging.getLogger("strait")
+        logger.addHandler(errors)
+        propagates, logger.propagate = logger.propagate, False
+        try:
+            with seeded(random.Random(seed)):
+                run_in_simulated_time(story.tell(), machine.clock)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the seed that shows it is told
+            machine.faults.append(f"it ended with {error!r}")
+        finally:
+            logger.removeHandler(errors)
+            logger.propagate = propagates
+        faults = machine.faults or invariants.broken(machine.database, story)
+        return Outcome(
+            seed,
+            machine.digest,
+            faults,
+            machine.lines,
+            runs=len(story.acknowledged),
+            starts=machine.starts,
+        )

@@ -1,0 +1,98 @@
+"""Whole lives of a platform in simulated time, with crashes, lost answers and clocks that are set.
+
+`make simulate` tries ten thousand seeds; `python -m simulation --show SEED` prints one story.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from simulation.scenario import simulate
+from strait.server.routes import sdk
+from strait.server.work import events, runs
+from strait.store import runs as run_rows
+from strait.store.writer import Writer
+
+ROOT = Path(__file__).parents[2]
+CHUNK = 40
+
+
+@pytest.mark.parametrize("chunk", range(10))
+def test_no_seed_breaks_a_promise(chunk: int) -> None:
+    outcomes = [simulate(seed) for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK)]
+    assert {outcome.seed: outcome.faults for outcome in outcomes if outcome.faults} == {}
+    # A story in which nothing happens would promise little.
+    assert sum(outcome.runs for outcome in outcomes) > 5 * CHUNK
+    assert sum(outcome.starts for outcome in outcomes) > 2 * CHUNK
+
+
+def test_a_seed_is_told_the_same_way_in_every_process() -> None:
+    def told(hash_seed: str) -> str:
+        python_path = os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests")))
+        done = subprocess.run(
+            [sys.executable, "-m", "simulation", "--show", "7"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT / "tests",
+            env={
+                **os.environ,
+                "PYTHONPATH": python_path,
+                "PYTHONHASHSEED": hash_seed,
+            },
+        )
+        return done.stdout
+
+    first = told("1")
+    assert first == told("2")
+    assert len(first.splitlines()) > 50
+
+
+def _forget_recovery(unit: Any, stored: Any) -> None:
+    """A platform that does not look at what the last one left."""
+
+
+def _forget_waits(unit: Any) -> None:
+    """A platform that does not watch the waits that the last one opened."""
+
+
+def _anybody_speaks(call: Any, db: Any, token_key: str) -> Any:
+    """A platform that lets every dispatch of a run write, however old."""
+    stored = run_rows.load(db, call.params["runID"])
+    assert stored is not None
+    return stored
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken"),
+    [
+        (runs, "after_restart", _forget_recovery),
+        (events, "after_restart", _forget_waits),
+        (sdk, "writing", _anybody_speaks),
+    ],
+)
+def test_a_platform_that_forgets_is_found_out(
+    where: Any, name: str, broken: Callable[..., Any]
+) -> None:
+    with patch.object(where, name, broken):
+        assert any(simulate(seed).faults for seed in range(60))
+
+
+def test_a_platform_that_answers_before_the_disk_has_it_is_found_out() -> None:
+    finish = Writer._schedule
+
+    def too_soon(self: Writer) -> None:
+        for operation in self._batch:
+            operation.settle()
+        finish(self)
+
+    with patch.object(Writer, "_schedule", too_soon):
+        assert any(simulate(seed).faults for seed in range(60))
