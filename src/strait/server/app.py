@@ -124,6 +124,9 @@ class App:
                 if operation not in _OWN_IDEMPOTENCY:
                     return await self._platform.write(lambda unit: _once(call, unit))
             return await self._platform.write(lambda unit: _recorded(call, unit))
+        analysis = registry.analyses.get(operation)
+        if analysis is not None:
+            return await self._platform.analyst.ask(lambda db: analysis(call, db))
         other = registry.others.get(operation)
         if other is not None:
             return await self._follow_up(call, await other(call, self._platform))

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from strait.clock import SECOND, Clock, SystemClock
 from strait.server import recovery, tokens
+from strait.server.analytics.pool import Analyst
 from strait.server.auth import Keys
 from strait.server.dispatcher import Dispatcher
 from strait.server.hub import Hub
@@ -81,6 +82,7 @@ class Platform:
             self.jobs = JobsCache(self.vault)
             self.audit_keys = SigningKeys(self.vault)
             self.reader = open_reader(self.database)
+            self.analyst = Analyst(self.database, deadline_secs=self.settings.query_secs)
         except BaseException:
             self.owner.release()
             raise
@@ -115,6 +117,7 @@ class Platform:
 
     async def close(self) -> None:
         """Write what is left and close the database; after `drain`, and after the last request."""
+        await self.analyst.close()
         self.reader.close()
         await self.writer.close()
         self.owner.release()

@@ -24,10 +24,12 @@ class Registry:
     """Functions by operation id, and how each of them runs.
 
     A read gets a connection that sees what was committed. A write runs in a transaction and is
-    answered once that is on disk; what it raises undoes it. Anything else is a coroutine.
+    answered once that is on disk; what it raises undoes it. An analysis is a read that may be slow:
+    it runs in a thread, on a connection of its own, under a deadline. Anything else is a coroutine.
     """
 
     reads: dict[str, Read] = field(default_factory=dict)
+    analyses: dict[str, Read] = field(default_factory=dict)
     writes: dict[str, Write] = field(default_factory=dict)
     others: dict[str, Other] = field(default_factory=dict)
 
@@ -36,6 +38,15 @@ class Registry:
 
         def register(function: Read) -> Read:
             self.reads[operation] = function
+            return function
+
+        return register
+
+    def analysis(self, operation: str) -> Callable[[Read], Read]:
+        """Register a function that only reads, and may need a while for it."""
+
+        def register(function: Read) -> Read:
+            self.analyses[operation] = function
             return function
 
         return register
@@ -61,9 +72,10 @@ class Registry:
     def merge(self, more: Registry) -> None:
         """Take over all functions of another registry."""
         self.reads.update(more.reads)
+        self.analyses.update(more.analyses)
         self.writes.update(more.writes)
         self.others.update(more.others)
 
     def operations(self) -> frozenset[str]:
         """The ids of all operations that are answered."""
-        return frozenset(self.reads) | frozenset(self.writes) | frozenset(self.others)
+        return frozenset().union(self.reads, self.analyses, self.writes, self.others)

@@ -22,6 +22,7 @@ class Settings:
         max_body_bytes: the largest request body.
         keepalive_secs: how often a silent event stream sends a comment.
         stream_max_secs: when an event stream is ended; clients connect again.
+        query_secs: how long one analytical query may take.
         drain_secs: how long a clean stop waits for handlers that are running.
         hold: start no runs until `scheduler.start()` is called, for who starts handlers first.
     """
@@ -35,5 +36,6 @@ class Settings:
     max_body_bytes: int = 1024 * 1024
     keepalive_secs: float = 15.0
     stream_max_secs: float = 1_800.0
+    query_secs: float = 10.0
     drain_secs: float = 10.0
     hold: bool = False

@@ -14,7 +14,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "glusterfs"}
 )
 _MMAP_BYTES = 256 * 1024 * 1024
-_MINIMUM_VERSION = (3, 35, 0)
+# The first with `->>`.
+_MINIMUM_VERSION = (3, 38, 0)
 
 
 class StoreError(Exception):
@@ -80,7 +81,7 @@ def file_system_of(directory: Path, mounts: Path = Path("/proc/self/mounts")) ->
 
 def _connect(path: Path | str) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < _MINIMUM_VERSION:
-        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.35 or later is needed")
+        raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.38 or later is needed")
     try:
         connection = sqlite3.connect(
             os.fspath(path),

@@ -2,6 +2,7 @@
 
 from strait.server.registry import Registry
 from strait.server.routes import (
+    analytics,
     api_keys,
     audit,
     audit_admin,
@@ -29,6 +30,7 @@ from strait.server.routes import (
 
 registry = Registry()
 for _module in (
+    analytics,
     api_keys,
     audit,
     audit_admin,

@@ -1,0 +1,285 @@
+"""Analytics over the API: who may ask for what, for which period, and what real runs look like."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from strait import AsyncClient
+from strait.server._generated.routes import ROUTES
+from strait.server.errors import ApiError
+from strait.server.routes import registry
+from support.handlers import Answer, Handlers, Received, ok
+from support.workflows import Flows, approval, event, told
+from support.world import World, world
+
+ROUTE = {route.id: route for route in ROUTES}
+BY_PERIOD = sorted(
+    operation
+    for operation in registry.analyses
+    if {"from", "to"} <= {query.name for query in ROUTE[operation].query}
+    and ROUTE[operation].path.startswith("/v1/analytics")
+)
+FOREVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+
+
+def period(world: World, days: float = 30, **more: Any) -> dict[str, Any]:
+    """The last days until a day from now, by the clock of the server."""
+    now = datetime.fromtimestamp(world.platform.clock.now() / 1_000_000, UTC)
+    return {
+        "from": (now - timedelta(days=days - 1)).isoformat().replace("+00:00", "Z"),
+        "to": (now + timedelta(days=1)).isoformat().replace("+00:00", "Z"),
+        **more,
+    }
+
+
+async def get(world: World, path: str, **params: Any) -> Any:
+    answer = await world.api.get(f"/v1/analytics{path}", params=period(world) | params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def spend(world: World, run_id: str, token: str, cost: int) -> None:
+    """Report a cost as the handler of a run does."""
+    body = {"provider": "p", "model": "m", "cost_microusd": cost}
+    answer = await world.handler(token).post(f"/sdk/v1/runs/{run_id}/usage", json=body)
+    assert answer.status_code == 201, answer.text
+
+
+async def spent(world: World, job: dict[str, Any], cost: int, **fields: Any) -> str:
+    """Have a run report a cost and complete."""
+
+    async def script(call: Received) -> Answer:
+        await spend(world, call.run_id, call.token, cost)
+        return ok()
+
+    world.handlers.script = script
+    run_id = await world.trigger(job, **fields)
+    await world.until(run_id, "completed")
+    return run_id
+
+
+# ------------------------------------------------------------------------------------ what is shown
+
+
+async def test_a_summary_counts_the_runs_that_ended(virtual: World) -> None:
+    good, bad = await virtual.job(), await virtual.job("bad", max_attempts=1)
+    virtual.handlers.scripts["/bad"] = lambda call: Answer(500, b"broken")
+    for job, status in ((good, "completed"), (good, "completed"), (bad, "dead_letter")):
+        await virtual.until(await virtual.trigger(job), status, "failed")
+    shown = await get(virtual, "/runs/summary")
+    assert (shown["total"], shown["completed"], shown["failed"]) == (3, 2, 1)
+    assert shown["success_rate"] == 0.6667
+    (reason,) = await get(virtual, "/runs/failure-reasons")
+    assert reason["count"] == 1
+    assert (await virtual.run(reason["example_run_id"]))["error"] == reason["message"]
+    (failing,) = await get(virtual, "/jobs/top-failing")
+    assert (failing["job_id"], failing["slug"]) == (bad["id"], bad["slug"])
+
+
+async def test_performance_is_of_the_last_hours(virtual: World) -> None:
+    job = await virtual.job()
+    for _ in range(5):
+        await virtual.until(await virtual.trigger(job), "completed")
+    path = "/v1/analytics/performance"
+    shown = (await virtual.api.get(path)).json()
+    assert shown["throughput"] == {
+        "completed": 5, "failed": 0, "timed_out": 0, "canceled": 0, "period_hours": 24
+    }  # fmt: skip
+    assert [slow["job_id"] for slow in shown["slowest_jobs"]] == [job["id"]]
+    await virtual.pass_time(2 * 3600)
+    later = (await virtual.api.get(path, params={"period_hours": 1})).json()
+    assert later["throughput"]["completed"] == 0
+    assert later["slowest_jobs"] == []
+    assert later["health_summary"]["total_jobs"] == 1
+
+
+async def test_the_health_of_a_job_is_over_a_window(virtual: World) -> None:
+    job = await virtual.job(max_attempts=1)
+    virtual.handlers.script = lambda call: Answer(500)
+    await virtual.until(await virtual.trigger(job), "failed", "dead_letter")
+    virtual.handlers.script = lambda call: ok()
+    await virtual.until(await virtual.trigger(job), "completed")
+    path = f"/v1/jobs/{job['id']}/health"
+    shown = (await virtual.api.get(path, params={"window": "1h"})).json()
+    assert (shown["total_runs"], shown["completed_runs"], shown["failed_runs"]) == (2, 1, 1)
+    assert (shown["success_rate"], shown["health_score"]) == (0.5, 50)
+    await virtual.pass_time(3700)
+    empty = (await virtual.api.get(path, params={"window": "1h"})).json()
+    assert (empty["total_runs"], empty["health_score"]) == (0, 100)
+    assert (await virtual.api.get(path)).json()["total_runs"] == 2
+    assert (await virtual.api.get(path, params={"window": "2h"})).status_code == 400
+
+
+async def test_costs_are_those_of_all_attempts_of_a_run(virtual: World) -> None:
+    costs = [100, 30]
+
+    async def script(call: Received) -> Answer:
+        await spend(virtual, call.run_id, call.token, costs[call.attempt - 1])
+        return Answer(503) if call.attempt == 1 else ok()
+
+    virtual.handlers.script = script
+    job = await virtual.job(max_attempts=2)
+    run_id = await virtual.trigger(job)
+    await virtual.handlers.wait(1, run_id)
+    await virtual.until(run_id, "queued", attempt=2)
+    await virtual.pass_time(600)
+    await virtual.until(run_id, "completed")
+    assert await get(virtual, "/costs") == {
+        "total_spend_microusd": 130,
+        "run_count": 1,
+        "by_job": [
+            {
+                "job_id": job["id"],
+                "job_slug": job["slug"],
+                "cost_microusd": 130,
+                "run_count": 1,
+            }
+        ],
+    }
+    (trigger,) = await get(virtual, "/costs/by-trigger")
+    assert trigger == {"trigger": "manual", "cost": 130, "run_count": 1, "pct": 100}
+
+
+async def test_a_run_that_cost_far_more_than_others_is_found(virtual: World) -> None:
+    job = await virtual.job()
+    for _ in range(9):
+        await spent(virtual, job, 10)
+    dear = await spent(virtual, job, 1_000, tags={"team": "a"})
+    shown = await get(virtual, "/cost-insights")
+    assert [found["run_id"] for found in shown["outliers"]] == [dear]
+    assert shown["threshold"] == 2
+    assert (await get(virtual, "/cost-insights", threshold=4))["outliers"] == []
+    (tag,) = await get(virtual, "/tags/cost")
+    assert tag == {"tag_key": "team", "tag_value": "a", "total_cost": 1_000, "run_count": 1}
+
+
+async def test_workflows_approvals_and_events_are_counted(still: Flows) -> None:
+    one = await still.job("one", returns=1)
+    flow = await still.create(one, approval("ok", "one"), event("told", "go", "ok"))
+    run_id = await still.trigger(flow)
+    await still.until_step(run_id, "ok", "waiting")
+    await still.world.pass_time(30)
+    answer = await still.api.post(f"/v1/workflow-runs/{run_id}/steps/ok/approve", json={})
+    assert answer.status_code == 200, answer.text
+    await still.until_step(run_id, "told", "waiting")
+    await still.world.pass_time(7)
+    sent = await still.api.post("/v1/events/go/send", json={"payload": 1})
+    assert sent.status_code == 200, sent.text
+    await still.until(run_id, "completed")
+    world = still.world
+    approvals = await get(world, "/approvals")
+    assert approvals.pop("avg_approval_time_secs") == pytest.approx(30, abs=1)
+    assert approvals == {
+        "total_requested": 1, "total_approved": 1, "total_timed_out": 0, "total_pending": 0
+    }  # fmt: skip
+    assert (await get(world, "/workflows/summary"))["completed"] == 1
+    (rates,) = await get(world, "/workflows/completion-rates")
+    assert (rates["completed"], rates["failed"], rates["timed_out"]) == (1, 0, 0)
+    steps = await get(world, f"/workflows/{flow['id']}/step-durations")
+    assert {step["step_ref"]: step["count"] for step in steps} == {"one": 1, "ok": 1, "told": 1}
+    (volume,) = await get(world, "/events/volume", bucket="day")
+    assert volume["received"] == volume["created"]
+    latency = await get(world, "/events/latency")
+    assert latency["p99_ms"] >= latency["p50_ms"] > 0
+
+
+async def test_the_typed_client_reads_them(virtual: World) -> None:
+    job = await virtual.job()
+    await virtual.until(await virtual.trigger(job), "completed")
+    asked = period(virtual)
+    async with AsyncClient(base_url=virtual.server.base_url, api_key=virtual.key) as client:
+        summary = await client.analytics.get_runs_summary(from_=asked["from"], to=asked["to"])
+        health = await client.jobs.get_health(job["id"])
+    assert (summary.total, health.total_runs) == (1, 1)
+
+
+# ----------------------------------------------------------------------------------- who asks, what
+
+
+@pytest.mark.parametrize("operation", BY_PERIOD)
+async def test_each_is_empty_of_nothing_and_sees_only_the_own_project(
+    world: World, operation: str
+) -> None:
+    """Its answer is checked against the description by the client of the test."""
+    job = await world.job()
+    await world.until(await world.trigger(job), "completed")
+    other = world.client(await world.key_for("*", project="proj-2"))
+    route = ROUTE[operation]
+    path = route.path.replace("{jobID}", job["id"]).replace("{workflowID}", "unknown")
+    params = period(world, job_ids=job["id"], job_id=job["id"])
+    answer = await other.get(path, params=params)
+    if "{" in route.path:
+        assert answer.status_code == 404
+        return
+    assert answer.status_code == 200, answer.text
+    shown = answer.json()
+    if isinstance(shown, dict):
+        assert not any(value for name, value in shown.items() if name != "threshold")
+    else:
+        assert not any(row.get("count") or row.get("total") for row in shown)
+
+
+@pytest.mark.parametrize("operation", BY_PERIOD)
+async def test_a_period_must_be_given_and_be_of_90_days_at_most(
+    world: World, operation: str
+) -> None:
+    path = ROUTE[operation].path.replace("{jobID}", "j").replace("{workflowID}", "w")
+    more = {"job_ids": "j", "job_id": "j"}
+    missing = "from and to query parameters are required (RFC3339 format)"
+    assert told(await world.api.get(path, params=more)) == (400, missing)
+    long = told(await world.api.get(path, params=period(world, 91, **more)))
+    assert long == (400, "the period from `from` to `to` must be at most 90 days")
+    back = period(world, **more)
+    back["from"], back["to"] = back["to"], back["from"]
+    assert told(await world.api.get(path, params=back)) == (400, "`to` must be after `from`")
+
+
+async def test_statistics_need_their_scope(world: World) -> None:
+    client = world.client(await world.key_for("runs:read"))
+    answer = await client.get("/v1/analytics/performance")
+    assert told(answer) == (403, "insufficient permissions: requires stats:read")
+
+
+async def test_a_comparison_is_of_50_jobs_at_most(world: World) -> None:
+    answer = await world.api.get(
+        "/v1/analytics/jobs/comparison", params=period(world, job_ids=",".join(["j"] * 51))
+    )
+    assert told(answer) == (400, "job_ids must name at most 50 jobs")
+
+
+# --------------------------------------------------------------------------------------- slow ones
+
+
+async def test_a_query_that_takes_too_long_is_stopped_and_hinders_nobody(
+    handlers: Handlers,
+) -> None:
+    async with world(handlers, query_secs=0.2) as made:
+        analyst = made.platform.analyst
+        slow = [
+            asyncio.create_task(analyst.ask(lambda db: db.execute(FOREVER).fetchone()))
+            for _ in range(2)
+        ]
+        run_id = await made.trigger(await made.job())
+        await made.until(run_id, "completed")
+        for task in slow:
+            with pytest.raises(ApiError, match="took more than") as caught:
+                await task
+            assert caught.value.status == 504
+        # The connections that were interrupted serve the next ones.
+        assert (await get(made, "/runs/summary"))["total"] == 1
+
+
+async def test_who_does_not_get_a_turn_is_told_so(handlers: Handlers) -> None:
+    async with world(handlers, query_secs=0.2) as made:
+        analyst = made.platform.analyst
+        slow = [
+            asyncio.create_task(analyst.ask(lambda db: db.execute(FOREVER).fetchone()))
+            for _ in range(6)
+        ]
+        outcomes = await asyncio.gather(*slow, return_exceptions=True)
+        statuses = {outcome.status for outcome in outcomes if isinstance(outcome, ApiError)}
+        assert statuses == {503, 504}
