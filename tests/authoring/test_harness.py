@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from strait.authoring import TestRunRecord, create_run_context, create_test_context
+from strait.authoring import (
+    RunContext,
+    SyncRunContext,
+    TestRunRecord,
+    create_run_context,
+    create_test_context,
+)
+from strait.authoring.harness import RecordingRuns
+from strait.authoring.run_api import RunContextClient
 from strait.errors import ApiError
 
 from .fakes import AsyncRuns
@@ -111,6 +119,21 @@ async def test_records_are_copies():
     assert record.state_store == {"s": {"items": [1]}}
     (await ctx.state.get("s"))["items"].append(3)
     assert record.state_store == {"s": {"items": [1]}}
+
+
+def test_a_handler_that_changes_its_payload_changes_nothing_of_the_test():
+    payload, checkpoint = {"items": [1]}, {"done": []}
+    ctx, _ = create_test_context(sync=True, payload=payload, last_checkpoint=checkpoint)
+    ctx.payload["items"].append(2)
+    ctx.last_checkpoint["done"].append(1)
+    assert (payload, checkpoint) == ({"items": [1]}, {"done": []})
+
+
+def test_the_harness_has_all_that_a_context_may_call():
+    calls = {name for name in vars(RunContextClient) if not name.startswith("_")}
+    assert calls <= set(dir(RecordingRuns))
+    both = [{n for n in dir(kind) if n[0] != "_"} for kind in (RunContext, SyncRunContext)]
+    assert both[0] == both[1]
 
 
 @pytest.mark.parametrize(

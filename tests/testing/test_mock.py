@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from strait import Client, RetryOptions
-from strait.client._generated.attributes import SyncServices
 from strait.errors import NotFoundError, StraitError, TransportError
 from strait.models import Job, TriggerResult
 from strait.testing import MockAnswer, MockPlatform, MockRequestError
@@ -172,17 +171,3 @@ def test_the_misspelt_name_of_an_operation_is_refused(mock):
 def test_the_mock_cannot_be_swallowed_by_code_that_handles_errors_of_a_platform():
     assert not issubclass(MockRequestError, StraitError)
     assert issubclass(MockRequestError, AssertionError)
-
-
-def test_nearly_every_method_of_the_client_is_the_name_of_an_operation(mock):
-    known = 0
-    for service in (name for name in dir(SyncServices) if not name.startswith("_")):
-        with mock.client() as client:
-            methods = [name for name in dir(getattr(client, service)) if not name.startswith("_")]
-        for method in methods:
-            try:
-                mock.requests_of(f"{service}.{method}")
-                known += 1
-            except MockRequestError:
-                continue
-    assert known > 300

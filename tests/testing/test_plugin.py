@@ -30,6 +30,12 @@ def test_nothing_is_left_of_the_test_before(strait_client):
     assert list(strait_client.jobs.list()) == []
 
 
+def test_a_mock_answers(strait_mock):
+    strait_mock.answer("jobs.list", {"data": [], "has_more": False})
+    with strait_mock.client() as client:
+        assert list(client.jobs.list()) == []
+
+
 def test_a_context_and_its_record(run_context):
     context, record = run_context(payload={"a": 1}, sync=True)
     context.checkpoint({"step": 1})
@@ -55,7 +61,7 @@ def test_the_fixtures_work_in_a_project_of_the_users(tmp_path):
     # By its module, so that it does not matter whether this copy is installed.
     plugins = ["-p", "no:asyncio", "-p", "no:strait", "-p", "strait.testing.plugin"]
     done = run("-m", "pytest", *plugins, "-q", "test_mine.py", cwd=tmp_path)
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_plugin_loads_nothing_that_unused_fixtures_would_need():

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
 
 from strait.authoring.context import RunContext
 from strait.authoring.logs import RecordingHandler
@@ -20,6 +20,7 @@ from strait.errors import NotFoundError, map_http_error
 
 if TYPE_CHECKING:
     import logging
+    from typing import Unpack
 
     from strait.authoring.flow import Flow
     from strait.errors import Json
@@ -219,6 +220,19 @@ class _RecordingSession(RunSession):
         return {"run_id": child["id"], "status": "completed", "result": result}
 
 
+class TestRunOptions(TypedDict, total=False):
+    """What a test context starts with; `create_test_context` says what each is."""
+
+    run_id: str
+    attempt: int
+    payload: Json | None
+    events: Mapping[str, Json] | None
+    children: Mapping[str, Json] | None
+    state: Mapping[str, Json] | None
+    last_checkpoint: Json | None
+    secrets: Mapping[str, str] | None
+
+
 @overload
 def create_test_context(
     run_id: str = ...,
@@ -275,13 +289,34 @@ def create_test_context(
         secrets: what `ctx.secrets` gives.
         sync: make the context for a plain function, whose methods return when they are done.
     """
-    record = TestRunRecord(state_store=copy.deepcopy(dict(state or {})))
-    session = _RecordingSession(record, run_id, attempt, events or {}, children or {})
-    session.payload = payload
-    session.last_checkpoint = last_checkpoint
-    session.secrets = dict(secrets or {})
+    session, record = recording_session(
+        run_id=run_id,
+        attempt=attempt,
+        payload=payload,
+        events=events,
+        children=children,
+        state=state,
+        last_checkpoint=last_checkpoint,
+        secrets=secrets,
+    )
     context = SyncRunContext(session, run_now) if sync else RunContext(session)
     return context, record
+
+
+def recording_session(**options: Unpack[TestRunOptions]) -> tuple[RunSession, TestRunRecord]:
+    """Return what stands behind a context that works in memory, and its record."""
+    record = TestRunRecord(state_store=copy.deepcopy(dict(options.get("state") or {})))
+    session = _RecordingSession(
+        record,
+        options.get("run_id", "test-run"),
+        options.get("attempt", 1),
+        options.get("events") or {},
+        options.get("children") or {},
+    )
+    session.payload = copy.deepcopy(options.get("payload"))
+    session.last_checkpoint = copy.deepcopy(options.get("last_checkpoint"))
+    session.secrets = dict(options.get("secrets") or {})
+    return session, record
 
 
 def run_now(work: Coroutine[Any, Any, T]) -> T:

@@ -6,8 +6,9 @@
         run = platform.run(remind, {"user": "ada"})  # and has ended when this returns
 
 `platform` runs jobs and workflows on a real embedded platform under a virtual clock.
-`MockPlatform` stands in for the API where only the calls of a client matter. A single handler
-needs neither: `create_test_context` is enough. `strait.testing.plugin` has the pytest fixtures.
+`MockPlatform` stands in for the API where only the calls of a client matter, and `make_job` and
+its like make up what it answers. A single handler needs neither: `run_context` and
+`create_test_context` are enough. `strait.testing.plugin` has the pytest fixtures.
 
 Names are imported when they are first used; the platform needs the extra `server`.
 """
@@ -21,33 +22,63 @@ if TYPE_CHECKING:
 
     from strait.authoring.harness import TestRunRecord, create_test_context
     from strait.clock import VirtualClock
+    from strait.testing.contexts import AsyncTestContext, TestContext, run_context
+    from strait.testing.factories import (
+        make,
+        make_job,
+        make_page,
+        make_run,
+        make_triggered,
+        make_workflow,
+        make_workflow_run,
+    )
     from strait.testing.mock import MockAnswer, MockPlatform, MockRequestError, RecordedRequest
     from strait.testing.world import AsyncTestPlatform, TestPlatform, platform
 
 _SOURCES = {
+    "AsyncTestContext": "strait.testing.contexts",
     "AsyncTestPlatform": "strait.testing.world",
     "MockAnswer": "strait.testing.mock",
     "MockPlatform": "strait.testing.mock",
     "MockRequestError": "strait.testing.mock",
     "RecordedRequest": "strait.testing.mock",
+    "TestContext": "strait.testing.contexts",
     "TestPlatform": "strait.testing.world",
     "TestRunRecord": "strait.authoring.harness",
     "VirtualClock": "strait.clock",
     "create_test_context": "strait.authoring.harness",
+    "make": "strait.testing.factories",
+    "make_job": "strait.testing.factories",
+    "make_page": "strait.testing.factories",
+    "make_run": "strait.testing.factories",
+    "make_triggered": "strait.testing.factories",
+    "make_workflow": "strait.testing.factories",
+    "make_workflow_run": "strait.testing.factories",
     "platform": "strait.testing.world",
+    "run_context": "strait.testing.contexts",
 }
 
 __all__ = [
+    "AsyncTestContext",
     "AsyncTestPlatform",
     "MockAnswer",
     "MockPlatform",
     "MockRequestError",
     "RecordedRequest",
+    "TestContext",
     "TestPlatform",
     "TestRunRecord",
     "VirtualClock",
     "create_test_context",
+    "make",
+    "make_job",
+    "make_page",
+    "make_run",
+    "make_triggered",
+    "make_workflow",
+    "make_workflow_run",
     "platform",
+    "run_context",
 ]
 
 

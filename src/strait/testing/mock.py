@@ -17,6 +17,7 @@ import httpx
 
 from strait.authoring.flow import as_json
 from strait.client import AsyncClient, Client
+from strait.retry import RetryOptions
 from strait.testing._extra import server_is_missing
 
 try:
@@ -110,6 +111,11 @@ Answer: TypeAlias = Any
 """JSON, a model, a `MockAnswer`, an exception to raise, or a function of the request for one."""
 
 
+# Who waits for a run follows its stream, and looks at it where there is nothing to follow.
+_STREAM, _LOOK = "stream-run", "get-run"
+_NOTHING_TO_FOLLOW = MockAnswer.error(410, "run has reached a terminal state")
+
+
 class MockPlatform(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """A transport that answers as the test says, and records what it is asked.
 
@@ -194,6 +200,8 @@ class MockPlatform(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _next(self, request: RecordedRequest) -> Answer:
         scripted = self._answers.get(request.operation)
+        if not scripted and request.operation == _STREAM and _LOOK in self._answers:
+            return _NOTHING_TO_FOLLOW
         if not scripted:
             raise MockRequestError(
                 f"{request.method} {request.path}: `{request.operation}` was called and has no "
@@ -233,7 +241,12 @@ def _plain(answer: Answer) -> Json:
 
 
 def _defaults(options: CommonOptions) -> CommonOptions:
-    known: CommonOptions = {"base_url": _BASE_URL, "project_id": _PROJECT, **options}
+    known: CommonOptions = {
+        "base_url": _BASE_URL,
+        "project_id": _PROJECT,
+        "retry": RetryOptions(delay_ms=0),  # nothing gets better by waiting here
+        **options,
+    }
     if not {"auth", "api_key", "bearer_token", "run_token"} & set(options):
         known["api_key"] = _API_KEY
     return known

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TypeAlias
 
+from strait.client._generated.attributes import SyncServices
+from strait.client.operation import Operation, StreamOperation
 from strait.server._generated.routes import ROUTES
 from strait.server.decode import decode_body, decode_query
 from strait.server.errors import ApiError
@@ -15,6 +18,8 @@ from strait.server.schema import Route
 # The id of the operation, the parameters of the path, and what is wrong with the request.
 Read: TypeAlias = tuple[str, dict[str, str], str]
 _CREDENTIALS = ("authorization", "x-internal-secret")
+# Methods that are made of calls of others, and the one whose answer they begin or end with.
+_SENDS = {"start": "trigger", "trigger_and_wait": "trigger", "wait": "get", "handle": "get"}
 _NO_CREDENTIAL = frozenset({"none", "signature"})
 
 
@@ -59,13 +64,25 @@ class Operations:
 
     def _by_method(self, name: str) -> str:
         service, _, method = name.partition(".")
-        try:
-            module = import_module(f"strait.services.{service}")
-        except (ModuleNotFoundError, ValueError):
+        found = getattr(_service(service), _SENDS.get(method, method), None)
+        if not inspect.isfunction(found):
             return ""
-        # What is generated for each method, beside the class that has it.
-        operation = getattr(module, f"_{method.upper()}", None)
-        return str(getattr(operation, "id", ""))
+        module = inspect.getmodule(found)
+        # What is generated beside the class: each method names its operation, and those that
+        # answer in several formats have one for each, with one id.
+        constants = (getattr(module, name, None) for name in found.__code__.co_names)
+        ids = (one.id for one in constants if isinstance(one, Operation | StreamOperation))
+        # A few methods are there only to say that no platform has them; they send nothing.
+        return next((one for one in ids if one in self._by_id), "")
+
+
+def _service(name: str) -> object:
+    """Return the class of a service by its attribute of the client; None if there is none."""
+    attribute = getattr(SyncServices, name, None)
+    if attribute is None:
+        return None
+    module = import_module(f"strait.services.{name}")
+    return getattr(module, attribute.func.__annotations__["return"], None)
 
 
 def _fault(route: Route, query: bytes, headers: Mapping[str, str], body: bytes) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from strait.authoring import RunContext, SyncRunContext, TestRunRecord
     from strait.client import Client
+    from strait.testing.mock import MockPlatform
     from strait.testing.world import TestPlatform
 
 
@@ -34,6 +35,14 @@ def strait_platform() -> Iterator[TestPlatform]:
 def strait_client(strait_platform: TestPlatform) -> Client:
     """A client of `strait_platform`, with a key for everything."""
     return strait_platform.client
+
+
+@pytest.fixture
+def strait_mock() -> MockPlatform:
+    """A `strait.testing.MockPlatform` of this test alone."""
+    from strait.testing.mock import MockPlatform  # noqa: PLC0415 - see above
+
+    return MockPlatform()
 
 
 @pytest.fixture
