@@ -142,7 +142,10 @@ def _module(service: str, api: Api) -> str:
         "from datetime import datetime",
         "from typing import TYPE_CHECKING, Any, Literal, Unpack, overload",
         "from strait.client import results",
-        "from strait.client.operation import Operation, RequestOptions, StreamOperation",
+        (
+            "from strait.client.operation import "
+            "Operation, RequestOptions, StreamOperation, StreamOptions"
+        ),
         "from strait.client.unset import UNSET",
         "from strait.services.base import AsyncService, SyncService",
         *imports(service, operations, api),
@@ -213,6 +216,7 @@ def _constants(op: Operation, found: list[Outcome], api: Api) -> list[str]:
         is_stream = outcome.kind == "stream"
         parts = {
             "id": repr(op.id if op.platform else f"{op.service}.{op.name}"),
+            "name": repr(f"{op.service}.{op.name}"),
             "method": None if is_stream else repr(op.method),
             "path": repr(_path(op)),
             "decode": outcome.decode,
@@ -308,7 +312,8 @@ def _method(method: Method) -> list[str]:
 
 
 def _head(method: Method, returns: str, chosen: str = "") -> str:
-    parts = [*_parameters(method, chosen), "**options: Unpack[RequestOptions]"]
+    kind = "StreamOptions" if method.outcomes[-1].kind == "stream" else "RequestOptions"
+    parts = [*_parameters(method, chosen), f"**options: Unpack[{kind}]"]
     awaited = method.is_async and not method.has_page
     name = method.op.name
     return f"{'async ' if awaited else ''}def {name}({', '.join(parts)}) -> {returns}:"

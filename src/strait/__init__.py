@@ -26,8 +26,9 @@ if TYPE_CHECKING:
         MiddlewareRequestContext,
         MiddlewareResponseContext,
     )
-    from strait.client.operation import RequestOptions
+    from strait.client.operation import RequestOptions, StreamOptions
     from strait.client.pages import AsyncPage, AsyncPager, Page
+    from strait.client.preload import preload
     from strait.client.responses import APIResponse, RateLimit, ResponseInfo, response_info
     from strait.client.sync import Client
     from strait.client.sync_calls import EventStream
@@ -108,8 +109,9 @@ _SOURCES: dict[str, tuple[str, ...]] = {
         "MiddlewareRequestContext",
         "MiddlewareResponseContext",
     ),
-    "strait.client.operation": ("RequestOptions",),
+    "strait.client.operation": ("RequestOptions", "StreamOptions"),
     "strait.client.pages": ("AsyncPage", "AsyncPager", "Page"),
+    "strait.client.preload": ("preload",),
     "strait.client.responses": ("APIResponse", "RateLimit", "ResponseInfo", "response_info"),
     "strait.client.sync": ("Client",),
     "strait.client.sync_calls": ("EventStream",),
@@ -251,6 +253,7 @@ __all__ = [
     "StraitModel",
     "StraitTimeoutError",
     "StreamError",
+    "StreamOptions",
     "TransportError",
     "TransportTimeoutError",
     "UnauthorizedError",
@@ -269,6 +272,7 @@ __all__ = [
     "map_http_error",
     "paginate",
     "paginate_async",
+    "preload",
     "response_info",
     "trigger_and_wait",
     "trigger_and_wait_async",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from strait import DecodeError, PaginationError
+from strait import DecodeError, PaginationError, ValidationError
 
 from .conftest import JOB, Harness, Platform
 
@@ -109,3 +109,52 @@ def test_an_envelope_that_gives_no_way_through_the_pages_is_a_decode_error(
     client = either.client()
     with pytest.raises(DecodeError, match=r"`data`|`next_cursor`"):
         either.run(client.jobs.list)
+
+
+def test_no_page_is_asked_for_beyond_what_is_taken(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, page("a", "b", cursor="1"))
+    platform.answers_with(200, page("c", "d", cursor="2"))
+    client = either.client()
+    assert [job.id for job in either.items(lambda: client.jobs.list(limit=2).take(2))] == ["a", "b"]
+    assert len(platform.requests) == 1
+    assert [job.id for job in either.items(lambda: client.jobs.list(limit=2).take(0))] == []
+
+
+def test_what_is_taken_may_span_pages_and_end_early(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, page("a", "b", cursor="1"))
+    platform.answers_with(200, page("c"))
+    client = either.client()
+    assert [job.id for job in either.items(lambda: client.jobs.list(limit=2).take(9))] == [
+        "a",
+        "b",
+        "c",
+    ]
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, True])
+def test_what_cannot_be_taken_is_refused_at_once(
+    either: Harness, platform: Platform, count: Any
+) -> None:
+    platform.answers_with(200, page("a"))
+    client = either.client()
+    found = either.run(client.jobs.list)
+    with pytest.raises(ValidationError, match="not negative"):
+        found.take(count)
+    with pytest.raises(ValidationError, match="not negative"):
+        client.jobs.list().take(count)
+
+
+def test_pages_can_be_begun_at_a_cursor(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, page("a", cursor="1"))
+    client = either.client()
+    first = either.run(client.jobs.list)
+    platform.answers[:] = []
+    platform.answers_with(200, page("x", cursor="8"))
+    platform.answers_with(200, page("y"))
+    found = either.items(lambda: first.by_page("7"))
+    assert [[job.id for job in one.data] for one in found] == [["x"], ["y"]]
+    assert [request.url.params.get("cursor") for request in platform.requests] == [None, "7", "8"]
+    platform.answers[:] = []
+    platform.answers_with(200, page("z"))
+    (only,) = either.items(lambda: client.jobs.list().by_page())
+    assert only[0].id == "z"

@@ -56,7 +56,8 @@ def test_both_clients_take_the_same_arguments_and_have_the_same_parts() -> None:
 
     own = {"__enter__", "__exit__", "__aenter__", "__aexit__"}
     assert set(dir(Client)) - own == set(dir(AsyncClient)) - own
-    for name in ("__init__", "from_env", "from_file", "local", "do_request", "do_stream", "close"):
+    verbs = ("request", "get", "post", "put", "patch", "delete", "do_request", "do_stream")
+    for name in ("__init__", "from_env", "from_file", "local", "close", *verbs):
         assert arguments(getattr(Client, name)) == arguments(getattr(AsyncClient, name)), name
 
 

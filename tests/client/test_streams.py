@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from strait import (
     RetryOptions,
     StreamError,
     TransportError,
+    TransportTimeoutError,
     UnauthorizedError,
+    ValidationError,
 )
 from strait.client.effects import Open, Read, Request, Response, Sleep
 from strait.client.flows import Hooks
@@ -235,3 +238,47 @@ def test_a_stream_that_cannot_be_opened_fails_where_its_block_begins() -> None:
         stream = client.runs.stream("run_1")
         with pytest.raises(UnauthorizedError), stream:
             pytest.fail("the block must not begin")
+
+
+def _falls_silent(connection: socket.socket, _: bytes) -> None:
+    head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    connection.sendall(head.encode())
+    connection.recv(1)  # until the other side gives up
+
+
+def test_a_stream_that_falls_silent_is_opened_again_and_then_given_up() -> None:
+    with (
+        Wire(_falls_silent, _falls_silent) as wire,
+        Client(base_url=wire.url, api_key=KEY, retry=AT_ONCE) as client,
+        pytest.raises(TransportTimeoutError),
+    ):
+        next(client.runs.stream("run_1", idle_timeout=0.05, max_reconnects=1))
+
+
+def test_an_event_may_be_no_larger_than_asked_for() -> None:
+    with (
+        Wire(streams(b"data: " + b"x" * 200 + b"\n\n")) as wire,
+        Client(base_url=wire.url, api_key=KEY) as client,
+        pytest.raises(StreamError, match="larger than 100 characters"),
+    ):
+        next(client.runs.stream("run_1", max_event_size=100))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"idle_timeout": 0}, {"max_event_size": 0}, {"max_reconnects": -1}, {"idle_timout": 1}],
+)
+def test_options_of_a_stream_are_checked_before_it_is_opened(options: dict[str, Any]) -> None:
+    with Client(api_key=KEY) as client, pytest.raises(ValidationError):
+        client.runs.stream("run_1", **options)
+
+
+def test_an_event_of_a_kind_that_nobody_knows_is_kept() -> None:
+    event = b'data: {"type": "of_tomorrow", "to": "completed", "more": 1}\n\n'
+    with (
+        Wire(streams(event)) as wire,
+        Client(base_url=wire.url, api_key=KEY) as client,
+        client.runs.stream("run_1") as stream,
+    ):
+        item = next(stream)
+    assert (item.type, item["more"]) == ("of_tomorrow", 1)

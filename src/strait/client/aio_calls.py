@@ -27,15 +27,21 @@ from strait.client.effects import (
 )
 from strait.client.flows import call as call_flow
 from strait.client.handles import AsyncRunHandle, new_run_id
-from strait.client.operation import Operation, RequestOptions, StreamOperation, Tracked
+from strait.client.operation import (
+    Operation,
+    RequestOptions,
+    StreamOperation,
+    StreamOptions,
+    Tracked,
+)
 from strait.client.pages import AsyncPage, AsyncPager, Cursor
 from strait.client.plain import plain, plain_stream
 from strait.client.responses import APIResponse, ResponseInfo
 from strait.client.results import PageData
-from strait.client.settings import Settings, merged
-from strait.client.sse import ServerEvent
+from strait.client.settings import Settings, merged, merged_stream
+from strait.client.sse import MAX_EVENT_CHARS, ServerEvent
 from strait.client.streams import follow
-from strait.client.tracing import CallSpan
+from strait.client.tracing import told
 from strait.client.transports.protocol import AsyncBody, AsyncTransport
 from strait.client.waiting import send_until, wait
 from strait.errors import StraitError
@@ -254,10 +260,9 @@ class AsyncCaller:
         if fields is not None:
             body = merged_body(body, fields, operation.nullable)
         request = settings.request(operation, arguments, query, body, options)
-        flow = call_flow(operation, request, settings.policy(operation, options), settings.hooks)
-        if settings.tracer is None:
-            return await AsyncDriver(self.exchange).run(flow)
-        with CallSpan(settings.tracer, operation.id, request):
+        policy = settings.policy(operation, options)
+        with told(settings.telemetry, operation, request) as seen:
+            flow = call_flow(seen, request, policy, settings.hooks)
             return await AsyncDriver(self.exchange).run(flow)
 
     def page(
@@ -281,12 +286,12 @@ class AsyncCaller:
             page: AsyncPage[T] = found if self.settings.plain else AsyncPage(found, fetch)
             return page
 
-        return AsyncPager(first)
+        return AsyncPager(first, fetch)
 
     def stream(
         self,
         operation: StreamOperation[T],
-        options: RequestOptions,
+        options: StreamOptions,
         arguments: Sequence[object] = (),
         *,
         query: Mapping[str, Any] | None = None,
@@ -294,11 +299,13 @@ class AsyncCaller:
         """Return the stream of an operation; it is opened when its first item is asked for."""
         settings = self.settings
         if settings.defaults:
-            options = merged(settings.defaults, options)
+            options = merged_stream(settings.defaults, options)
         if settings.plain:
             operation = plain_stream(operation)
         request = settings.stream_request(operation, arguments, query, options)
-        flow = follow(operation, request, settings.policy(None, options), settings.hooks)
+        policy = settings.stream_policy(options)
+        size = options.get("max_event_size", MAX_EVENT_CHARS)
+        flow = follow(operation, request, policy, settings.hooks, size)
         return AsyncEventStream(flow, self.exchange)
 
     async def wait(
@@ -384,8 +391,9 @@ class AsyncStreamedCaller(AsyncCaller):
         head = operation.with_decode(lambda response: response)
         policy = settings.policy(operation, options)
         driver = AsyncDriver(self.exchange)
-        flow = call_flow(head, request, policy, settings.hooks, streamed=True)
-        return await driver.run(flow), driver
+        with told(settings.telemetry, head, request) as seen:
+            flow = call_flow(seen, request, policy, settings.hooks, streamed=True)
+            return await driver.run(flow), driver
 
     def page(self, operation: Operation[Any], *args: Any, **kwargs: Any) -> Any:
         """Carry out a list operation up to the head of its answer."""

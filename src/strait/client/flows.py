@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from strait.client import logs
 from strait.client.effects import (
     Authorize,
     Close,
@@ -22,6 +22,7 @@ from strait.client.effects import (
     Sleep,
 )
 from strait.client.headers import HookHeaders, redacted
+from strait.client.logs import path_of
 from strait.client.middleware import (
     Middleware,
     MiddlewareErrorContext,
@@ -43,8 +44,6 @@ from strait.errors import (
 T = TypeVar("T")
 
 _REDIRECTS = frozenset({301, 302, 307, 308})
-
-logger = logging.getLogger("strait.http")
 
 
 class Hooks:
@@ -117,6 +116,7 @@ def call(
             if response.status >= 300:
                 raise error_of(request, response)
             tell(operation.id, request, response)
+            logs.done(request, response)
             return operation.decode(response)
         except StraitError as error:
             error.request = error.request or summary(request)
@@ -127,9 +127,10 @@ def call(
             if wait is None:
                 if attempt > 1:
                     error.add_note("\n".join(history))
+                logs.failed(request, error, policy.clock() - began, attempt)
                 raise
             lost = lost or is_ambiguous(error)
-        logger.debug("retry %d of %s in %.2f s", attempt, operation.id, wait)
+        logs.logger.debug("retry %d of %s in %.2f s", attempt, operation.id, wait)
         yield Sleep(wait)
 
 
@@ -158,22 +159,12 @@ def authorized(
 def _attempt(request: Request, policy: Policy, hooks: Hooks, *, streamed: bool) -> Flow[Response]:
     if hooks.present:
         yield from hooks.before(request)
-    if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("%s %s %s", request.method, path_of(request.url), redacted(request.headers))
+    logs.sent(request)
     started = policy.clock()
     response = yield from _sent(request, policy, streamed=streamed)
     if response.status in _REDIRECTS and (url := _redirected(request, response)):
         response = yield from _sent(replace(request, url=url), policy, streamed=streamed)
-    if logger.isEnabledFor(logging.INFO):
-        took = (policy.clock() - started) * 1000
-        logger.info(
-            "%s %s %d %.0f ms %s",
-            request.method,
-            path_of(request.url),
-            response.status,
-            took,
-            response.headers.get("x-request-id", "-"),
-        )
+    logs.came(request, response)
     if hooks.present:
         yield from hooks.answered(request, response.status, policy.clock() - started)
     return response
@@ -219,11 +210,6 @@ def error_of(request: Request, response: Response) -> HttpError:
         headers=response.headers,
         request=f"{request.method} {path_of(request.url)}",
     )
-
-
-def path_of(url: str) -> str:
-    """Return the path of an address: its query may hold a token, and is not told."""
-    return urlsplit(url).path
 
 
 def _body(response: Response) -> Json:

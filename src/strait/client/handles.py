@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
-from strait.client.operation import RequestOptions, Tracked, WaitOptions, of_each_request
+from strait.client.operation import (
+    RequestOptions,
+    StreamOptions,
+    Tracked,
+    WaitOptions,
+    of_each_request,
+)
 from strait.client.waiting import status_of
 from strait.errors import Json, RunFailedError, RunNotStartedError, UnsupportedByPlatform
 
@@ -123,7 +129,7 @@ class RunHandle(_Handle[T]):
         """
         return self._caller.call(self._kind.cancel, options, (self.id,))
 
-    def stream(self, **options: Unpack[RequestOptions]) -> EventStream[Any]:
+    def stream(self, **options: Unpack[StreamOptions]) -> EventStream[Any]:
         """Follow the run until it ends; use the stream in a `with` block.
 
         Raises:
@@ -193,7 +199,7 @@ class AsyncRunHandle(_Handle[T]):
         """
         return await self._caller.call(self._kind.cancel, options, (self.id,))
 
-    def stream(self, **options: Unpack[RequestOptions]) -> AsyncEventStream[Any]:
+    def stream(self, **options: Unpack[StreamOptions]) -> AsyncEventStream[Any]:
         """Follow the run until it ends; use the stream in an `async with` block.
 
         Raises:

@@ -9,7 +9,15 @@ from strait.errors import ValidationError
 
 REDACTED = "[redacted]"
 _SECRET = frozenset(
-    {"authorization", "x-internal-secret", "x-run-token", "cookie", "proxy-authorization"}
+    {
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "x-api-key",
+        "x-internal-secret",
+        "x-run-token",
+    }
 )
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _VALUE = re.compile(r"[\t\x20-\x7e]*")

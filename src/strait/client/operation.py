@@ -42,6 +42,22 @@ class RequestOptions(WaitOptions, total=False):
     timeout: float
 
 
+class StreamOptions(RequestOptions, total=False):
+    """What the opening of an event stream can be told beside its own arguments.
+
+    Attributes:
+        idle_timeout: seconds that the stream may be silent before it counts as broken; 60 by
+            default, four times the distance of the platform's signs of life.
+        max_event_size: characters that one event may have; 8 Mi by default.
+        max_reconnects: how often in a row to open it again; by default as often as any other call
+            is tried again.
+    """
+
+    idle_timeout: float
+    max_event_size: int
+    max_reconnects: int
+
+
 def of_each_request(options: WaitOptions) -> RequestOptions:
     """Return the options of the requests that a call makes which waits."""
     found: RequestOptions = {}
@@ -73,6 +89,7 @@ class Operation(Generic[T]):
         comma: the parameters whose lists are one text with commas.
         missing: why no present platform has it; empty when one does.
         accept: the media types to ask for.
+        name: what it is called in Python, such as `jobs.create`; empty for raw requests.
     """
 
     id: str
@@ -87,6 +104,13 @@ class Operation(Generic[T]):
     comma: frozenset[str] = frozenset()
     missing: str = ""
     accept: str = "application/json"
+    name: str = ""
+
+    @property
+    def template(self) -> str:
+        """The path with the names of its parameters, such as `/v1/jobs/{job_id}`."""
+        names = (*(f"{{{name}}}" for name in self.arguments), "")
+        return "".join(part + name for part, name in zip(self.path, names, strict=True))
 
     def with_decode(self, decode: Callable[[Response], U]) -> Operation[U]:
         """Return the operation with another kind of result."""
@@ -107,6 +131,7 @@ class StreamOperation(Generic[T]):
         ends_field: the field of an item that tells of its end; empty for none.
         ends_values: the values of it that do.
         reopens: whether the stream goes on after the server closed it.
+        name: what it is called in Python, such as `runs.stream`; empty for raw requests.
     """
 
     id: str
@@ -116,6 +141,7 @@ class StreamOperation(Generic[T]):
     ends_field: str = ""
     ends_values: frozenset[str] = frozenset()
     reopens: bool = True
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from strait.retry import RetryOptions
 if TYPE_CHECKING:
     import ssl
 
-    from strait.client.tracing import Tracer
+    from strait.client.tracing import Meter, Tracer
     from strait.client.transports.wiring import Limits
 
 _CREDENTIALS = ("authorization", "x-internal-secret")
@@ -38,6 +38,8 @@ class CommonOptions(TypedDict, total=False):
     project_id: str
     response_format: ResponseFormat
     tracer: Tracer | None
+    meter: Meter | None
+    app_info: tuple[str, str] | None
     verify: ssl.SSLContext | str | bool
     cert: str | tuple[str, str] | tuple[str, str, str] | None
     proxy: str | None

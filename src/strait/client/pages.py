@@ -9,6 +9,7 @@ page = await async_client.jobs.list(limit=10)
 from __future__ import annotations
 
 from collections.abc import (
+    AsyncIterable,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -16,10 +17,11 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
+from itertools import islice
 from typing import Any, Generic, TypeVar, overload
 
 from strait.client.results import PageData
-from strait.errors import Json, PaginationError
+from strait.errors import Json, PaginationError, ValidationError
 
 T = TypeVar("T")
 Cursor = str | int
@@ -94,6 +96,22 @@ def _followed(seen: set[Cursor], cursor: Cursor) -> Cursor:
     return cursor
 
 
+def _count(count: int) -> int:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise ValidationError(f"`count` must be a whole number that is not negative, not {count!r}")
+    return count
+
+
+async def _taken(items: AsyncIterable[T], count: int) -> AsyncIterator[T]:
+    if count == 0:
+        return
+    async for item in items:
+        yield item
+        count -= 1
+        if count == 0:
+            return
+
+
 class Page(_Items[T]):
     """A page; to iterate over it goes on through all the pages after it, one request each."""
 
@@ -118,6 +136,20 @@ class Page(_Items[T]):
             if page.next_cursor is not None:
                 _followed(seen, page.next_cursor)
             page = page.next_page()
+
+    def by_page(self, cursor: Cursor | None = None) -> Iterator[Page[T]]:
+        """Return all pages from `cursor` on; without one, this page and all after it."""
+        if cursor is None:
+            return self.iter_pages()
+        return Page(self._fetch(cursor), self._fetch).iter_pages()
+
+    def take(self, count: int) -> Iterator[T]:
+        """Return at most `count` items of this page and those after it, and ask for no page more.
+
+        Raises:
+            ValidationError: `count` is negative.
+        """
+        return islice(self, _count(count))
 
     def next_page(self) -> Page[T] | None:
         """Return the next page, or None on the last one."""
@@ -154,6 +186,20 @@ class AsyncPage(_Items[T]):
                 _followed(seen, page.next_cursor)
             page = await page.next_page()
 
+    async def by_page(self, cursor: Cursor | None = None) -> AsyncIterator[AsyncPage[T]]:
+        """Return all pages from `cursor` on; without one, this page and all after it."""
+        start = self if cursor is None else AsyncPage(await self._fetch(cursor), self._fetch)
+        async for page in start.iter_pages():
+            yield page
+
+    def take(self, count: int) -> AsyncIterator[T]:
+        """Return at most `count` items of this page and those after it, and ask for no page more.
+
+        Raises:
+            ValidationError: `count` is negative.
+        """
+        return _taken(self, _count(count))
+
     async def next_page(self) -> AsyncPage[T] | None:
         """Return the next page, or None on the last one."""
         if self.next_cursor is None:
@@ -164,8 +210,13 @@ class AsyncPage(_Items[T]):
 class AsyncPager(Generic[T]):
     """A list call that is not made yet: awaited it is a page, iterated all items of all pages."""
 
-    def __init__(self, first: Callable[[], Awaitable[AsyncPage[T]]]) -> None:
+    def __init__(
+        self,
+        first: Callable[[], Awaitable[AsyncPage[T]]],
+        fetch: Callable[[Cursor], Awaitable[PageData[T]]],
+    ) -> None:
         self._first = first
+        self._fetch = fetch
 
     def __await__(self) -> Generator[Any, Any, AsyncPage[T]]:
         return self._first().__await__()
@@ -179,3 +230,20 @@ class AsyncPager(Generic[T]):
         page = await self._first()
         async for following in page.iter_pages():
             yield following
+
+    async def by_page(self, cursor: Cursor | None = None) -> AsyncIterator[AsyncPage[T]]:
+        """Return all pages, from `cursor` on if one is given."""
+        if cursor is None:
+            pages = self.iter_pages()
+        else:
+            pages = AsyncPage(await self._fetch(cursor), self._fetch).iter_pages()
+        async for page in pages:
+            yield page
+
+    def take(self, count: int) -> AsyncIterator[T]:
+        """Return at most `count` items of all pages, and ask for no page more than they need.
+
+        Raises:
+            ValidationError: `count` is negative.
+        """
+        return _taken(self, _count(count))

@@ -66,6 +66,15 @@ def json_value(response: Response) -> Json:
     return _checked(response, json.loads)
 
 
+def read(load: Callable[[bytes], T]) -> Callable[[Response], T]:
+    """Return what makes anything of the JSON of an answer; an empty one counts as null."""
+
+    def decode(response: Response) -> T:
+        return _checked(response, load, response.content or b"null")
+
+    return decode
+
+
 def model(cls: Model[T]) -> Callable[[Response], T]:
     """Return what makes one model of an answer; an empty one makes a model without fields."""
     load = cls.from_json

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from copy import copy
-from functools import cache
+from dataclasses import replace
 from typing import Any
 
-from strait._version import __version__
 from strait.client import headers as header
+from strait.client import identity, logs
 from strait.client.address import query_string, segment
 from strait.client.body import encode
 from strait.client.credentials import Credential
 from strait.client.effects import Request
 from strait.client.flows import Hooks
 from strait.client.middleware import AnyMiddleware, Middleware
-from strait.client.operation import Operation, RequestOptions, StreamOperation
+from strait.client.operation import (
+    Operation,
+    RequestOptions,
+    StreamOperation,
+    StreamOptions,
+)
 from strait.client.options import CommonOptions as CommonOptions  # noqa: PLC0414 - also known here
 from strait.client.options import ResponseFormat
 from strait.client.policy import NO_RETRY, Policy, with_max_retries
 from strait.client.streams import IDLE_SECS
-from strait.client.tracing import Tracer
+from strait.client.tracing import Meter, Telemetry, Tracer
 from strait.config import DEFAULT_BASE_URL, AuthMode, check_base_url
 from strait.errors import UnsupportedByPlatform, ValidationError
 from strait.retry import RetryOptions, retry_scope
@@ -47,7 +51,7 @@ class Settings:
         project_id: the project that authored jobs belong to.
         retry: how often to try, and how long to wait.
         timeout: seconds that one attempt may take; None leaves it to the HTTP client.
-        tracer: what makes spans of calls.
+        telemetry: what tells OpenTelemetry of calls; None for nothing.
     """
 
     __slots__ = (
@@ -59,8 +63,8 @@ class Settings:
         "plain",
         "project_id",
         "retry",
+        "telemetry",
         "timeout",
-        "tracer",
     )
 
     def __init__(
@@ -75,7 +79,11 @@ class Settings:
         project_id: str,
         response_format: ResponseFormat = "model",
         tracer: Tracer | None = None,
+        meter: Meter | None = None,
+        app_info: tuple[str, str] | None = None,
+        library: str = "httpx",
     ) -> None:
+        logs.set_up()
         if response_format not in _FORMATS:
             raise ValidationError(
                 f"`response_format` must be `model` or `dict`, not {response_format!r}"
@@ -86,9 +94,9 @@ class Settings:
         self.project_id = project_id
         self.hooks = Hooks([entry for entry in middleware or () if isinstance(entry, Middleware)])
         self.plain = response_format == "dict"
-        self.tracer = tracer
+        self.telemetry = Telemetry.of(tracer, meter)
         self.defaults: RequestOptions = {}
-        self.headers = {"accept": "application/json", **_identity()}
+        self.headers = {"accept": "application/json", **identity.headers(library, app_info)}
         self.credential: Credential | None = None
         if isinstance(auth, Credential):
             self.credential = auth
@@ -160,17 +168,17 @@ class Settings:
         operation: StreamOperation[Any],
         arguments: Sequence[object],
         query: Mapping[str, Any] | None,
-        options: RequestOptions,
+        options: StreamOptions,
     ) -> Request:
         """Return the request that opens a stream."""
         url = self._url(operation.path, operation.arguments, arguments)
         if query and (text := query_string(query)):
             url = f"{url}?{text}"
         headers = {**self.headers, "accept": "text/event-stream", "cache-control": "no-store"}
-        _add_options(headers, options)
-        return Request(
-            "GET", url, headers, timeout=options.get("timeout", self.timeout), idle=IDLE_SECS
-        )
+        check_stream_options(options)
+        _add_headers(headers, options)
+        idle = options.get("idle_timeout", IDLE_SECS)
+        return Request("GET", url, headers, timeout=options.get("timeout", self.timeout), idle=idle)
 
     def policy(self, operation: Operation[Any] | None, options: RequestOptions) -> Policy:
         """Return how a call is retried; without an operation, one that only reads."""
@@ -189,6 +197,13 @@ class Settings:
             deadline=None if deadline is None else time.monotonic() + deadline,
             credential=credential,
         )
+
+    def stream_policy(self, options: StreamOptions) -> Policy:
+        """Return how a stream is opened again."""
+        found = self.policy(None, options)
+        if "max_reconnects" not in options:
+            return found
+        return replace(found, retry=with_max_retries(self.retry, options["max_reconnects"]))
 
     def _url(self, path: Sequence[str], names: Sequence[str], arguments: Sequence[object]) -> str:
         url = self.base_url + path[0]
@@ -210,6 +225,10 @@ def _lift_key(body: object, headers: dict[str, str]) -> object:
 
 def _add_options(headers: dict[str, str], options: RequestOptions) -> None:
     check_options(options)
+    _add_headers(headers, options)
+
+
+def _add_headers(headers: dict[str, str], options: RequestOptions) -> None:
     if "headers" in options:
         headers.update(header.checked(options["headers"]))
     if key := options.get("idempotency_key"):
@@ -222,16 +241,41 @@ def check_options(options: RequestOptions) -> None:
     Raises:
         ValidationError: one is unknown or out of range.
     """
-    unknown = options.keys() - RequestOptions.__annotations__.keys()
-    if unknown:
-        names = ", ".join(f"`{name}`" for name in sorted(unknown))
-        known = ", ".join(f"`{name}`" for name in RequestOptions.__annotations__)
-        raise ValidationError(f"{names} is no argument and no option; options are {known}")
+    _check_names(options, RequestOptions)
+    _check_values(options)
+
+
+def _check_values(options: RequestOptions) -> None:
     for name, secs in (("timeout", options.get("timeout")), ("deadline", options.get("deadline"))):
         if secs is not None and not (math.isfinite(secs) and secs > 0):
             raise ValidationError(f"`{name}` must be seconds above 0, not {secs!r}")
     if len(options.get("idempotency_key") or "") > _MAX_KEY_CHARS:
         raise ValidationError(f"`idempotency_key` must have {_MAX_KEY_CHARS} characters or fewer")
+
+
+def check_stream_options(options: StreamOptions) -> None:
+    """Check the options of a stream.
+
+    Raises:
+        ValidationError: one is unknown or out of range.
+    """
+    _check_names(options, StreamOptions)
+    _check_values(options)
+    idle = options.get("idle_timeout", IDLE_SECS)
+    if not (math.isfinite(idle) and idle > 0):
+        raise ValidationError(f"`idle_timeout` must be seconds above 0, not {idle!r}")
+    if options.get("max_event_size", 1) < 1:
+        raise ValidationError("`max_event_size` must be a number of characters above 0")
+    if options.get("max_reconnects", 0) < 0:
+        raise ValidationError("`max_reconnects` must not be negative")
+
+
+def _check_names(options: Mapping[str, object], kind: type[RequestOptions]) -> None:
+    unknown = options.keys() - kind.__annotations__.keys()
+    if unknown:
+        names = ", ".join(f"`{name}`" for name in sorted(unknown))
+        known = ", ".join(f"`{name}`" for name in kind.__annotations__)
+        raise ValidationError(f"{names} is no argument and no option; options are {known}")
 
 
 def merged(defaults: RequestOptions, options: RequestOptions) -> RequestOptions:
@@ -247,11 +291,16 @@ def merged(defaults: RequestOptions, options: RequestOptions) -> RequestOptions:
     return both
 
 
+def merged_stream(defaults: RequestOptions, options: StreamOptions) -> StreamOptions:
+    """Return the options of a stream over those of every call; headers are joined."""
+    both: StreamOptions = {**defaults, **options}
+    if "headers" in both:
+        both["headers"] = {
+            **header.checked(defaults.get("headers", {})),
+            **header.checked(options.get("headers", {})),
+        }
+    return both
+
+
 def _has_authorization(options: RequestOptions) -> bool:
     return any(name.lower() == "authorization" for name in options.get("headers", ()))
-
-
-@cache
-def _identity() -> Mapping[str, str]:
-    agent = f"strait-python/{__version__} Python/{platform.python_version()} {platform.system()}"
-    return {"user-agent": agent, "x-sdk-version": __version__}

@@ -34,8 +34,9 @@ class EventParser:
         retry_secs: what the server asks to wait before a reconnect; None when it did not.
     """
 
-    def __init__(self, last_id: str = "") -> None:
+    def __init__(self, last_id: str = "", max_chars: int = MAX_EVENT_CHARS) -> None:
         self.last_id = last_id
+        self._max_chars = max_chars
         self.retry_secs: float | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
@@ -49,7 +50,7 @@ class EventParser:
         """Take the next bytes and return the events that are complete with them.
 
         Raises:
-            StreamError: one event is larger than `MAX_EVENT_CHARS`.
+            StreamError: one event is larger than `max_chars`.
         """
         text = self._decoder.decode(chunk)
         if self._first and text:
@@ -60,8 +61,7 @@ class EventParser:
             event = self._line(line)
             if event is not None:
                 events.append(event)
-        if self._size + len(self._rest) > MAX_EVENT_CHARS:
-            raise StreamError(f"an event is larger than {MAX_EVENT_CHARS} characters")
+        self._check_size(len(self._rest))
         return events
 
     def _lines(self, text: str) -> list[str]:
@@ -85,6 +85,7 @@ class EventParser:
             case "data":
                 self._data.append(value)
                 self._size += len(value)
+                self._check_size()
             case "event":
                 self._event = value
             case "id" if "\0" not in value:
@@ -94,6 +95,10 @@ class EventParser:
             case _:
                 pass  # comments, such as keepalives, and fields of later standards
         return None
+
+    def _check_size(self, unfinished: int = 0) -> None:
+        if self._size + unfinished > self._max_chars:
+            raise StreamError(f"an event is larger than {self._max_chars} characters")
 
     def _dispatch(self) -> ServerEvent | None:
         data, name = self._data, self._event

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import TypeVar
 
+from strait.client import logs
 from strait.client.effects import Close, Emit, Opened, Read, Request, Sleep, StreamFlow
-from strait.client.flows import Hooks, authorized, error_of, path_of, summary
+from strait.client.flows import Hooks, authorized, error_of, summary
+from strait.client.logs import path_of
 from strait.client.operation import StreamOperation
 from strait.client.policy import Policy
-from strait.client.sse import EventParser, ServerEvent
+from strait.client.sse import MAX_EVENT_CHARS, EventParser, ServerEvent
 from strait.errors import HttpError, Json, StreamError, TransportError, TransportTimeoutError
 
 T = TypeVar("T")
@@ -23,7 +25,11 @@ _GO_ESCAPE = re.compile(r"((?:^|[^\\])(?:\\\\)*)\\x([0-9a-fA-F]{2})")
 
 
 def follow(
-    operation: StreamOperation[T], request: Request, policy: Policy, hooks: Hooks
+    operation: StreamOperation[T],
+    request: Request,
+    policy: Policy,
+    hooks: Hooks,
+    max_event_size: int = MAX_EVENT_CHARS,
 ) -> StreamFlow:
     """Emit the items of a stream until it is over.
 
@@ -31,17 +37,20 @@ def follow(
     follow (410), or, for a stream that has an end of its own, when the server closes it. A stream
     that breaks off is opened again with `Last-Event-ID`, as often as the policy allows in a row.
     """
-    parser = EventParser()
+    parser = EventParser(max_chars=max_event_size)
     failures = 0
     while True:
         try:
+            asked = policy.clock()
             response = yield from authorized(request, policy, hooks, streamed=True)
+            response.elapsed = policy.clock() - asked
             if response.status == _GONE:
                 return
             if response.status >= 300:
                 raise error_of(request, response)
+            logs.done(request, response)
             yield Opened()
-            parser = EventParser(parser.last_id)
+            parser = EventParser(parser.last_id, max_event_size)
             came = False
             while chunk := (yield Read()):
                 _check_deadline(request, policy)

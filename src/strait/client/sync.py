@@ -7,10 +7,11 @@ import ssl
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from strait.client._generated.attributes import SyncServices
 from strait.client.credentials import TokenSource
+from strait.client.identity import library_of
 from strait.client.layers import layered
 from strait.client.middleware import AnyMiddleware
 from strait.client.operation import RequestOptions
@@ -24,14 +25,13 @@ from strait.client.options import (
     timeout_secs,
 )
 from strait.client.policy import DEFAULT_RETRY
-from strait.client.raw import raw, raw_stream
 from strait.client.settings import Settings
-from strait.client.sync_calls import EventStream, SyncCaller
-from strait.client.tracing import Tracer
+from strait.client.sync_calls import SyncCaller
+from strait.client.tracing import Meter, Tracer
 from strait.client.transports import AnyTransport, transport_for
 from strait.client.transports.wiring import Limits, Wiring
+from strait.client.verbs import SyncVerbs
 from strait.config import AuthMode, Layer, layers
-from strait.errors import Json
 from strait.retry import RetryOptions
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ClientOptions(CommonOptions, total=False):
     transport: AnyTransport | None
 
 
-class Client(SyncServices):
+class Client(SyncVerbs, SyncServices):
     """A client of a Strait platform.
 
     Every service is an attribute: `client.jobs`, `client.runs`, and so on. A client may be used by
@@ -69,6 +69,8 @@ class Client(SyncServices):
         project_id: the project that authored jobs belong to unless they say so themselves.
         response_format: `dict` gives plain JSON where results would be models and pages.
         tracer: a tracer of OpenTelemetry, for a span of each call.
+        meter: a meter of OpenTelemetry, for how long calls take.
+        app_info: name and version of your program, for the `User-Agent`.
         verify: the certificates that are trusted: a context, a file or folder of authorities, or
             False for any at all.
         cert: a certificate that the client shows: a file, or files of certificate and key, and
@@ -101,6 +103,8 @@ class Client(SyncServices):
         project_id: str = "",
         response_format: ResponseFormat = "model",
         tracer: Tracer | None = None,
+        meter: Meter | None = None,
+        app_info: tuple[str, str] | None = None,
         verify: ssl.SSLContext | str | bool = True,
         cert: str | tuple[str, str] | tuple[str, str, str] | None = None,
         proxy: str | None = None,
@@ -118,6 +122,9 @@ class Client(SyncServices):
             project_id=found.project_id or "",
             response_format=response_format,
             tracer=tracer,
+            meter=meter,
+            app_info=app_info,
+            library=library_of(transport, http_client),
         )
         wiring = Wiring(verify=verify, cert=cert, proxy=proxy, limits=limits)
         sender = transport_for(transport, http_client, wiring)
@@ -226,44 +233,6 @@ class Client(SyncServices):
             _is_copy=True,
         )
         return other
-
-    def do_request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: Json = None,
-        **options: Unpack[RequestOptions],
-    ) -> Json:
-        """Send any request and return the JSON of its answer; an empty answer is `{}`.
-
-        Args:
-            method: the HTTP method.
-            path: the path below `base_url`, escaped already.
-            query: parameters; None values are left out.
-            body: anything that JSON has, or a model.
-            **options: see `RequestOptions`.
-        """
-        return self._caller.call(raw(method, path), options, query=query, body=body)
-
-    def do_stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        **options: Unpack[RequestOptions],
-    ) -> EventStream[Json]:
-        """Follow any event stream; its items are the JSON of the events.
-
-        Args:
-            method: `GET`; event streams have no other.
-            path: the path below `base_url`, escaped already.
-            query: parameters; None values are left out.
-            **options: see `RequestOptions`.
-        """
-        return self._caller.stream(raw_stream(method, path), options, query=query)
 
     def close(self) -> None:
         """Give the connections back; calls after this raise `TransportError`."""

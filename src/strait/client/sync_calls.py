@@ -26,15 +26,21 @@ from strait.client.effects import (
 )
 from strait.client.flows import call as call_flow
 from strait.client.handles import RunHandle, new_run_id
-from strait.client.operation import Operation, RequestOptions, StreamOperation, Tracked
+from strait.client.operation import (
+    Operation,
+    RequestOptions,
+    StreamOperation,
+    StreamOptions,
+    Tracked,
+)
 from strait.client.pages import Cursor, Page
 from strait.client.plain import plain, plain_stream
 from strait.client.responses import APIResponse, ResponseInfo
 from strait.client.results import PageData
-from strait.client.settings import Settings, merged
-from strait.client.sse import ServerEvent
+from strait.client.settings import Settings, merged, merged_stream
+from strait.client.sse import MAX_EVENT_CHARS, ServerEvent
 from strait.client.streams import follow
-from strait.client.tracing import CallSpan
+from strait.client.tracing import told
 from strait.client.transports.protocol import Body, Transport
 from strait.client.waiting import send_until, wait
 from strait.errors import StraitError
@@ -248,10 +254,9 @@ class SyncCaller:
         if fields is not None:
             body = merged_body(body, fields, operation.nullable)
         request = settings.request(operation, arguments, query, body, options)
-        flow = call_flow(operation, request, settings.policy(operation, options), settings.hooks)
-        if settings.tracer is None:
-            return Driver(self.exchange).run(flow)
-        with CallSpan(settings.tracer, operation.id, request):
+        policy = settings.policy(operation, options)
+        with told(settings.telemetry, operation, request) as seen:
+            flow = call_flow(seen, request, policy, settings.hooks)
             return Driver(self.exchange).run(flow)
 
     def page(
@@ -277,7 +282,7 @@ class SyncCaller:
     def stream(
         self,
         operation: StreamOperation[T],
-        options: RequestOptions,
+        options: StreamOptions,
         arguments: Sequence[object] = (),
         *,
         query: Mapping[str, Any] | None = None,
@@ -285,11 +290,13 @@ class SyncCaller:
         """Return the stream of an operation; it is opened when its first item is asked for."""
         settings = self.settings
         if settings.defaults:
-            options = merged(settings.defaults, options)
+            options = merged_stream(settings.defaults, options)
         if settings.plain:
             operation = plain_stream(operation)
         request = settings.stream_request(operation, arguments, query, options)
-        flow = follow(operation, request, settings.policy(None, options), settings.hooks)
+        policy = settings.stream_policy(options)
+        size = options.get("max_event_size", MAX_EVENT_CHARS)
+        flow = follow(operation, request, policy, settings.hooks, size)
         return EventStream(flow, self.exchange)
 
     def wait(
@@ -372,8 +379,9 @@ class SyncStreamedCaller(SyncCaller):
             head = operation.with_decode(lambda response: response)
             policy = settings.policy(operation, options)
             driver = Driver(self.exchange)
-            flow = call_flow(head, request, policy, settings.hooks, streamed=True)
-            return driver.run(flow), driver
+            with told(settings.telemetry, head, request) as seen:
+                flow = call_flow(seen, request, policy, settings.hooks, streamed=True)
+                return driver.run(flow), driver
 
         return StreamedResponse(opened)
 

@@ -17,7 +17,7 @@ from strait.client.effects import Close, Flow, Read, Sleep
 from strait.client.flows import authorized, call
 from strait.client.operation import Operation, RequestOptions, Tracked
 from strait.client.plain import plain
-from strait.client.settings import merged
+from strait.client.settings import merged, merged_stream
 from strait.client.sse import EventParser
 from strait.client.streams import IDLE_SECS
 from strait.errors import (
@@ -169,7 +169,7 @@ def _follow(
     stream = kind.stream
     if stream is None:
         return None, False
-    request = settings.stream_request(stream, (run_id,), None, options)
+    request = settings.stream_request(stream, (run_id,), None, merged_stream(options, {}))
     request.idle = min(IDLE_SECS, time.left())
     policy = settings.policy(None, options)
     parser = EventParser()

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="admin-list-dlq",
+    name="admin_dlq.list",
     method="GET",
     path=("/v1/admin/dlq",),
     decode=results.cursor_page(JobRunPage, "data", "next_cursor", "has_more"),
 )
 _REPLAY = Operation(
     id="admin-replay-dlq",
+    name="admin_dlq.replay",
     method="POST",
     path=("/v1/admin/dlq/", "/replay"),
     decode=results.model(JobRun),
@@ -31,6 +33,7 @@ _REPLAY = Operation(
 )
 _UNMASK = Operation(
     id="admin-unmask-dlq",
+    name="admin_dlq.unmask",
     method="POST",
     path=("/v1/admin/dlq/", "/unmask"),
     decode=results.model(AdminUnmaskDlqResponse),
@@ -38,6 +41,7 @@ _UNMASK = Operation(
 )
 _PURGE = Operation(
     id="admin-purge-dlq",
+    name="admin_dlq.purge",
     method="POST",
     path=("/v1/admin/dlq/", "/purge"),
     decode=results.model(AdminPurgeDlqResponse),

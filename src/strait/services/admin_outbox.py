@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="admin-list-outbox",
+    name="admin_outbox.list",
     method="GET",
     path=("/v1/admin/outbox",),
     decode=results.cursor_page(AdminOutboxRowPage, "data", "next_cursor", "has_more"),
 )
 _GET = Operation(
     id="admin-get-outbox",
+    name="admin_outbox.get",
     method="GET",
     path=("/v1/admin/outbox/", ""),
     decode=results.model(AdminOutboxRow),
@@ -34,6 +36,7 @@ _GET = Operation(
 )
 _RETRY = Operation(
     id="admin-retry-outbox",
+    name="admin_outbox.retry",
     method="POST",
     path=("/v1/admin/outbox/", "/retry"),
     decode=results.model(AdminRetryOutboxResponse),
@@ -41,6 +44,7 @@ _RETRY = Operation(
 )
 _PURGE = Operation(
     id="admin-purge-outbox",
+    name="admin_outbox.purge",
     method="POST",
     path=("/v1/admin/outbox/", "/purge"),
     decode=results.model(AdminPurgeOutboxResponse),

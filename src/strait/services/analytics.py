@@ -50,72 +50,84 @@ if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _GET_PERFORMANCE = Operation(
     id="get-performance-analytics",
+    name="analytics.get_performance",
     method="GET",
     path=("/v1/analytics/performance",),
     decode=results.model(PerformanceAnalytics),
 )
 _LIST_COSTS = Operation(
     id="get-cost-analytics",
+    name="analytics.list_costs",
     method="GET",
     path=("/v1/analytics/costs",),
     decode=results.model(CostAnalytics),
 )
 _LIST_COST_TRENDS = Operation(
     id="get-cost-trends",
+    name="analytics.list_cost_trends",
     method="GET",
     path=("/v1/analytics/costs/trends",),
     decode=results.array(CostTrendPoint),
 )
 _GET_COSTS_TOP = Operation(
     id="get-top-costs",
+    name="analytics.get_costs_top",
     method="GET",
     path=("/v1/analytics/costs/top",),
     decode=results.array(TopCostItem),
 )
 _LIST_APPROVALS = Operation(
     id="get-approval-stats",
+    name="analytics.list_approvals",
     method="GET",
     path=("/v1/analytics/approvals",),
     decode=results.model(ApprovalStats),
 )
 _LIST_COST_INSIGHTS = Operation(
     id="get-cost-insights",
+    name="analytics.list_cost_insights",
     method="GET",
     path=("/v1/analytics/cost-insights",),
     decode=results.model(GetCostInsightsResponse),
 )
 _GET_RUNS_TIMELINE = Operation(
     id="get-run-timeline",
+    name="analytics.get_runs_timeline",
     method="GET",
     path=("/v1/analytics/runs/timeline",),
     decode=results.array(RunTimelineBucket),
 )
 _GET_RUNS_DURATION_DISTRIBUTION = Operation(
     id="get-run-duration-distribution",
+    name="analytics.get_runs_duration_distribution",
     method="GET",
     path=("/v1/analytics/runs/duration-distribution",),
     decode=results.array(RunDurationBucket),
 )
 _LIST_RUNS_FAILURE_REASONS = Operation(
     id="get-run-failure-reasons",
+    name="analytics.list_runs_failure_reasons",
     method="GET",
     path=("/v1/analytics/runs/failure-reasons",),
     decode=results.array(RunFailureReason),
 )
 _GET_RUNS_SUMMARY = Operation(
     id="get-run-summary",
+    name="analytics.get_runs_summary",
     method="GET",
     path=("/v1/analytics/runs/summary",),
     decode=results.model(RunSummary),
 )
 _GET_RUNS_BY_TRIGGER = Operation(
     id="get-runs-by-trigger",
+    name="analytics.get_runs_by_trigger",
     method="GET",
     path=("/v1/analytics/runs/by-trigger",),
     decode=results.array(RunsByTrigger),
 )
 _GET_JOBS_COMPARISON = Operation(
     id="get-job-comparison",
+    name="analytics.get_jobs_comparison",
     method="GET",
     path=("/v1/analytics/jobs/comparison",),
     decode=results.array(JobComparison),
@@ -123,30 +135,35 @@ _GET_JOBS_COMPARISON = Operation(
 )
 _GET_JOBS_RELIABILITY = Operation(
     id="get-job-reliability",
+    name="analytics.get_jobs_reliability",
     method="GET",
     path=("/v1/analytics/jobs/reliability",),
     decode=results.array(JobReliability),
 )
 _GET_JOBS_BY_VERSION = Operation(
     id="get-runs-by-version",
+    name="analytics.get_jobs_by_version",
     method="GET",
     path=("/v1/analytics/jobs/by-version",),
     decode=results.array(RunsByVersion),
 )
 _GET_JOBS_COST_RANKING = Operation(
     id="get-job-cost-ranking",
+    name="analytics.get_jobs_cost_ranking",
     method="GET",
     path=("/v1/analytics/jobs/cost-ranking",),
     decode=results.array(JobCostRanking),
 )
 _GET_JOBS_TOP_FAILING = Operation(
     id="get-top-failing-jobs",
+    name="analytics.get_jobs_top_failing",
     method="GET",
     path=("/v1/analytics/jobs/top-failing",),
     decode=results.array(TopFailingJob),
 )
 _GET_JOB_HISTORY = Operation(
     id="get-job-history",
+    name="analytics.get_job_history",
     method="GET",
     path=("/v1/analytics/jobs/", "/history"),
     decode=results.array(JobHistoryBucket),
@@ -154,36 +171,42 @@ _GET_JOB_HISTORY = Operation(
 )
 _GET_TAGS_SUMMARY = Operation(
     id="get-tag-summary",
+    name="analytics.get_tags_summary",
     method="GET",
     path=("/v1/analytics/tags/summary",),
     decode=results.array(TagSummary),
 )
 _GET_TAGS_TOP_FAILING = Operation(
     id="get-top-failing-tags",
+    name="analytics.get_tags_top_failing",
     method="GET",
     path=("/v1/analytics/tags/top-failing",),
     decode=results.array(TopFailingTag),
 )
 _GET_TAGS_COST = Operation(
     id="get-tag-cost",
+    name="analytics.get_tags_cost",
     method="GET",
     path=("/v1/analytics/tags/cost",),
     decode=results.array(TagCost),
 )
 _LIST_WORKFLOWS_COMPLETION_RATES = Operation(
     id="get-workflow-completion-rates",
+    name="analytics.list_workflows_completion_rates",
     method="GET",
     path=("/v1/analytics/workflows/completion-rates",),
     decode=results.array(WorkflowCompletionBucket),
 )
 _GET_WORKFLOWS_SUMMARY = Operation(
     id="get-workflow-analytics-summary",
+    name="analytics.get_workflows_summary",
     method="GET",
     path=("/v1/analytics/workflows/summary",),
     decode=results.model(WorkflowSummary),
 )
 _LIST_WORKFLOW_STEP_DURATIONS = Operation(
     id="get-workflow-step-durations",
+    name="analytics.list_workflow_step_durations",
     method="GET",
     path=("/v1/analytics/workflows/", "/step-durations"),
     decode=results.array(StepDuration),
@@ -191,54 +214,63 @@ _LIST_WORKFLOW_STEP_DURATIONS = Operation(
 )
 _LIST_WEBHOOKS_DELIVERY_STATS = Operation(
     id="get-webhook-delivery-stats",
+    name="analytics.list_webhooks_delivery_stats",
     method="GET",
     path=("/v1/analytics/webhooks/delivery-stats",),
     decode=results.array(WebhookEndpointStats),
 )
 _GET_WEBHOOKS_ENDPOINT_HEALTH = Operation(
     id="get-webhook-endpoint-health",
+    name="analytics.get_webhooks_endpoint_health",
     method="GET",
     path=("/v1/analytics/webhooks/endpoint-health",),
     decode=results.array(WebhookHealthBucket),
 )
 _GET_WEBHOOKS_TOP_FAILING = Operation(
     id="get-top-failing-webhooks",
+    name="analytics.get_webhooks_top_failing",
     method="GET",
     path=("/v1/analytics/webhooks/top-failing",),
     decode=results.array(TopFailingEndpoint),
 )
 _GET_EVENTS_VOLUME = Operation(
     id="get-event-volume",
+    name="analytics.get_events_volume",
     method="GET",
     path=("/v1/analytics/events/volume",),
     decode=results.array(EventVolumeBucket),
 )
 _GET_EVENTS_LATENCY = Operation(
     id="get-event-latency",
+    name="analytics.get_events_latency",
     method="GET",
     path=("/v1/analytics/events/latency",),
     decode=results.model(EventLatencyStats),
 )
 _GET_COSTS_FORECAST = Operation(
     id="get-cost-forecast",
+    name="analytics.get_costs_forecast",
     method="GET",
     path=("/v1/analytics/costs/forecast",),
     decode=results.model(CostForecast),
 )
 _GET_COSTS_BY_TRIGGER = Operation(
     id="get-cost-by-trigger",
+    name="analytics.get_costs_by_trigger",
     method="GET",
     path=("/v1/analytics/costs/by-trigger",),
     decode=results.array(CostByTrigger),
 )
 _GET_COMPUTE = Operation(
     id="get-compute-cost-analytics",
+    name="analytics.get_compute",
     method="GET",
     path=("/v1/analytics/compute",),
     decode=results.model(ComputeCostAnalytics),
 )
 _GET_COSTS_BY_MACHINE = Operation(
     id="get-cost-by-machine",
+    name="analytics.get_costs_by_machine",
     method="GET",
     path=("/v1/analytics/costs/by-machine",),
     decode=results.array(CostByMachine),

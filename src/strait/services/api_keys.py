@@ -26,24 +26,28 @@ if TYPE_CHECKING:
     from strait.models.params import CreateAPIKeyRequest, RotateAPIKeyRequest
 _CREATE = Operation(
     id="create-api-key",
+    name="api_keys.create",
     method="POST",
     path=("/v1/api-keys",),
     decode=results.model(CreateAPIKeyResponse),
 )
 _LIST = Operation(
     id="list-api-keys",
+    name="api_keys.list",
     method="GET",
     path=("/v1/api-keys",),
     decode=results.cursor_page(APIKeyPage, "data", "next_cursor", "has_more"),
 )
 _LIST_EXPIRING = Operation(
     id="list-expiring-keys",
+    name="api_keys.list_expiring",
     method="GET",
     path=("/v1/api-keys/expiring-soon",),
     decode=results.array(ExpiringKeyInfo),
 )
 _ROTATE = Operation(
     id="rotate-api-key",
+    name="api_keys.rotate",
     method="POST",
     path=("/v1/api-keys/", "/rotate"),
     decode=results.model(RotateApiKeyResponse),
@@ -51,6 +55,7 @@ _ROTATE = Operation(
 )
 _DELETE: Operation[RevokeApiKeyResponse] = Operation(
     id="revoke-api-key",
+    name="api_keys.delete",
     method="DELETE",
     path=("/v1/api-keys/", ""),
     decode=results.json_value,

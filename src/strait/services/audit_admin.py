@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     )
 _LIST_DEADLETTER = Operation(
     id="list-audit-deadletter",
+    name="audit_admin.list_deadletter",
     method="GET",
     path=("/v1/audit/deadletter",),
     decode=results.cursor_page(ListDeadletterResponse, "entries", "next_cursor", ""),
 )
 _REPLAY_DEADLETTER = Operation(
     id="replay-audit-deadletter",
+    name="audit_admin.replay_deadletter",
     method="POST",
     path=("/v1/audit/deadletter/", "/replay"),
     decode=results.model(ReplayDeadletterResponse),
@@ -44,6 +46,7 @@ _REPLAY_DEADLETTER = Operation(
 )
 _DELETE_DEADLETTER = Operation(
     id="drop-audit-deadletter",
+    name="audit_admin.delete_deadletter",
     method="DELETE",
     path=("/v1/audit/deadletter/", ""),
     decode=results.model(DropDeadletterResponse),
@@ -51,6 +54,7 @@ _DELETE_DEADLETTER = Operation(
 )
 _GET_RETENTION = Operation(
     id="get-audit-retention",
+    name="audit_admin.get_retention",
     method="GET",
     path=("/v1/projects/", "/audit/retention"),
     decode=results.model(GetAuditRetentionResponse),
@@ -58,6 +62,7 @@ _GET_RETENTION = Operation(
 )
 _UPSERT_RETENTION = Operation(
     id="set-audit-retention",
+    name="audit_admin.upsert_retention",
     method="PUT",
     path=("/v1/projects/", "/audit/retention"),
     decode=results.model(UpdateAuditRetentionResponse),
@@ -65,6 +70,7 @@ _UPSERT_RETENTION = Operation(
 )
 _ROTATE_SIGNING_KEY = Operation(
     id="rotate-audit-signing-key",
+    name="audit_admin.rotate_signing_key",
     method="POST",
     path=("/v1/projects/", "/audit/rotate-key"),
     decode=results.model(RotateAuditSigningKeyResponse),
@@ -72,6 +78,7 @@ _ROTATE_SIGNING_KEY = Operation(
 )
 _UPSERT_EXPORT_CAP = Operation(
     id="update-audit-export-cap",
+    name="audit_admin.upsert_export_cap",
     method="PUT",
     path=("/v1/projects/", "/quotas/audit-export-cap"),
     decode=results.model(UpdateAuditExportCapResponse),

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="list-batch-operations",
+    name="batch_operations.list",
     method="GET",
     path=("/v1/batch-operations",),
     decode=results.cursor_page(BatchOperationPage, "data", "next_cursor", "has_more"),
 )
 _GET = Operation(
     id="get-batch-operation",
+    name="batch_operations.get",
     method="GET",
     path=("/v1/batch-operations/", ""),
     decode=results.model(BatchOperation),

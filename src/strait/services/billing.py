@@ -43,43 +43,58 @@ if TYPE_CHECKING:
         UpdateSpendingLimitRequest,
     )
 _LIST_PLANS = Operation(
-    id="list-plans", method="GET", path=("/v1/plans",), decode=results.model(GetPlansOutputBody)
+    id="list-plans",
+    name="billing.list_plans",
+    method="GET",
+    path=("/v1/plans",),
+    decode=results.model(GetPlansOutputBody),
 )
 _GET_CURRENT_USAGE = Operation(
     id="get-current-usage",
+    name="billing.get_current_usage",
     method="GET",
     path=("/v1/usage/current",),
     decode=results.model(CurrentUsageResponse),
 )
 _GET_USAGE_HISTORY = Operation(
     id="get-usage-history",
+    name="billing.get_usage_history",
     method="GET",
     path=("/v1/usage/history",),
     decode=results.array(UsageHistoryEntry),
 )
 _GET_USAGE_FORECAST = Operation(
     id="get-usage-forecast",
+    name="billing.get_usage_forecast",
     method="GET",
     path=("/v1/usage/forecast",),
     decode=results.model(UsageForecastResponse),
 )
 _LIST_PROJECT_COSTS = Operation(
     id="get-project-costs",
+    name="billing.list_project_costs",
     method="GET",
     path=("/v1/usage/projects",),
     decode=results.array(ProjectCostEntry),
 )
 _LIST_USAGE_ANOMALIES = Operation(
     id="get-anomaly-alerts",
+    name="billing.list_usage_anomalies",
     method="GET",
     path=("/v1/usage/anomalies",),
     decode=results.array(AnomalyAlert),
 )
 _EXPORT_USAGE_CSV = Operation(
-    id="export-usage", method="GET", path=("/v1/usage/export",), decode=results.text, accept="*/*"
+    id="export-usage",
+    name="billing.export_usage",
+    method="GET",
+    path=("/v1/usage/export",),
+    decode=results.text,
+    accept="*/*",
 )
 _EXPORT_USAGE_PDF = Operation(
     id="export-usage",
+    name="billing.export_usage",
     method="GET",
     path=("/v1/usage/export",),
     decode=results.content,
@@ -87,66 +102,77 @@ _EXPORT_USAGE_PDF = Operation(
 )
 _GET_SPENDING_LIMIT = Operation(
     id="get-spending-limit",
+    name="billing.get_spending_limit",
     method="GET",
     path=("/v1/spending-limit",),
     decode=results.model(SpendingLimitResponse),
 )
 _UPSERT_SPENDING_LIMIT: Operation[UpdateSpendingLimitResponse] = Operation(
     id="update-spending-limit",
+    name="billing.upsert_spending_limit",
     method="PUT",
     path=("/v1/spending-limit",),
     decode=results.json_value,
 )
 _GET_DOWNGRADE_PREVIEW = Operation(
     id="get-downgrade-preview",
+    name="billing.get_downgrade_preview",
     method="GET",
     path=("/v1/downgrade-preview",),
     decode=results.model(DowngradeImpact),
 )
 _GET_PROJECT_BUDGET = Operation(
     id="get-project-budget",
+    name="billing.get_project_budget",
     method="GET",
     path=("/v1/project-budget",),
     decode=results.model(ProjectBudgetResponse),
 )
 _UPSERT_PROJECT_BUDGET: Operation[UpdateProjectBudgetResponse] = Operation(
     id="update-project-budget",
+    name="billing.upsert_project_budget",
     method="PUT",
     path=("/v1/project-budget",),
     decode=results.json_value,
 )
 _GET_ANOMALY_CONFIG = Operation(
     id="get-anomaly-config",
+    name="billing.get_anomaly_config",
     method="GET",
     path=("/v1/anomaly-config",),
     decode=results.model(AnomalyConfigResponse),
 )
 _UPSERT_ANOMALY_CONFIG: Operation[UpdateAnomalyConfigResponse] = Operation(
     id="update-anomaly-config",
+    name="billing.upsert_anomaly_config",
     method="PUT",
     path=("/v1/anomaly-config",),
     decode=results.json_value,
 )
 _GET_EMAIL_PREFERENCES = Operation(
     id="get-email-preferences",
+    name="billing.get_email_preferences",
     method="GET",
     path=("/v1/usage/email-preferences",),
     decode=results.model(EmailPreferencesResponse),
 )
 _UPSERT_EMAIL_PREFERENCES: Operation[UpdateEmailPreferencesResponse] = Operation(
     id="update-email-preferences",
+    name="billing.upsert_email_preferences",
     method="PUT",
     path=("/v1/usage/email-preferences",),
     decode=results.json_value,
 )
 _CHECK_ORG_LIMIT: Operation[CheckOrgLimitResponse] = Operation(
     id="check-org-limit",
+    name="billing.check_org_limit",
     method="GET",
     path=("/v1/billing/check-org-limit",),
     decode=results.json_value,
 )
 _GET_COST_ESTIMATE = Operation(
     id="get-cost-estimate",
+    name="billing.get_cost_estimate",
     method="GET",
     path=("/v1/cost-estimate",),
     decode=results.model(CostEstimate),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
 _UPDATE = Operation(
     id="update-canary-deployment",
+    name="canary_deployments.update",
     method="PATCH",
     path=("/v1/workflows/", "/canary"),
     decode=results.model(CanaryDeployment),
@@ -28,6 +29,7 @@ _UPDATE = Operation(
 )
 _GET = Operation(
     id="get-canary-status",
+    name="canary_deployments.get",
     method="GET",
     path=("/v1/workflows/", "/canary"),
     decode=results.model(CanaryDeployment),
@@ -35,6 +37,7 @@ _GET = Operation(
 )
 _ROLLBACK = Operation(
     id="rollback-canary-deployment",
+    name="canary_deployments.rollback",
     method="POST",
     path=("/v1/workflows/", "/canary/rollback"),
     decode=results.model(RollbackCanaryDeploymentResponse),
@@ -42,6 +45,7 @@ _ROLLBACK = Operation(
 )
 _CREATE = Operation(
     id="create-canary-deployment",
+    name="canary_deployments.create",
     method="POST",
     path=("/v1/canary-deployments",),
     decode=results.model(CanaryDeployment),

@@ -21,18 +21,21 @@ if TYPE_CHECKING:
     from strait.models.params import ApproveDeviceCodeRequest, DeviceTokenRequest
 _DEVICE_CODE = Operation(
     id="request-device-code",
+    name="cli_auth.device_code",
     method="POST",
     path=("/v1/cli/auth/device-code",),
     decode=results.model(DeviceCodeResponse),
 )
 _TOKEN = Operation(
     id="poll-device-token",
+    name="cli_auth.token",
     method="POST",
     path=("/v1/cli/auth/token",),
     decode=results.model(DeviceTokenResponse),
 )
 _APPROVE_DEVICE_CODE: Operation[ApproveDeviceCodeResponse] = Operation(
     id="approve-device-code",
+    name="cli_auth.approve_device_code",
     method="POST",
     path=("/v1/cli/device-codes/approve",),
     decode=results.json_value,

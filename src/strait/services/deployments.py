@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
 _CREATE = Operation(
     id="create-deployment",
+    name="deployments.create",
     method="POST",
     path=("/v1/deployments",),
     decode=results.model(DeploymentVersion),
@@ -31,12 +32,14 @@ _CREATE = Operation(
 )
 _LIST = Operation(
     id="list-deployments",
+    name="deployments.list",
     method="GET",
     path=("/v1/deployments",),
     decode=results.cursor_page(DeploymentVersionPage, "data", "next_cursor", "has_more"),
 )
 _FINALIZE = Operation(
     id="finalize-deployment",
+    name="deployments.finalize",
     method="POST",
     path=("/v1/deployments/", "/finalize"),
     decode=results.model(DeploymentVersion),
@@ -44,6 +47,7 @@ _FINALIZE = Operation(
 )
 _PROMOTE = Operation(
     id="promote-deployment",
+    name="deployments.promote",
     method="POST",
     path=("/v1/deployments/", "/promote"),
     decode=results.model(DeploymentVersion),
@@ -51,6 +55,7 @@ _PROMOTE = Operation(
 )
 _ROLLBACK = Operation(
     id="rollback-deployment",
+    name="deployments.rollback",
     method="POST",
     path=("/v1/deployments/", "/rollback"),
     decode=results.model(DeploymentVersion),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from strait.models.params import CreateEnvironmentRequest, UpdateEnvironmentRequest
 _CREATE = Operation(
     id="create-environment",
+    name="environments.create",
     method="POST",
     path=("/v1/environments",),
     decode=results.model(EnvironmentResponse),
@@ -30,12 +31,14 @@ _CREATE = Operation(
 )
 _LIST = Operation(
     id="list-environments",
+    name="environments.list",
     method="GET",
     path=("/v1/environments",),
     decode=results.cursor_page(EnvironmentResponsePage, "data", "next_cursor", "has_more"),
 )
 _GET = Operation(
     id="get-environment",
+    name="environments.get",
     method="GET",
     path=("/v1/environments/", ""),
     decode=results.model(EnvironmentResponse),
@@ -43,6 +46,7 @@ _GET = Operation(
 )
 _UPDATE = Operation(
     id="update-environment",
+    name="environments.update",
     method="PATCH",
     path=("/v1/environments/", ""),
     decode=results.model(EnvironmentResponse),
@@ -50,6 +54,7 @@ _UPDATE = Operation(
 )
 _DELETE = Operation(
     id="delete-environment",
+    name="environments.delete",
     method="DELETE",
     path=("/v1/environments/", ""),
     decode=results.nothing,
@@ -57,6 +62,7 @@ _DELETE = Operation(
 )
 _LIST_VARIABLES: Operation[GetResolvedVariablesResponse] = Operation(
     id="get-resolved-variables",
+    name="environments.list_variables",
     method="GET",
     path=("/v1/environments/", "/variables"),
     decode=results.json_value,

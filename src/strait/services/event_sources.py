@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     )
 _LIST = Operation(
     id="list-event-sources",
+    name="event_sources.list",
     method="GET",
     path=("/v1/event-sources",),
     decode=results.array(EventSource),
 )
 _CREATE = Operation(
     id="create-event-source",
+    name="event_sources.create",
     method="POST",
     path=("/v1/event-sources",),
     decode=results.model(EventSource),
@@ -38,6 +40,7 @@ _CREATE = Operation(
 )
 _GET = Operation(
     id="get-event-source",
+    name="event_sources.get",
     method="GET",
     path=("/v1/event-sources/", ""),
     decode=results.model(EventSource),
@@ -45,6 +48,7 @@ _GET = Operation(
 )
 _UPDATE = Operation(
     id="update-event-source",
+    name="event_sources.update",
     method="PATCH",
     path=("/v1/event-sources/", ""),
     decode=results.nothing,
@@ -53,6 +57,7 @@ _UPDATE = Operation(
 )
 _DELETE = Operation(
     id="delete-event-source",
+    name="event_sources.delete",
     method="DELETE",
     path=("/v1/event-sources/", ""),
     decode=results.nothing,
@@ -60,6 +65,7 @@ _DELETE = Operation(
 )
 _LIST_SUBSCRIPTIONS = Operation(
     id="list-event-source-subscriptions",
+    name="event_sources.list_subscriptions",
     method="GET",
     path=("/v1/event-sources/", "/subscriptions"),
     decode=results.array(EventSubscription),
@@ -67,6 +73,7 @@ _LIST_SUBSCRIPTIONS = Operation(
 )
 _SUBSCRIBE = Operation(
     id="subscribe-to-event-source",
+    name="event_sources.subscribe",
     method="POST",
     path=("/v1/event-sources/", "/subscribe"),
     decode=results.model(EventSubscription),
@@ -76,6 +83,7 @@ _SUBSCRIBE = Operation(
 )
 _DELETE_SUBSCRIPTION = Operation(
     id="delete-event-subscription",
+    name="event_sources.delete_subscription",
     method="DELETE",
     path=("/v1/event-sources/", "/subscriptions/", ""),
     decode=results.nothing,
@@ -83,6 +91,7 @@ _DELETE_SUBSCRIPTION = Operation(
 )
 _DISPATCH_EVENT = Operation(
     id="dispatch-event",
+    name="event_sources.dispatch_event",
     method="POST",
     path=("/v1/events/dispatch",),
     decode=results.model(DispatchEventResponse),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from strait.client import results
-from strait.client.operation import Operation, RequestOptions, StreamOperation
+from strait.client.operation import Operation, RequestOptions, StreamOperation, StreamOptions
 from strait.client.unset import UNSET
 from strait.models.event_triggers import (
     EventSourceType,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from strait.models.params import PurgeEventTriggersRequest, SendEventRequest
 _GET_STREAM = StreamOperation(
     id="stream-event-trigger",
+    name="event_triggers.get_stream",
     path=("/v1/events/", "/stream"),
     decode=EventTriggerStreamItem.from_json,
     arguments=("event_key",),
@@ -39,24 +40,28 @@ _GET_STREAM = StreamOperation(
 )
 _LIST_EVENTS = Operation(
     id="list-event-triggers",
+    name="event_triggers.list_events",
     method="GET",
     path=("/v1/events",),
     decode=results.cursor_page(EventTriggerPage, "data", "next_cursor", "has_more"),
 )
 _GET_STAT = Operation(
     id="get-event-trigger-stats",
+    name="event_triggers.get_stat",
     method="GET",
     path=("/v1/events/stats",),
     decode=results.model(EventTriggerStats),
 )
 _PURGE_EVENT = Operation(
     id="purge-event-triggers",
+    name="event_triggers.purge_event",
     method="POST",
     path=("/v1/events/purge",),
     decode=results.model(PurgeEventTriggersResponse),
 )
 _SEND_PREFIX = Operation(
     id="send-event-by-prefix",
+    name="event_triggers.send_prefix",
     method="POST",
     path=("/v1/events/prefix/", "/send"),
     decode=results.model(SendEventByPrefixResponse),
@@ -66,6 +71,7 @@ _SEND_PREFIX = Operation(
 )
 _GET_EVENT = Operation(
     id="get-event-trigger",
+    name="event_triggers.get_event",
     method="GET",
     path=("/v1/events/", ""),
     decode=results.model(EventTrigger),
@@ -73,6 +79,7 @@ _GET_EVENT = Operation(
 )
 _DELETE_EVENT = Operation(
     id="cancel-event-trigger",
+    name="event_triggers.delete_event",
     method="DELETE",
     path=("/v1/events/", ""),
     decode=results.model(EventTrigger),
@@ -80,6 +87,7 @@ _DELETE_EVENT = Operation(
 )
 _SEND_EVENT = Operation(
     id="send-event",
+    name="event_triggers.send_event",
     method="POST",
     path=("/v1/events/", "/send"),
     decode=results.model(EventTrigger),
@@ -111,7 +119,7 @@ class EventTriggersService(SyncService):
         *,
         token: str | None = None,
         query: Mapping[str, Any] | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[StreamOptions],
     ) -> EventStream[EventTriggerStreamItem]:
         """Follow an event trigger until it is received, times out or is canceled.
 
@@ -284,7 +292,7 @@ class AsyncEventTriggersService(AsyncService):
         *,
         token: str | None = None,
         query: Mapping[str, Any] | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[StreamOptions],
     ) -> AsyncEventStream[EventTriggerStreamItem]:
         """Follow an event trigger until it is received, times out or is canceled.
 

@@ -16,16 +16,30 @@ if TYPE_CHECKING:
     from strait.client.pages import AsyncPager, Page
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _EXPORT_JOBS = Operation(
-    id="export-jobs", method="GET", path=("/v1/export/jobs",), decode=results.array(Job)
+    id="export-jobs",
+    name="exports.export_jobs",
+    method="GET",
+    path=("/v1/export/jobs",),
+    decode=results.array(Job),
 )
 _EXPORT_RUNS_JSON = Operation(
-    id="export-runs", method="GET", path=("/v1/export/runs",), decode=results.array(JobRun)
+    id="export-runs",
+    name="exports.export_runs",
+    method="GET",
+    path=("/v1/export/runs",),
+    decode=results.array(JobRun),
 )
 _EXPORT_RUNS_CSV = Operation(
-    id="export-runs", method="GET", path=("/v1/export/runs",), decode=results.text, accept="*/*"
+    id="export-runs",
+    name="exports.export_runs",
+    method="GET",
+    path=("/v1/export/runs",),
+    decode=results.text,
+    accept="*/*",
 )
 _EXPORT_WORKFLOWS = Operation(
     id="export-workflows",
+    name="exports.export_workflows",
     method="GET",
     path=("/v1/export/workflows",),
     decode=results.array(Workflow),

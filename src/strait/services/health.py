@@ -13,13 +13,26 @@ from strait.services.base import AsyncService, SyncService
 if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
-    id="health-check", method="GET", path=("/health",), decode=results.model(HealthStatusResponse)
+    id="health-check",
+    name="health.list",
+    method="GET",
+    path=("/health",),
+    decode=results.model(HealthStatusResponse),
 )
 _GET_READY = Operation(
-    id="health-ready", method="GET", path=("/health/ready",), decode=results.model(ReadyResult)
+    id="health-ready",
+    name="health.get_ready",
+    method="GET",
+    path=("/health/ready",),
+    decode=results.model(ReadyResult),
 )
 _LIST_METRICS = Operation(
-    id="metrics", method="GET", path=("/metrics",), decode=results.text, accept="*/*"
+    id="metrics",
+    name="health.list_metrics",
+    method="GET",
+    path=("/metrics",),
+    decode=results.text,
+    accept="*/*",
 )
 
 

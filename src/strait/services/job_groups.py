@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from strait.models.params import CreateJobGroupRequest, UpdateJobGroupRequest
 _CREATE = Operation(
     id="create-job-group",
+    name="job_groups.create",
     method="POST",
     path=("/v1/job-groups",),
     decode=results.model(JobGroup),
@@ -33,12 +34,14 @@ _CREATE = Operation(
 )
 _LIST = Operation(
     id="list-job-groups",
+    name="job_groups.list",
     method="GET",
     path=("/v1/job-groups",),
     decode=results.cursor_page(JobGroupPage, "data", "next_cursor", "has_more"),
 )
 _GET = Operation(
     id="get-job-group",
+    name="job_groups.get",
     method="GET",
     path=("/v1/job-groups/", ""),
     decode=results.model(JobGroup),
@@ -46,6 +49,7 @@ _GET = Operation(
 )
 _UPDATE = Operation(
     id="update-job-group",
+    name="job_groups.update",
     method="PATCH",
     path=("/v1/job-groups/", ""),
     decode=results.model(JobGroup),
@@ -53,6 +57,7 @@ _UPDATE = Operation(
 )
 _DELETE = Operation(
     id="delete-job-group",
+    name="job_groups.delete",
     method="DELETE",
     path=("/v1/job-groups/", ""),
     decode=results.nothing,
@@ -60,6 +65,7 @@ _DELETE = Operation(
 )
 _LIST_JOBS = Operation(
     id="list-jobs-by-group",
+    name="job_groups.list_jobs",
     method="GET",
     path=("/v1/job-groups/", "/jobs"),
     decode=results.cursor_page(JobPage, "data", "next_cursor", "has_more"),
@@ -67,6 +73,7 @@ _LIST_JOBS = Operation(
 )
 _PAUSE_ALL: Operation[PauseAllJobsByGroupResponse] = Operation(
     id="pause-all-jobs-by-group",
+    name="job_groups.pause_all",
     method="POST",
     path=("/v1/job-groups/", "/pause-all"),
     decode=results.json_value,
@@ -74,6 +81,7 @@ _PAUSE_ALL: Operation[PauseAllJobsByGroupResponse] = Operation(
 )
 _RESUME_ALL: Operation[ResumeAllJobsByGroupResponse] = Operation(
     id="resume-all-jobs-by-group",
+    name="job_groups.resume_all",
     method="POST",
     path=("/v1/job-groups/", "/resume-all"),
     decode=results.json_value,
@@ -81,6 +89,7 @@ _RESUME_ALL: Operation[ResumeAllJobsByGroupResponse] = Operation(
 )
 _GET_STATS = Operation(
     id="get-job-group-stats",
+    name="job_groups.get_stats",
     method="GET",
     path=("/v1/job-groups/", "/stats"),
     decode=results.model(JobGroupStats),

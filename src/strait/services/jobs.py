@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
 _CREATE = Operation(
     id="create-job",
+    name="jobs.create",
     method="POST",
     path=("/v1/jobs",),
     decode=results.model(Job),
@@ -67,12 +68,14 @@ _CREATE = Operation(
 )
 _LIST = Operation(
     id="list-jobs",
+    name="jobs.list",
     method="GET",
     path=("/v1/jobs",),
     decode=results.cursor_page(JobPage, "data", "next_cursor", "has_more"),
 )
 _BATCH = Operation(
     id="batch-create-jobs",
+    name="jobs.batch",
     method="POST",
     path=("/v1/jobs/batch",),
     decode=results.model(BatchCreateJobsResponse),
@@ -80,18 +83,21 @@ _BATCH = Operation(
 )
 _BATCH_ENABLE = Operation(
     id="batch-enable-jobs",
+    name="jobs.batch_enable",
     method="POST",
     path=("/v1/jobs/batch-enable",),
     decode=results.model(BatchUpdateResult),
 )
 _BATCH_DISABLE = Operation(
     id="batch-disable-jobs",
+    name="jobs.batch_disable",
     method="POST",
     path=("/v1/jobs/batch-disable",),
     decode=results.model(BatchUpdateResult),
 )
 _GET = Operation(
     id="get-job",
+    name="jobs.get",
     method="GET",
     path=("/v1/jobs/", ""),
     decode=results.model(Job),
@@ -99,6 +105,7 @@ _GET = Operation(
 )
 _UPDATE = Operation(
     id="update-job",
+    name="jobs.update",
     method="PATCH",
     path=("/v1/jobs/", ""),
     decode=results.model(Job),
@@ -114,6 +121,7 @@ _UPDATE = Operation(
 )
 _DELETE = Operation(
     id="delete-job",
+    name="jobs.delete",
     method="DELETE",
     path=("/v1/jobs/", ""),
     decode=results.nothing,
@@ -121,6 +129,7 @@ _DELETE = Operation(
 )
 _TRIGGER = Operation(
     id="trigger-job",
+    name="jobs.trigger",
     method="POST",
     path=("/v1/jobs/", "/trigger"),
     decode=results.model(TriggerResult),
@@ -130,6 +139,7 @@ _TRIGGER = Operation(
 )
 _BULK_TRIGGER = Operation(
     id="bulk-trigger-job",
+    name="jobs.bulk_trigger",
     method="POST",
     path=("/v1/jobs/", "/trigger/bulk"),
     decode=results.model(BulkTriggerResponse),
@@ -137,6 +147,7 @@ _BULK_TRIGGER = Operation(
 )
 _CREATE_DEPENDENCY = Operation(
     id="create-job-dependency",
+    name="jobs.create_dependency",
     method="POST",
     path=("/v1/jobs/", "/dependencies"),
     decode=results.model(JobDependency),
@@ -145,6 +156,7 @@ _CREATE_DEPENDENCY = Operation(
 )
 _LIST_DEPENDENCIES = Operation(
     id="list-job-dependencies",
+    name="jobs.list_dependencies",
     method="GET",
     path=("/v1/jobs/", "/dependencies"),
     decode=results.cursor_page(JobDependencyPage, "data", "next_cursor", "has_more"),
@@ -152,6 +164,7 @@ _LIST_DEPENDENCIES = Operation(
 )
 _DELETE_DEPENDENCY = Operation(
     id="delete-job-dependency",
+    name="jobs.delete_dependency",
     method="DELETE",
     path=("/v1/jobs/", "/dependencies/", ""),
     decode=results.nothing,
@@ -159,6 +172,7 @@ _DELETE_DEPENDENCY = Operation(
 )
 _LIST_VERSIONS = Operation(
     id="list-job-versions",
+    name="jobs.list_versions",
     method="GET",
     path=("/v1/jobs/", "/versions"),
     decode=results.cursor_page(JobVersionPage, "data", "next_cursor", "has_more"),
@@ -166,6 +180,7 @@ _LIST_VERSIONS = Operation(
 )
 _GET_VERSION = Operation(
     id="get-job-version",
+    name="jobs.get_version",
     method="GET",
     path=("/v1/jobs/", "/versions/", ""),
     decode=results.model(JobVersion),
@@ -173,6 +188,7 @@ _GET_VERSION = Operation(
 )
 _CLONE = Operation(
     id="clone-job",
+    name="jobs.clone",
     method="POST",
     path=("/v1/jobs/", "/clone"),
     decode=results.model(Job),
@@ -181,6 +197,7 @@ _CLONE = Operation(
 )
 _GET_HEALTH = Operation(
     id="get-job-health",
+    name="jobs.get_health",
     method="GET",
     path=("/v1/jobs/", "/health"),
     decode=results.model(JobHealthResponse),
@@ -188,6 +205,7 @@ _GET_HEALTH = Operation(
 )
 _PAUSE = Operation(
     id="pause-job",
+    name="jobs.pause",
     method="POST",
     path=("/v1/jobs/", "/pause"),
     decode=results.model(Job),
@@ -196,6 +214,7 @@ _PAUSE = Operation(
 )
 _RESUME = Operation(
     id="resume-job",
+    name="jobs.resume",
     method="POST",
     path=("/v1/jobs/", "/resume"),
     decode=results.model(Job),
@@ -204,6 +223,7 @@ _RESUME = Operation(
 )
 _SET_ENDPOINT = Operation(
     id="set-job-endpoint",
+    name="jobs.set_endpoint",
     method="POST",
     path=("/v1/jobs/", "/endpoint"),
     decode=results.model(SetJobEndpointResponse),
@@ -211,6 +231,7 @@ _SET_ENDPOINT = Operation(
 )
 _VERIFY_ENDPOINT = Operation(
     id="verify-job-endpoint",
+    name="jobs.verify_endpoint",
     method="POST",
     path=("/v1/jobs/", "/endpoint/verify"),
     decode=results.model(VerifyJobEndpointResult),

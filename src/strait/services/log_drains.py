@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from strait.models.base import StraitModel
     from strait.models.params import CreateLogDrainRequest, UpdateLogDrainRequest
 _LIST = Operation(
-    id="list-log-drains", method="GET", path=("/v1/log-drains",), decode=results.array(LogDrain)
+    id="list-log-drains",
+    name="log_drains.list",
+    method="GET",
+    path=("/v1/log-drains",),
+    decode=results.array(LogDrain),
 )
 _CREATE = Operation(
     id="create-log-drain",
+    name="log_drains.create",
     method="POST",
     path=("/v1/log-drains",),
     decode=results.model(LogDrain),
@@ -28,6 +33,7 @@ _CREATE = Operation(
 )
 _GET = Operation(
     id="get-log-drain",
+    name="log_drains.get",
     method="GET",
     path=("/v1/log-drains/", ""),
     decode=results.model(LogDrain),
@@ -35,6 +41,7 @@ _GET = Operation(
 )
 _UPDATE = Operation(
     id="update-log-drain",
+    name="log_drains.update",
     method="PATCH",
     path=("/v1/log-drains/", ""),
     decode=results.model(LogDrain),
@@ -42,6 +49,7 @@ _UPDATE = Operation(
 )
 _DELETE = Operation(
     id="delete-log-drain",
+    name="log_drains.delete",
     method="DELETE",
     path=("/v1/log-drains/", ""),
     decode=results.nothing,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
 _CREATE = Operation(
     id="create-notification-channel",
+    name="notification_channels.create",
     method="POST",
     path=("/v1/notification-channels",),
     decode=results.model(NotificationChannel),
@@ -31,12 +32,14 @@ _CREATE = Operation(
 )
 _LIST = Operation(
     id="list-notification-channels",
+    name="notification_channels.list",
     method="GET",
     path=("/v1/notification-channels",),
     decode=results.array(NotificationChannel),
 )
 _GET = Operation(
     id="get-notification-channel",
+    name="notification_channels.get",
     method="GET",
     path=("/v1/notification-channels/", ""),
     decode=results.model(NotificationChannel),
@@ -44,6 +47,7 @@ _GET = Operation(
 )
 _UPDATE = Operation(
     id="update-notification-channel",
+    name="notification_channels.update",
     method="PATCH",
     path=("/v1/notification-channels/", ""),
     decode=results.model(NotificationChannel),
@@ -52,6 +56,7 @@ _UPDATE = Operation(
 )
 _DELETE = Operation(
     id="delete-notification-channel",
+    name="notification_channels.delete",
     method="DELETE",
     path=("/v1/notification-channels/", ""),
     decode=results.nothing,
@@ -59,6 +64,7 @@ _DELETE = Operation(
 )
 _LIST_DELIVERIES = Operation(
     id="list-notification-deliveries",
+    name="notification_channels.list_deliveries",
     method="GET",
     path=("/v1/notification-deliveries",),
     decode=results.array(NotificationDelivery),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST_RUNS = Operation(
     id="list-org-runs",
+    name="organizations.list_runs",
     method="GET",
     path=("/v1/organizations/", "/runs"),
     decode=results.cursor_page(JobRunPage, "data", "next_cursor", "has_more"),
@@ -24,6 +25,7 @@ _LIST_RUNS = Operation(
 )
 _LIST_JOBS = Operation(
     id="list-org-jobs",
+    name="organizations.list_jobs",
     method="GET",
     path=("/v1/organizations/", "/jobs"),
     decode=results.cursor_page(JobPage, "data", "next_cursor", "has_more"),

@@ -14,13 +14,25 @@ if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
     from strait.models.base import StraitModel
 _STRIPE_WEBHOOK = Operation(
-    id="stripe-webhook", method="POST", path=("/api/webhooks/stripe",), decode=results.nothing
+    id="stripe-webhook",
+    name="platform_hooks.stripe_webhook",
+    method="POST",
+    path=("/api/webhooks/stripe",),
+    decode=results.nothing,
 )
 _CDC_WEBHOOK = Operation(
-    id="cdc-webhook", method="POST", path=("/internal/cdc/webhook",), decode=results.nothing
+    id="cdc-webhook",
+    name="platform_hooks.cdc_webhook",
+    method="POST",
+    path=("/internal/cdc/webhook",),
+    decode=results.nothing,
 )
 _POLAR_WEBHOOK = Operation(
-    id="polar-webhook", method="POST", path=("/api/webhooks/polar",), decode=results.nothing
+    id="polar-webhook",
+    name="platform_hooks.polar_webhook",
+    method="POST",
+    path=("/api/webhooks/polar",),
+    decode=results.nothing,
 )
 
 

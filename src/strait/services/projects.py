@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from strait.client import results
-from strait.client.operation import Operation, RequestOptions, StreamOperation
+from strait.client.operation import Operation, RequestOptions, StreamOperation, StreamOptions
 from strait.models.projects import Project, ProjectActivity, ProjectSettingsResponse
 from strait.services.base import AsyncService, SyncService
 
@@ -20,22 +20,29 @@ if TYPE_CHECKING:
     from strait.models.params import CreateProjectRequest, UpdateProjectSettingsRequest
 _GET_ACTIVITY_STREAM = StreamOperation(
     id="stream-project-activity",
+    name="projects.get_activity_stream",
     path=("/v1/projects/", "/activity/stream"),
     decode=ProjectActivity.from_json,
     arguments=("project_id",),
 )
 _CREATE = Operation(
     id="create-project",
+    name="projects.create",
     method="POST",
     path=("/v1/projects",),
     decode=results.model(Project),
     idempotent=True,
 )
 _LIST = Operation(
-    id="list-projects", method="GET", path=("/v1/projects",), decode=results.array(Project)
+    id="list-projects",
+    name="projects.list",
+    method="GET",
+    path=("/v1/projects",),
+    decode=results.array(Project),
 )
 _GET = Operation(
     id="get-project",
+    name="projects.get",
     method="GET",
     path=("/v1/projects/", ""),
     decode=results.model(Project),
@@ -43,6 +50,7 @@ _GET = Operation(
 )
 _DELETE = Operation(
     id="delete-project",
+    name="projects.delete",
     method="DELETE",
     path=("/v1/projects/", ""),
     decode=results.nothing,
@@ -50,6 +58,7 @@ _DELETE = Operation(
 )
 _GET_SETTINGS = Operation(
     id="get-project-settings",
+    name="projects.get_settings",
     method="GET",
     path=("/v1/projects/", "/settings"),
     decode=results.model(ProjectSettingsResponse),
@@ -57,6 +66,7 @@ _GET_SETTINGS = Operation(
 )
 _UPSERT_SETTINGS = Operation(
     id="update-project-settings",
+    name="projects.upsert_settings",
     method="PUT",
     path=("/v1/projects/", "/settings"),
     decode=results.model(ProjectSettingsResponse),
@@ -86,7 +96,7 @@ class ProjectsService(SyncService):
         *,
         token: str | None = None,
         query: Mapping[str, Any] | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[StreamOptions],
     ) -> EventStream[ProjectActivity]:
         """Follow what happens in a project while it happens.
 
@@ -210,7 +220,7 @@ class AsyncProjectsService(AsyncService):
         *,
         token: str | None = None,
         query: Mapping[str, Any] | None = None,
-        **options: Unpack[RequestOptions],
+        **options: Unpack[StreamOptions],
     ) -> AsyncEventStream[ProjectActivity]:
         """Follow what happens in a project while it happens.
 

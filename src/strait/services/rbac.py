@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
 _CREATE_ROLE = Operation(
     id="create-role",
+    name="rbac.create_role",
     method="POST",
     path=("/v1/roles",),
     decode=results.model(ProjectRole),
@@ -47,12 +48,14 @@ _CREATE_ROLE = Operation(
 )
 _LIST_ROLES = Operation(
     id="list-roles",
+    name="rbac.list_roles",
     method="GET",
     path=("/v1/roles",),
     decode=results.cursor_page(ProjectRolePage, "data", "next_cursor", "has_more"),
 )
 _GET_ROLE = Operation(
     id="get-role",
+    name="rbac.get_role",
     method="GET",
     path=("/v1/roles/", ""),
     decode=results.model(GetRoleResponse),
@@ -60,6 +63,7 @@ _GET_ROLE = Operation(
 )
 _UPDATE_ROLE = Operation(
     id="update-role",
+    name="rbac.update_role",
     method="PATCH",
     path=("/v1/roles/", ""),
     decode=results.model(ProjectRole),
@@ -67,6 +71,7 @@ _UPDATE_ROLE = Operation(
 )
 _DELETE_ROLE = Operation(
     id="delete-role",
+    name="rbac.delete_role",
     method="DELETE",
     path=("/v1/roles/", ""),
     decode=results.nothing,
@@ -74,6 +79,7 @@ _DELETE_ROLE = Operation(
 )
 _CREATE_MEMBER = Operation(
     id="assign-member",
+    name="rbac.create_member",
     method="POST",
     path=("/v1/members",),
     decode=results.model(ProjectMemberRole),
@@ -81,12 +87,14 @@ _CREATE_MEMBER = Operation(
 )
 _LIST_MEMBERS = Operation(
     id="list-members",
+    name="rbac.list_members",
     method="GET",
     path=("/v1/members",),
     decode=results.cursor_page(ProjectMemberRolePage, "data", "next_cursor", "has_more"),
 )
 _BULK_MEMBER = Operation(
     id="bulk-assign-members",
+    name="rbac.bulk_member",
     method="POST",
     path=("/v1/members/bulk",),
     decode=results.model(BulkAssignMembersResponse),
@@ -94,6 +102,7 @@ _BULK_MEMBER = Operation(
 )
 _DELETE_MEMBER = Operation(
     id="remove-member",
+    name="rbac.delete_member",
     method="DELETE",
     path=("/v1/members/", ""),
     decode=results.nothing,
@@ -101,24 +110,28 @@ _DELETE_MEMBER = Operation(
 )
 _SEED_ROLES = Operation(
     id="seed-system-roles",
+    name="rbac.seed_roles",
     method="POST",
     path=("/v1/seed-roles",),
     decode=results.array(ProjectRole),
 )
 _LIST_AUDIT_EVENTS = Operation(
     id="list-audit-events",
+    name="rbac.list_audit_events",
     method="GET",
     path=("/v1/audit-events",),
     decode=results.cursor_page(AuditEventPage, "data", "next_cursor", "has_more"),
 )
 _EXPORT_AUDIT_EVENTS_JSON = Operation(
     id="export-audit-events",
+    name="rbac.export_audit_events",
     method="GET",
     path=("/v1/audit-events/export",),
     decode=results.array(AuditEvent),
 )
 _EXPORT_AUDIT_EVENTS_CSV = Operation(
     id="export-audit-events",
+    name="rbac.export_audit_events",
     method="GET",
     path=("/v1/audit-events/export",),
     decode=results.text,
@@ -126,12 +139,14 @@ _EXPORT_AUDIT_EVENTS_CSV = Operation(
 )
 _VERIFY_AUDIT_CHAIN = Operation(
     id="verify-audit-chain",
+    name="rbac.verify_audit_chain",
     method="GET",
     path=("/v1/audit-events/verify",),
     decode=results.model(AuditChainVerification),
 )
 _GET_AUDIT_EVENT = Operation(
     id="get-audit-event",
+    name="rbac.get_audit_event",
     method="GET",
     path=("/v1/audit-events/", ""),
     decode=results.model(AuditEvent),
@@ -139,6 +154,7 @@ _GET_AUDIT_EVENT = Operation(
 )
 _CREATE_RESOURCE_POLICY = Operation(
     id="create-resource-policy",
+    name="rbac.create_resource_policy",
     method="POST",
     path=("/v1/resource-policies",),
     decode=results.model(ResourcePolicy),
@@ -146,12 +162,14 @@ _CREATE_RESOURCE_POLICY = Operation(
 )
 _LIST_RESOURCE_POLICIES = Operation(
     id="list-resource-policies",
+    name="rbac.list_resource_policies",
     method="GET",
     path=("/v1/resource-policies",),
     decode=results.cursor_page(ResourcePolicyPage, "data", "next_cursor", "has_more"),
 )
 _DELETE_RESOURCE_POLICY = Operation(
     id="delete-resource-policy",
+    name="rbac.delete_resource_policy",
     method="DELETE",
     path=("/v1/resource-policies/", ""),
     decode=results.nothing,
@@ -159,6 +177,7 @@ _DELETE_RESOURCE_POLICY = Operation(
 )
 _CREATE_TAG_POLICY = Operation(
     id="create-tag-policy",
+    name="rbac.create_tag_policy",
     method="POST",
     path=("/v1/tag-policies",),
     decode=results.model(TagPolicy),
@@ -166,12 +185,14 @@ _CREATE_TAG_POLICY = Operation(
 )
 _LIST_TAG_POLICIES = Operation(
     id="list-tag-policies",
+    name="rbac.list_tag_policies",
     method="GET",
     path=("/v1/tag-policies",),
     decode=results.cursor_page(TagPolicyPage, "data", "next_cursor", "has_more"),
 )
 _DELETE_TAG_POLICY = Operation(
     id="delete-tag-policy",
+    name="rbac.delete_tag_policy",
     method="DELETE",
     path=("/v1/tag-policies/", ""),
     decode=results.nothing,

@@ -12,16 +12,23 @@ from strait.services.base import AsyncService, SyncService
 if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _GET_HTML = Operation(
-    id="get-api-reference", method="GET", path=("/reference",), decode=results.text, accept="*/*"
+    id="get-api-reference",
+    name="reference.get_html",
+    method="GET",
+    path=("/reference",),
+    decode=results.text,
+    accept="*/*",
 )
 _GET_OPENAPI_JSON: Operation[dict[str, Any]] = Operation(
     id="get-openapi-json",
+    name="reference.get_openapi_json",
     method="GET",
     path=("/reference/openapi.json",),
     decode=results.json_value,
 )
 _GET_OPENAPI_YAML = Operation(
     id="get-openapi-yaml",
+    name="reference.get_openapi_yaml",
     method="GET",
     path=("/reference/openapi.yaml",),
     decode=results.text,
@@ -29,12 +36,14 @@ _GET_OPENAPI_YAML = Operation(
 )
 _GET_CONFIG_SCHEMA: Operation[dict[str, Any]] = Operation(
     id="get-config-schema",
+    name="reference.get_config_schema",
     method="GET",
     path=("/schemas/v1/strait.json",),
     decode=results.json_value,
 )
 _GET_OAUTH_METADATA: Operation[dict[str, Any]] = Operation(
     id="get-oauth-protected-resource",
+    name="reference.get_oauth_metadata",
     method="GET",
     path=("/.well-known/oauth-protected-resource",),
     decode=results.json_value,

@@ -18,15 +18,21 @@ if TYPE_CHECKING:
     from strait.models.params import ActivateReferralRequest, CreateReferralCodeRequest
 _CREATE = Operation(
     id="create-referral-code",
+    name="referrals.create",
     method="POST",
     path=("/v1/referrals",),
     decode=results.model(Referral),
 )
 _LIST = Operation(
-    id="list-referrals", method="GET", path=("/v1/referrals",), decode=results.array(Referral)
+    id="list-referrals",
+    name="referrals.list",
+    method="GET",
+    path=("/v1/referrals",),
+    decode=results.array(Referral),
 )
 _ACTIVATE = Operation(
     id="activate-referral",
+    name="referrals.activate",
     method="POST",
     path=("/v1/referrals/activate",),
     decode=results.model(Referral),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="list-regions",
+    name="regions.list",
     method="GET",
     path=("/v1/regions",),
     decode=results.model(RegionsListResponse),

@@ -12,6 +12,7 @@ from strait.client.operation import (
     Operation,
     RequestOptions,
     StreamOperation,
+    StreamOptions,
     Tracked,
     WaitOptions,
     of_each_request,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     )
 _STREAM = StreamOperation(
     id="stream-run",
+    name="runs.stream",
     path=("/v1/runs/", "/stream"),
     decode=RunStreamItem.from_json,
     arguments=("run_id",),
@@ -90,6 +92,7 @@ _STREAM = StreamOperation(
 )
 _STREAM_LOGS = StreamOperation(
     id="stream-run-logs",
+    name="runs.stream_logs",
     path=("/v1/runs/", "/stream/logs"),
     decode=RunLogLine.from_json,
     arguments=("run_id",),
@@ -97,30 +100,35 @@ _STREAM_LOGS = StreamOperation(
 )
 _STREAM_CHUNKS = StreamOperation(
     id="get-run-chunk-stream",
+    name="runs.stream_chunks",
     path=("/v1/runs/", "/stream/chunks"),
     decode=RunStreamChunk.from_json,
     arguments=("run_id",),
 )
 _LIST = Operation(
     id="list-runs",
+    name="runs.list",
     method="GET",
     path=("/v1/runs",),
     decode=results.cursor_page(JobRunPage, "data", "next_cursor", "has_more"),
 )
 _GET_DLQ = Operation(
     id="list-dead-letter-runs",
+    name="runs.get_dlq",
     method="GET",
     path=("/v1/runs/dlq",),
     decode=results.cursor_page(JobRunPage, "data", "next_cursor", "has_more"),
 )
 _BULK_DLQ_REPLAY = Operation(
     id="bulk-replay-dead-letter-runs",
+    name="runs.bulk_dlq_replay",
     method="POST",
     path=("/v1/runs/bulk-dlq-replay",),
     decode=results.model(BulkReplayDeadLetterRunsResponse),
 )
 _BULK_CANCEL = Operation(
     id="bulk-cancel-runs",
+    name="runs.bulk_cancel",
     method="POST",
     path=("/v1/runs/bulk-cancel",),
     decode=results.model(BulkCancelResponse),
@@ -128,6 +136,7 @@ _BULK_CANCEL = Operation(
 )
 _BULK_CANCEL_ALL = Operation(
     id="bulk-cancel-all-runs",
+    name="runs.bulk_cancel_all",
     method="POST",
     path=("/v1/runs/bulk-cancel-all",),
     decode=results.model(BulkCancelAllRunsResponse),
@@ -135,12 +144,14 @@ _BULK_CANCEL_ALL = Operation(
 )
 _BULK_REPLAY = Operation(
     id="bulk-replay-runs",
+    name="runs.bulk_replay",
     method="POST",
     path=("/v1/runs/bulk-replay",),
     decode=results.model(BulkReplayRunsResponse),
 )
 _GET = Operation(
     id="get-run",
+    name="runs.get",
     method="GET",
     path=("/v1/runs/", ""),
     decode=results.model(JobRun),
@@ -148,6 +159,7 @@ _GET = Operation(
 )
 _DELETE = Operation(
     id="cancel-run",
+    name="runs.delete",
     method="DELETE",
     path=("/v1/runs/", ""),
     decode=results.model(JobRun),
@@ -155,6 +167,7 @@ _DELETE = Operation(
 )
 _REPLAY = Operation(
     id="replay-run",
+    name="runs.replay",
     method="POST",
     path=("/v1/runs/", "/replay"),
     decode=results.model(JobRun),
@@ -162,6 +175,7 @@ _REPLAY = Operation(
 )
 _DLQ_REPLAY = Operation(
     id="replay-dead-letter-run",
+    name="runs.dlq_replay",
     method="POST",
     path=("/v1/runs/", "/dlq-replay"),
     decode=results.model(JobRun),
@@ -169,6 +183,7 @@ _DLQ_REPLAY = Operation(
 )
 _GET_CHILDREN = Operation(
     id="list-child-runs",
+    name="runs.get_children",
     method="GET",
     path=("/v1/runs/", "/children"),
     decode=results.cursor_page(JobRunPage, "data", "next_cursor", "has_more"),
@@ -176,6 +191,7 @@ _GET_CHILDREN = Operation(
 )
 _LIST_EVENTS = Operation(
     id="list-run-events",
+    name="runs.list_events",
     method="GET",
     path=("/v1/runs/", "/events"),
     decode=results.cursor_page(RunEventPage, "data", "next_cursor", "has_more"),
@@ -183,6 +199,7 @@ _LIST_EVENTS = Operation(
 )
 _LIST_CHECKPOINTS = Operation(
     id="list-run-checkpoints",
+    name="runs.list_checkpoints",
     method="GET",
     path=("/v1/runs/", "/checkpoints"),
     decode=results.cursor_page(RunCheckpointPage, "data", "next_cursor", "has_more"),
@@ -190,6 +207,7 @@ _LIST_CHECKPOINTS = Operation(
 )
 _LIST_OUTPUTS = Operation(
     id="list-run-outputs",
+    name="runs.list_outputs",
     method="GET",
     path=("/v1/runs/", "/outputs"),
     decode=results.cursor_page(RunOutputPage, "data", "next_cursor", "has_more"),
@@ -197,6 +215,7 @@ _LIST_OUTPUTS = Operation(
 )
 _GET_DEBUG_BUNDLE = Operation(
     id="get-debug-bundle",
+    name="runs.get_debug_bundle",
     method="GET",
     path=("/v1/runs/", "/debug-bundle"),
     decode=results.model(DebugBundle),
@@ -204,6 +223,7 @@ _GET_DEBUG_BUNDLE = Operation(
 )
 _SET_DEBUG: Operation[SetDebugModeResponse] = Operation(
     id="set-debug-mode",
+    name="runs.set_debug",
     method="POST",
     path=("/v1/runs/", "/debug"),
     decode=results.json_value,
@@ -211,6 +231,7 @@ _SET_DEBUG: Operation[SetDebugModeResponse] = Operation(
 )
 _DEBUG: Operation[Json] = Operation(
     id="runs.debug",
+    name="runs.debug",
     method="GET",
     path=("/v1/runs/", "/debug"),
     decode=results.json_value,
@@ -219,6 +240,7 @@ _DEBUG: Operation[Json] = Operation(
 )
 _GET_LINEAGE = Operation(
     id="list-run-lineage",
+    name="runs.get_lineage",
     method="GET",
     path=("/v1/runs/", "/lineage"),
     decode=results.cursor_page(JobRunPage, "data", "next_cursor", "has_more"),
@@ -226,6 +248,7 @@ _GET_LINEAGE = Operation(
 )
 _GET_DEPENDENCY_STATUS = Operation(
     id="get-run-dependency-status",
+    name="runs.get_dependency_status",
     method="GET",
     path=("/v1/runs/", "/dependency-status"),
     decode=results.model(GetRunDependencyStatusResponse),
@@ -233,6 +256,7 @@ _GET_DEPENDENCY_STATUS = Operation(
 )
 _DELETE_IDEMPOTENCY_KEY: Operation[ResetIdempotencyKeyResponse] = Operation(
     id="reset-idempotency-key",
+    name="runs.delete_idempotency_key",
     method="DELETE",
     path=("/v1/runs/", "/idempotency-key"),
     decode=results.json_value,
@@ -240,6 +264,7 @@ _DELETE_IDEMPOTENCY_KEY: Operation[ResetIdempotencyKeyResponse] = Operation(
 )
 _RESCHEDULE = Operation(
     id="reschedule-run",
+    name="runs.reschedule",
     method="POST",
     path=("/v1/runs/", "/reschedule"),
     decode=results.model(JobRun),
@@ -248,6 +273,7 @@ _RESCHEDULE = Operation(
 )
 _PAUSE = Operation(
     id="pause-run",
+    name="runs.pause",
     method="POST",
     path=("/v1/runs/", "/pause"),
     decode=results.model(JobRun),
@@ -255,6 +281,7 @@ _PAUSE = Operation(
 )
 _RESUME = Operation(
     id="resume-run",
+    name="runs.resume",
     method="POST",
     path=("/v1/runs/", "/resume"),
     decode=results.model(JobRun),
@@ -262,6 +289,7 @@ _RESUME = Operation(
 )
 _RESTART = Operation(
     id="restart-run",
+    name="runs.restart",
     method="POST",
     path=("/v1/runs/", "/restart"),
     decode=results.model(JobRun),
@@ -269,6 +297,7 @@ _RESTART = Operation(
 )
 _LIST_STATE = Operation(
     id="list-run-state",
+    name="runs.list_state",
     method="GET",
     path=("/v1/runs/", "/state"),
     decode=results.array(RunState),
@@ -276,6 +305,7 @@ _LIST_STATE = Operation(
 )
 _LIST_RESOURCES = Operation(
     id="list-run-resources",
+    name="runs.list_resources",
     method="GET",
     path=("/v1/runs/", "/resources"),
     decode=results.array(RunResourceSnapshot),
@@ -283,6 +313,7 @@ _LIST_RESOURCES = Operation(
 )
 _GET_USAGE = Operation(
     id="list-run-usage",
+    name="runs.get_usage",
     method="GET",
     path=("/v1/runs/", "/usage"),
     decode=results.cursor_page(RunUsagePage, "data", "next_cursor", "has_more"),
@@ -290,6 +321,7 @@ _GET_USAGE = Operation(
 )
 _LIST_TOOL_CALLS = Operation(
     id="list-run-tool-calls",
+    name="runs.list_tool_calls",
     method="GET",
     path=("/v1/runs/", "/tool-calls"),
     decode=results.cursor_page(RunToolCallPage, "data", "next_cursor", "has_more"),
@@ -297,6 +329,7 @@ _LIST_TOOL_CALLS = Operation(
 )
 _LIST_DEPENDENCY_STATUS: Operation[Json] = Operation(
     id="runs.list_dependency_status",
+    name="runs.list_dependency_status",
     method="GET",
     path=("/v1/runs/", "/dependencies"),
     decode=results.json_value,
@@ -329,7 +362,7 @@ class RunsService(SyncService):
             """The same methods, whose answers are read bit by bit."""
             ...
 
-    def stream(self, run_id: str, **options: Unpack[RequestOptions]) -> EventStream[RunStreamItem]:
+    def stream(self, run_id: str, **options: Unpack[StreamOptions]) -> EventStream[RunStreamItem]:
         """Follow the status changes and events of a run while they happen.
 
         `GET /v1/runs/{runID}/stream`, scope `runs:read`.
@@ -341,9 +374,7 @@ class RunsService(SyncService):
         """
         return self._caller.stream(_STREAM, options, (run_id,))
 
-    def stream_logs(
-        self, run_id: str, **options: Unpack[RequestOptions]
-    ) -> EventStream[RunLogLine]:
+    def stream_logs(self, run_id: str, **options: Unpack[StreamOptions]) -> EventStream[RunLogLine]:
         """Follow the log lines that a worker writes for a run.
 
         `GET /v1/runs/{runID}/stream/logs`, scope `runs:read`.
@@ -353,7 +384,7 @@ class RunsService(SyncService):
         return self._caller.stream(_STREAM_LOGS, options, (run_id,))
 
     def stream_chunks(
-        self, run_id: str, **options: Unpack[RequestOptions]
+        self, run_id: str, **options: Unpack[StreamOptions]
     ) -> EventStream[RunStreamChunk]:
         """Follow the output that a run streams in chunks.
 
@@ -917,7 +948,7 @@ class AsyncRunsService(AsyncService):
             ...
 
     def stream(
-        self, run_id: str, **options: Unpack[RequestOptions]
+        self, run_id: str, **options: Unpack[StreamOptions]
     ) -> AsyncEventStream[RunStreamItem]:
         """Follow the status changes and events of a run while they happen.
 
@@ -931,7 +962,7 @@ class AsyncRunsService(AsyncService):
         return self._caller.stream(_STREAM, options, (run_id,))
 
     def stream_logs(
-        self, run_id: str, **options: Unpack[RequestOptions]
+        self, run_id: str, **options: Unpack[StreamOptions]
     ) -> AsyncEventStream[RunLogLine]:
         """Follow the log lines that a worker writes for a run.
 
@@ -942,7 +973,7 @@ class AsyncRunsService(AsyncService):
         return self._caller.stream(_STREAM_LOGS, options, (run_id,))
 
     def stream_chunks(
-        self, run_id: str, **options: Unpack[RequestOptions]
+        self, run_id: str, **options: Unpack[StreamOptions]
     ) -> AsyncEventStream[RunStreamChunk]:
         """Follow the output that a run streams in chunks.
 

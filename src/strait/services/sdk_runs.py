@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     )
 _GET_PAYLOAD: Operation[Json] = Operation(
     id="sdk-get-payload",
+    name="sdk_runs.get_payload",
     method="GET",
     path=("/sdk/v1/runs/", "/payload"),
     decode=results.json_value,
@@ -64,6 +65,7 @@ _GET_PAYLOAD: Operation[Json] = Operation(
 )
 _LOG_RUN = Operation(
     id="sdk-log",
+    name="sdk_runs.log_run",
     method="POST",
     path=("/sdk/v1/runs/", "/log"),
     decode=results.model(RunEvent),
@@ -72,6 +74,7 @@ _LOG_RUN = Operation(
 )
 _PROGRESS_RUN = Operation(
     id="sdk-progress",
+    name="sdk_runs.progress_run",
     method="POST",
     path=("/sdk/v1/runs/", "/progress"),
     decode=results.model(RunEvent),
@@ -80,6 +83,7 @@ _PROGRESS_RUN = Operation(
 )
 _ANNOTATE_RUN = Operation(
     id="sdk-annotate",
+    name="sdk_runs.annotate_run",
     method="POST",
     path=("/sdk/v1/runs/", "/annotate"),
     decode=results.model(JobRun),
@@ -88,6 +92,7 @@ _ANNOTATE_RUN = Operation(
 )
 _HEARTBEAT_RUN: Operation[SdkHeartbeatResponse] = Operation(
     id="sdk-heartbeat",
+    name="sdk_runs.heartbeat_run",
     method="POST",
     path=("/sdk/v1/runs/", "/heartbeat"),
     decode=results.json_value,
@@ -96,6 +101,7 @@ _HEARTBEAT_RUN: Operation[SdkHeartbeatResponse] = Operation(
 )
 _CHECKPOINT_RUN = Operation(
     id="sdk-checkpoint",
+    name="sdk_runs.checkpoint_run",
     method="POST",
     path=("/sdk/v1/runs/", "/checkpoint"),
     decode=results.model(RunCheckpoint),
@@ -104,6 +110,7 @@ _CHECKPOINT_RUN = Operation(
 )
 _OUTPUT_RUN = Operation(
     id="sdk-output",
+    name="sdk_runs.output_run",
     method="POST",
     path=("/sdk/v1/runs/", "/output"),
     decode=results.model(RunOutput),
@@ -113,6 +120,7 @@ _OUTPUT_RUN = Operation(
 )
 _COMPLETE_RUN = Operation(
     id="sdk-complete",
+    name="sdk_runs.complete_run",
     method="POST",
     path=("/sdk/v1/runs/", "/complete"),
     decode=results.model(JobRun),
@@ -123,6 +131,7 @@ _COMPLETE_RUN = Operation(
 )
 _FAIL_RUN = Operation(
     id="sdk-fail",
+    name="sdk_runs.fail_run",
     method="POST",
     path=("/sdk/v1/runs/", "/fail"),
     decode=results.model(JobRun),
@@ -132,6 +141,7 @@ _FAIL_RUN = Operation(
 )
 _SPAWN_RUN = Operation(
     id="sdk-spawn",
+    name="sdk_runs.spawn_run",
     method="POST",
     path=("/sdk/v1/runs/", "/spawn"),
     decode=results.model(SdkSpawnResponse),
@@ -140,6 +150,7 @@ _SPAWN_RUN = Operation(
 )
 _CONTINUE_RUN = Operation(
     id="sdk-continue",
+    name="sdk_runs.continue_run",
     method="POST",
     path=("/sdk/v1/runs/", "/continue"),
     decode=results.model(JobRun),
@@ -148,6 +159,7 @@ _CONTINUE_RUN = Operation(
 )
 _WAIT_FOR_EVENT_RUN = Operation(
     id="sdk-wait-for-event",
+    name="sdk_runs.wait_for_event_run",
     method="POST",
     path=("/sdk/v1/runs/", "/wait-for-event"),
     decode=results.model(SdkWaitForEventResponse),
@@ -155,6 +167,7 @@ _WAIT_FOR_EVENT_RUN = Operation(
 )
 _SET_STATE = Operation(
     id="sdk-set-state",
+    name="sdk_runs.set_state",
     method="POST",
     path=("/sdk/v1/runs/", "/state"),
     decode=results.model(RunState),
@@ -164,6 +177,7 @@ _SET_STATE = Operation(
 )
 _LIST_STATE = Operation(
     id="sdk-list-state",
+    name="sdk_runs.list_state",
     method="GET",
     path=("/sdk/v1/runs/", "/state"),
     decode=results.array(RunState),
@@ -171,6 +185,7 @@ _LIST_STATE = Operation(
 )
 _GET_STATE = Operation(
     id="sdk-get-state",
+    name="sdk_runs.get_state",
     method="GET",
     path=("/sdk/v1/runs/", "/state/", ""),
     decode=results.model(RunState),
@@ -178,6 +193,7 @@ _GET_STATE = Operation(
 )
 _DELETE_STATE = Operation(
     id="sdk-delete-state",
+    name="sdk_runs.delete_state",
     method="DELETE",
     path=("/sdk/v1/runs/", "/state/", ""),
     decode=results.nothing,
@@ -186,6 +202,7 @@ _DELETE_STATE = Operation(
 )
 _STREAM_RUN: Operation[SdkStreamChunkResponse] = Operation(
     id="sdk-stream-chunk",
+    name="sdk_runs.stream_run",
     method="POST",
     path=("/sdk/v1/runs/", "/stream"),
     decode=results.json_value,
@@ -193,6 +210,7 @@ _STREAM_RUN: Operation[SdkStreamChunkResponse] = Operation(
 )
 _RESOURCES_RUN: Operation[SdkResourcesResponse] = Operation(
     id="sdk-resources",
+    name="sdk_runs.resources_run",
     method="POST",
     path=("/sdk/v1/runs/", "/resources"),
     decode=results.json_value,
@@ -200,6 +218,7 @@ _RESOURCES_RUN: Operation[SdkResourcesResponse] = Operation(
 )
 _RESOURCE_SNAPSHOT_RUN = Operation(
     id="sdk-resource-snapshot",
+    name="sdk_runs.resource_snapshot_run",
     method="POST",
     path=("/sdk/v1/runs/", "/resource-snapshot"),
     decode=results.model(RunResourceSnapshot),
@@ -207,6 +226,7 @@ _RESOURCE_SNAPSHOT_RUN = Operation(
 )
 _SET_MEMORY = Operation(
     id="sdk-set-memory",
+    name="sdk_runs.set_memory",
     method="POST",
     path=("/sdk/v1/runs/", "/memory/", ""),
     decode=results.model(JobMemory),
@@ -216,6 +236,7 @@ _SET_MEMORY = Operation(
 )
 _GET_MEMORY = Operation(
     id="sdk-get-memory",
+    name="sdk_runs.get_memory",
     method="GET",
     path=("/sdk/v1/runs/", "/memory/", ""),
     decode=results.model(JobMemory),
@@ -223,6 +244,7 @@ _GET_MEMORY = Operation(
 )
 _DELETE_MEMORY = Operation(
     id="sdk-delete-memory",
+    name="sdk_runs.delete_memory",
     method="DELETE",
     path=("/sdk/v1/runs/", "/memory/", ""),
     decode=results.nothing,
@@ -231,6 +253,7 @@ _DELETE_MEMORY = Operation(
 )
 _LIST_MEMORY = Operation(
     id="sdk-list-memory",
+    name="sdk_runs.list_memory",
     method="GET",
     path=("/sdk/v1/runs/", "/memory"),
     decode=results.array(JobMemory),
@@ -238,6 +261,7 @@ _LIST_MEMORY = Operation(
 )
 _USAGE_RUN = Operation(
     id="sdk-usage",
+    name="sdk_runs.usage_run",
     method="POST",
     path=("/sdk/v1/runs/", "/usage"),
     decode=results.model(RunUsage),
@@ -245,6 +269,7 @@ _USAGE_RUN = Operation(
 )
 _TOOL_CALL_RUN = Operation(
     id="sdk-tool-call",
+    name="sdk_runs.tool_call_run",
     method="POST",
     path=("/sdk/v1/runs/", "/tool-call"),
     decode=results.model(RunToolCall),
@@ -253,6 +278,7 @@ _TOOL_CALL_RUN = Operation(
 )
 _ITERATION_RUN = Operation(
     id="sdk-iteration",
+    name="sdk_runs.iteration_run",
     method="POST",
     path=("/sdk/v1/runs/", "/iteration"),
     decode=results.model(RunIteration),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from strait.models.params import CreateSecretRequest
 _CREATE = Operation(
     id="create-secret",
+    name="secrets.create",
     method="POST",
     path=("/v1/secrets",),
     decode=results.model(JobSecret),
@@ -26,12 +27,14 @@ _CREATE = Operation(
 )
 _LIST = Operation(
     id="list-secrets",
+    name="secrets.list",
     method="GET",
     path=("/v1/secrets",),
     decode=results.cursor_page(JobSecretPage, "data", "next_cursor", "has_more"),
 )
 _GET = Operation(
     id="get-secret",
+    name="secrets.get",
     method="GET",
     path=("/v1/secrets/", ""),
     decode=results.model(JobSecret),
@@ -39,6 +42,7 @@ _GET = Operation(
 )
 _DELETE = Operation(
     id="delete-secret",
+    name="secrets.delete",
     method="DELETE",
     path=("/v1/secrets/", ""),
     decode=results.nothing,

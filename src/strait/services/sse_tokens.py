@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _CREATE = Operation(
     id="create-sse-token",
+    name="sse_tokens.create",
     method="POST",
     path=("/v1/sse-token",),
     decode=results.model(CreateSseTokenResponse),

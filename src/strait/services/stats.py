@@ -13,7 +13,11 @@ from strait.services.base import AsyncService, SyncService
 if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
-    id="get-stats", method="GET", path=("/v1/stats",), decode=results.model(QueueStats)
+    id="get-stats",
+    name="stats.list",
+    method="GET",
+    path=("/v1/stats",),
+    decode=results.model(QueueStats),
 )
 
 

@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     )
 _LIST_LEGACY_DELIVERIES = Operation(
     id="list-webhook-deliveries-legacy",
+    name="webhooks.list_legacy_deliveries",
     method="GET",
     path=("/v1/webhook-deliveries",),
     decode=results.cursor_page(WebhookDeliveryPage, "data", "next_cursor", "has_more"),
 )
 _RETRY_LEGACY_DELIVERY = Operation(
     id="retry-webhook-delivery-legacy",
+    name="webhooks.retry_legacy_delivery",
     method="POST",
     path=("/v1/webhook-deliveries/", "/retry"),
     decode=results.model(WebhookDelivery),
@@ -46,6 +48,7 @@ _RETRY_LEGACY_DELIVERY = Operation(
 )
 _TEST = Operation(
     id="test-webhook",
+    name="webhooks.test",
     method="POST",
     path=("/v1/webhooks/test",),
     decode=results.model(TestWebhookResponse),
@@ -53,12 +56,14 @@ _TEST = Operation(
 )
 _LIST_ALL_DELIVERIES = Operation(
     id="list-webhook-deliveries",
+    name="webhooks.list_all_deliveries",
     method="GET",
     path=("/v1/webhooks/deliveries",),
     decode=results.cursor_page(WebhookDeliveryPage, "data", "next_cursor", "has_more"),
 )
 _GET_DELIVERY_BY_ID = Operation(
     id="get-webhook-delivery",
+    name="webhooks.get_delivery_by_id",
     method="GET",
     path=("/v1/webhooks/deliveries/", ""),
     decode=results.model(WebhookDelivery),
@@ -66,6 +71,7 @@ _GET_DELIVERY_BY_ID = Operation(
 )
 _RETRY_DELIVERY_BY_ID = Operation(
     id="retry-webhook-delivery",
+    name="webhooks.retry_delivery_by_id",
     method="POST",
     path=("/v1/webhooks/deliveries/", "/retry"),
     decode=results.model(WebhookDelivery),
@@ -73,6 +79,7 @@ _RETRY_DELIVERY_BY_ID = Operation(
 )
 _REPLAY_DELIVERY = Operation(
     id="replay-webhook-delivery",
+    name="webhooks.replay_delivery",
     method="POST",
     path=("/v1/webhooks/deliveries/", "/replay"),
     decode=results.model(WebhookDelivery),
@@ -80,18 +87,21 @@ _REPLAY_DELIVERY = Operation(
 )
 _CREATE_SUBSCRIPTION = Operation(
     id="create-webhook-subscription",
+    name="webhooks.create_subscription",
     method="POST",
     path=("/v1/webhooks/subscriptions",),
     decode=results.model(CreateWebhookSubscriptionResponse),
 )
 _LIST_SUBSCRIPTIONS = Operation(
     id="list-webhook-subscriptions",
+    name="webhooks.list_subscriptions",
     method="GET",
     path=("/v1/webhooks/subscriptions",),
     decode=results.array(WebhookSubscription),
 )
 _DELETE_SUBSCRIPTION = Operation(
     id="delete-webhook-subscription",
+    name="webhooks.delete_subscription",
     method="DELETE",
     path=("/v1/webhooks/subscriptions/", ""),
     decode=results.nothing,
@@ -99,6 +109,7 @@ _DELETE_SUBSCRIPTION = Operation(
 )
 _ROTATE_SUBSCRIPTION_SECRET = Operation(
     id="rotate-webhook-secret",
+    name="webhooks.rotate_subscription_secret",
     method="POST",
     path=("/v1/webhooks/subscriptions/", "/rotate-secret"),
     decode=results.model(RotateWebhookSecretResponse),
@@ -106,6 +117,7 @@ _ROTATE_SUBSCRIPTION_SECRET = Operation(
 )
 _LIST_DELIVERIES: Operation[Json] = Operation(
     id="webhooks.list_deliveries",
+    name="webhooks.list_deliveries",
     method="GET",
     path=("/v1/webhooks/subscriptions/", "/deliveries"),
     decode=results.json_value,
@@ -114,6 +126,7 @@ _LIST_DELIVERIES: Operation[Json] = Operation(
 )
 _GET_DELIVERY: Operation[Json] = Operation(
     id="webhooks.get_delivery",
+    name="webhooks.get_delivery",
     method="GET",
     path=("/v1/webhooks/subscriptions/", "/deliveries/", ""),
     decode=results.json_value,
@@ -122,6 +135,7 @@ _GET_DELIVERY: Operation[Json] = Operation(
 )
 _RETRY_DELIVERY: Operation[Json] = Operation(
     id="webhooks.retry_delivery",
+    name="webhooks.retry_delivery",
     method="POST",
     path=("/v1/webhooks/subscriptions/", "/deliveries/", "/retry"),
     decode=results.json_value,

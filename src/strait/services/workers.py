@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from strait.client.shapes import raw, raw_async, streamed, streamed_async
 _LIST = Operation(
     id="list-workers",
+    name="workers.list",
     method="GET",
     path=("/v1/workers",),
     decode=results.offset_page(ListWorkersResponse, "data", "has_more"),
 )
 _GET = Operation(
     id="get-worker",
+    name="workers.get",
     method="GET",
     path=("/v1/workers/", ""),
     decode=results.model(Worker),
@@ -35,6 +37,7 @@ _GET = Operation(
 )
 _DISCONNECT: Operation[ForceDisconnectWorkerResponse] = Operation(
     id="force-disconnect-worker",
+    name="workers.disconnect",
     method="DELETE",
     path=("/v1/workers/", ""),
     decode=results.json_value,
@@ -42,6 +45,7 @@ _DISCONNECT: Operation[ForceDisconnectWorkerResponse] = Operation(
 )
 _LIST_TASKS = Operation(
     id="list-worker-tasks",
+    name="workers.list_tasks",
     method="GET",
     path=("/v1/workers/", "/tasks"),
     decode=results.offset_page(ListWorkerTasksResponse, "data", "has_more"),

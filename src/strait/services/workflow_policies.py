@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from strait.models.params import UpsertWorkflowPolicyRequest
 _GET = Operation(
     id="get-workflow-policy",
+    name="workflow_policies.get",
     method="GET",
     path=("/v1/workflow-policies/", ""),
     decode=results.model(WorkflowPolicy),
@@ -24,6 +25,7 @@ _GET = Operation(
 )
 _UPSERT = Operation(
     id="upsert-workflow-policy",
+    name="workflow_policies.upsert",
     method="PUT",
     path=("/v1/workflow-policies/", ""),
     decode=results.model(WorkflowPolicy),

@@ -53,24 +53,28 @@ if TYPE_CHECKING:
     )
 _LIST = Operation(
     id="list-workflow-runs",
+    name="workflow_runs.list",
     method="GET",
     path=("/v1/workflow-runs",),
     decode=results.cursor_page(WorkflowRunPage, "data", "next_cursor", "has_more"),
 )
 _BULK_CANCEL = Operation(
     id="bulk-cancel-workflow-runs",
+    name="workflow_runs.bulk_cancel",
     method="POST",
     path=("/v1/workflow-runs/bulk-cancel",),
     decode=results.model(BulkCancelWorkflowRunsResponse),
 )
 _BULK_REPLAY = Operation(
     id="bulk-replay-workflow-runs",
+    name="workflow_runs.bulk_replay",
     method="POST",
     path=("/v1/workflow-runs/bulk-replay",),
     decode=results.model(BulkReplayWorkflowRunsResponse),
 )
 _GET = Operation(
     id="get-workflow-run",
+    name="workflow_runs.get",
     method="GET",
     path=("/v1/workflow-runs/", ""),
     decode=results.model(WorkflowRun),
@@ -78,6 +82,7 @@ _GET = Operation(
 )
 _DELETE = Operation(
     id="cancel-workflow-run",
+    name="workflow_runs.delete",
     method="DELETE",
     path=("/v1/workflow-runs/", ""),
     decode=results.model(WorkflowRun),
@@ -85,6 +90,7 @@ _DELETE = Operation(
 )
 _PAUSE = Operation(
     id="pause-workflow-run",
+    name="workflow_runs.pause",
     method="POST",
     path=("/v1/workflow-runs/", "/pause"),
     decode=results.model(WorkflowRun),
@@ -92,6 +98,7 @@ _PAUSE = Operation(
 )
 _RESUME = Operation(
     id="resume-workflow-run",
+    name="workflow_runs.resume",
     method="POST",
     path=("/v1/workflow-runs/", "/resume"),
     decode=results.model(WorkflowRun),
@@ -99,6 +106,7 @@ _RESUME = Operation(
 )
 _GET_LABELS = Operation(
     id="get-workflow-run-labels",
+    name="workflow_runs.get_labels",
     method="GET",
     path=("/v1/workflow-runs/", "/labels"),
     decode=results.model(GetWorkflowRunLabelsResponse),
@@ -106,6 +114,7 @@ _GET_LABELS = Operation(
 )
 _LIST_STEPS = Operation(
     id="list-workflow-step-runs",
+    name="workflow_runs.list_steps",
     method="GET",
     path=("/v1/workflow-runs/", "/steps"),
     decode=results.cursor_page(WorkflowStepRunPage, "data", "next_cursor", "has_more"),
@@ -113,6 +122,7 @@ _LIST_STEPS = Operation(
 )
 _GET_GRAPH = Operation(
     id="get-workflow-run-graph",
+    name="workflow_runs.get_graph",
     method="GET",
     path=("/v1/workflow-runs/", "/graph"),
     decode=results.model(GetWorkflowRunGraphResponse),
@@ -120,6 +130,7 @@ _GET_GRAPH = Operation(
 )
 _GET_EXPLAIN = Operation(
     id="get-workflow-run-explain",
+    name="workflow_runs.get_explain",
     method="GET",
     path=("/v1/workflow-runs/", "/explain"),
     decode=results.cursor_page(WorkflowStepDecisionPage, "data", "next_cursor", "has_more"),
@@ -127,6 +138,7 @@ _GET_EXPLAIN = Operation(
 )
 _GET_TIMELINE = Operation(
     id="get-workflow-run-timeline",
+    name="workflow_runs.get_timeline",
     method="GET",
     path=("/v1/workflow-runs/", "/timeline"),
     decode=results.model(TimelineResponse),
@@ -134,6 +146,7 @@ _GET_TIMELINE = Operation(
 )
 _APPROVE_STEP = Operation(
     id="approve-workflow-step",
+    name="workflow_runs.approve_step",
     method="POST",
     path=("/v1/workflow-runs/", "/steps/", "/approve"),
     decode=results.model(ApproveWorkflowStepResponse),
@@ -141,6 +154,7 @@ _APPROVE_STEP = Operation(
 )
 _SKIP_STEP = Operation(
     id="skip-workflow-step",
+    name="workflow_runs.skip_step",
     method="POST",
     path=("/v1/workflow-runs/", "/steps/", "/skip"),
     decode=results.model(SkipWorkflowStepResponse),
@@ -148,6 +162,7 @@ _SKIP_STEP = Operation(
 )
 _FORCE_COMPLETE_STEP = Operation(
     id="force-complete-workflow-step",
+    name="workflow_runs.force_complete_step",
     method="POST",
     path=("/v1/workflow-runs/", "/steps/", "/force-complete"),
     decode=results.model(ForceCompleteWorkflowStepResponse),
@@ -156,6 +171,7 @@ _FORCE_COMPLETE_STEP = Operation(
 )
 _RETRY_STEP = Operation(
     id="retry-workflow-step",
+    name="workflow_runs.retry_step",
     method="POST",
     path=("/v1/workflow-runs/", "/steps/", "/retry"),
     decode=results.model(RetryWorkflowStepResponse),
@@ -163,6 +179,7 @@ _RETRY_STEP = Operation(
 )
 _REPLAY_SUBTREE_STEP = Operation(
     id="replay-workflow-subtree",
+    name="workflow_runs.replay_subtree_step",
     method="POST",
     path=("/v1/workflow-runs/", "/steps/", "/replay-subtree"),
     decode=results.model(ReplayWorkflowSubtreeResponse),
@@ -170,6 +187,7 @@ _REPLAY_SUBTREE_STEP = Operation(
 )
 _RETRY = Operation(
     id="retry-workflow-run",
+    name="workflow_runs.retry",
     method="POST",
     path=("/v1/workflow-runs/", "/retry"),
     decode=results.model(WorkflowRun),
@@ -177,6 +195,7 @@ _RETRY = Operation(
 )
 _GET_DEBUG = Operation(
     id="get-workflow-run-debug",
+    name="workflow_runs.get_debug",
     method="GET",
     path=("/v1/workflow-runs/", "/debug"),
     decode=results.model(DebugView),
@@ -184,6 +203,7 @@ _GET_DEBUG = Operation(
 )
 _COMPARE = Operation(
     id="compare-workflow-runs",
+    name="workflow_runs.compare",
     method="GET",
     path=("/v1/workflow-runs/", "/compare/", ""),
     decode=results.model(RunComparison),
@@ -191,6 +211,7 @@ _COMPARE = Operation(
 )
 _COMPENSATE = Operation(
     id="compensate-workflow-run",
+    name="workflow_runs.compensate",
     method="POST",
     path=("/v1/workflow-runs/", "/compensate"),
     decode=results.model(CompensationPlan),
@@ -198,6 +219,7 @@ _COMPENSATE = Operation(
 )
 _GET_COMPENSATION_PLAN = Operation(
     id="get-compensation-plan",
+    name="workflow_runs.get_compensation_plan",
     method="GET",
     path=("/v1/workflow-runs/", "/compensation-plan"),
     decode=results.model(CompensationPlan),

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     )
 _CREATE = Operation(
     id="create-workflow",
+    name="workflows.create",
     method="POST",
     path=("/v1/workflows",),
     decode=results.model(WorkflowResponse),
@@ -58,12 +59,14 @@ _CREATE = Operation(
 )
 _LIST = Operation(
     id="list-workflows",
+    name="workflows.list",
     method="GET",
     path=("/v1/workflows",),
     decode=results.cursor_page(WorkflowPage, "data", "next_cursor", "has_more"),
 )
 _GET = Operation(
     id="get-workflow",
+    name="workflows.get",
     method="GET",
     path=("/v1/workflows/", ""),
     decode=results.model(WorkflowResponse),
@@ -71,6 +74,7 @@ _GET = Operation(
 )
 _UPDATE = Operation(
     id="update-workflow",
+    name="workflows.update",
     method="PATCH",
     path=("/v1/workflows/", ""),
     decode=results.model(UpdateWorkflowResponseBody),
@@ -78,6 +82,7 @@ _UPDATE = Operation(
 )
 _DELETE = Operation(
     id="delete-workflow",
+    name="workflows.delete",
     method="DELETE",
     path=("/v1/workflows/", ""),
     decode=results.nothing,
@@ -85,6 +90,7 @@ _DELETE = Operation(
 )
 _DRY_RUN = Operation(
     id="dry-run-workflow",
+    name="workflows.dry_run",
     method="POST",
     path=("/v1/workflows/", "/dry-run"),
     decode=results.model(DryRunWorkflowResponse),
@@ -93,6 +99,7 @@ _DRY_RUN = Operation(
 )
 _PLAN = Operation(
     id="plan-workflow",
+    name="workflows.plan",
     method="POST",
     path=("/v1/workflows/", "/plan"),
     decode=results.model(PlanWorkflowResponse),
@@ -101,6 +108,7 @@ _PLAN = Operation(
 )
 _SIMULATE = Operation(
     id="simulate-workflow",
+    name="workflows.simulate",
     method="POST",
     path=("/v1/workflows/", "/simulate"),
     decode=results.model(SimulateWorkflowResponse),
@@ -109,6 +117,7 @@ _SIMULATE = Operation(
 )
 _GET_GRAPH = Operation(
     id="get-workflow-graph",
+    name="workflows.get_graph",
     method="GET",
     path=("/v1/workflows/", "/graph"),
     decode=results.model(WorkflowGraphResponse),
@@ -116,6 +125,7 @@ _GET_GRAPH = Operation(
 )
 _TRIGGER = Operation(
     id="trigger-workflow",
+    name="workflows.trigger",
     method="POST",
     path=("/v1/workflows/", "/trigger"),
     decode=results.model(WorkflowRun),
@@ -125,6 +135,7 @@ _TRIGGER = Operation(
 )
 _CLONE = Operation(
     id="clone-workflow",
+    name="workflows.clone",
     method="POST",
     path=("/v1/workflows/", "/clone"),
     decode=results.model(WorkflowResponse),
@@ -133,6 +144,7 @@ _CLONE = Operation(
 )
 _LIST_RUNS = Operation(
     id="list-workflow-runs-by-workflow",
+    name="workflows.list_runs",
     method="GET",
     path=("/v1/workflows/", "/runs"),
     decode=results.cursor_page(WorkflowRunPage, "data", "next_cursor", "has_more"),
@@ -140,6 +152,7 @@ _LIST_RUNS = Operation(
 )
 _LIST_VERSIONS = Operation(
     id="list-workflow-versions",
+    name="workflows.list_versions",
     method="GET",
     path=("/v1/workflows/", "/versions"),
     decode=results.array(WorkflowVersion),
@@ -147,6 +160,7 @@ _LIST_VERSIONS = Operation(
 )
 _GET_VERSION = Operation(
     id="get-workflow-version",
+    name="workflows.get_version",
     method="GET",
     path=("/v1/workflows/", "/versions/", ""),
     decode=results.model(WorkflowVersion),
@@ -154,6 +168,7 @@ _GET_VERSION = Operation(
 )
 _LIST_STEPS_BY_VERSION = Operation(
     id="list-workflow-version-steps",
+    name="workflows.list_steps_by_version",
     method="GET",
     path=("/v1/workflows/", "/versions/", "/steps"),
     decode=results.array(WorkflowStep),
@@ -161,6 +176,7 @@ _LIST_STEPS_BY_VERSION = Operation(
 )
 _GET_DIFF = Operation(
     id="diff-workflow-versions",
+    name="workflows.get_diff",
     method="GET",
     path=("/v1/workflows/", "/versions/", "/diff/", ""),
     decode=results.model(DiffWorkflowVersionsResponse),
@@ -168,6 +184,7 @@ _GET_DIFF = Operation(
 )
 _GET_VERSION_IMPACT = Operation(
     id="get-workflow-version-impact",
+    name="workflows.get_version_impact",
     method="GET",
     path=("/v1/workflows/", "/versions/", "/impact"),
     decode=results.model(GetWorkflowVersionImpactResponse),
@@ -175,6 +192,7 @@ _GET_VERSION_IMPACT = Operation(
 )
 _LIST_ACTIVE_VERSIONS = Operation(
     id="get-active-versions",
+    name="workflows.list_active_versions",
     method="GET",
     path=("/v1/workflows/", "/active-versions"),
     decode=results.model(ActiveVersionsResponseBody),
@@ -182,6 +200,7 @@ _LIST_ACTIVE_VERSIONS = Operation(
 )
 _GET_GRAPH_BY_WORKFLOW_ID: Operation[Json] = Operation(
     id="workflows.get_graph_by_workflow_id",
+    name="workflows.get_graph_by_workflow_id",
     method="GET",
     path=("/v1/workflows/", "/graph/workflow"),
     decode=results.json_value,
@@ -190,6 +209,7 @@ _GET_GRAPH_BY_WORKFLOW_ID: Operation[Json] = Operation(
 )
 _GET_POLICY: Operation[Json] = Operation(
     id="workflows.get_policy",
+    name="workflows.get_policy",
     method="GET",
     path=("/v1/workflows/", "/policy"),
     decode=results.json_value,
@@ -198,6 +218,7 @@ _GET_POLICY: Operation[Json] = Operation(
 )
 _UPSERT_POLICY: Operation[Json] = Operation(
     id="workflows.upsert_policy",
+    name="workflows.upsert_policy",
     method="PUT",
     path=("/v1/workflows/", "/policy"),
     decode=results.json_value,
@@ -206,6 +227,7 @@ _UPSERT_POLICY: Operation[Json] = Operation(
 )
 _GET_EXPLAIN: Operation[Json] = Operation(
     id="workflows.get_explain",
+    name="workflows.get_explain",
     method="GET",
     path=("/v1/workflows/", "/explain"),
     decode=results.json_value,
@@ -214,6 +236,7 @@ _GET_EXPLAIN: Operation[Json] = Operation(
 )
 _LIST_LABELS: Operation[Json] = Operation(
     id="workflows.list_labels",
+    name="workflows.list_labels",
     method="GET",
     path=("/v1/workflows/", "/labels"),
     decode=results.json_value,
@@ -222,6 +245,7 @@ _LIST_LABELS: Operation[Json] = Operation(
 )
 _GET_IMPACT: Operation[Json] = Operation(
     id="workflows.get_impact",
+    name="workflows.get_impact",
     method="GET",
     path=("/v1/workflows/", "/impact"),
     decode=results.json_value,
