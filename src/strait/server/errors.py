@@ -51,6 +51,24 @@ class ApiError(Exception):
         return {"error": error, "request_id": request_id}
 
 
+class QuotaExceeded(ApiError):  # noqa: N818 - the name of the schema
+    """The 402 of something that is used up; its body has no envelope (`QuotaExceeded`)."""
+
+    def __init__(self, kind: str, message: str, *, limit: int, current: int) -> None:
+        super().__init__(402, message, code="quota_exceeded")
+        self._body = {
+            "code": self.code,
+            "kind": kind,
+            "message": message,
+            "limit": limit,
+            "current": current,
+        }
+
+    def envelope(self, request_id: str) -> dict[str, object]:
+        """Return the body of the answer."""
+        return dict(self._body)
+
+
 def invalid(*details: str) -> ApiError:
     """Return the 422 of a body that has the right types and wrong values."""
     return ApiError(422, "validation failed", details=details)

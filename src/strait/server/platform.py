@@ -60,6 +60,8 @@ class Platform:
         self.trigger_hub: Hub[object] = Hub()
         self.activity_hub: Hub[dict[str, object]] = Hub()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        # Whether anybody set a budget; None is unknown (see `work.budgets`).
+        self.has_budgets: bool | None = None
         self._last_tick = 0
         self.started_at = self.clock.now()
 
@@ -192,6 +194,7 @@ class Platform:
             self.timers.set(key, self.clock.now() + SECOND)
 
     def _forget_caches(self) -> None:
+        self.has_budgets = None
         self.jobs.clear()
         self.keys.forget()
         self.audit_keys.forget()

@@ -497,7 +497,7 @@ class WorkflowsService(SyncService):
 
         The body has no `idempotency_key`, `priority`, `dry_run` or `metadata`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _TRIGGER,
@@ -1040,7 +1040,7 @@ class AsyncWorkflowsService(AsyncService):
 
         The body has no `idempotency_key`, `priority`, `dry_run` or `metadata`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _TRIGGER,

@@ -2914,7 +2914,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         idempotent=True,
         body=bodies.TriggerWorkflowRequest,
         success=(201,),
-        errors=(400, 401, 403, 404, 409, 422, 429, 500, 503),
+        errors=(400, 401, 402, 403, 404, 409, 422, 429, 500, 503),
         platform=("2026-03", "head"),
     ),
     Route(

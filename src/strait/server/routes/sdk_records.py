@@ -17,7 +17,7 @@ from strait.server.http import NO_CONTENT, Call, Reply, raw, reply
 from strait.server.registry import Registry
 from strait.server.routes.sdk import active
 from strait.server.unit import Unit
-from strait.server.work import records
+from strait.server.work import budgets, records
 from strait.server.work.handlers import speaking
 
 registry = Registry()
@@ -282,6 +282,8 @@ def resource_snapshot(call: Call, unit: Unit) -> Reply:
 def usage(call: Call, unit: Unit) -> Reply:
     """Keep what a model call has used and cost."""
     body = call.body(bodies.SDKUsageRequest)
+    if (body.cost_microusd or 0) < 0:
+        raise invalid("cost_microusd: failed on 'min'")
     fields: dict[str, Any] = {
         "provider": body.provider,
         "model": body.model,
@@ -291,7 +293,9 @@ def usage(call: Call, unit: Unit) -> Reply:
         or (body.prompt_tokens or 0) + (body.completion_tokens or 0),
         "cost_microusd": body.cost_microusd or 0,
     }
-    return _sample(call, unit, "usage", fields)
+    answer = _sample(call, unit, "usage", fields)
+    budgets.spent(unit, active(call, unit).run.project_id, fields["cost_microusd"])
+    return answer
 
 
 @registry.write("sdk-tool-call")

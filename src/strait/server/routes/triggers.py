@@ -14,7 +14,7 @@ from strait.server.errors import ApiError, invalid
 from strait.server.http import Call, Reply, replayed, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import buffers, runs
+from strait.server.work import budgets, buffers, runs
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -71,6 +71,7 @@ def trigger(call: Call, unit: Unit) -> Reply:
         return _dry_run(job, asked, unit)
     if present is not None:
         return reply({"id": present.id, "status": present.status, "idempotency_hit": True})
+    budgets.check(unit, job.project_id)
     check_rate(unit, job, 1)
     return _admitted(call, unit, job, asked, body)
 
@@ -111,6 +112,7 @@ def bulk(call: Call, unit: Unit) -> Reply:
     if len(items) > MAX_BULK_ITEMS:
         raise ApiError(400, f"too many items (max {MAX_BULK_ITEMS})")
     asked = [_bulk_item(job, item, index, unit.now) for index, item in enumerate(items)]
+    budgets.check(unit, job.project_id)
     check_rate(unit, job, len(asked))
     batch_id = unit.new_id()
     results, created = [], 0

@@ -19,7 +19,7 @@ from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import schedules, workflow_policies, workflow_starts
+from strait.server.work import budgets, schedules, workflow_policies, workflow_starts
 from strait.store import jobs, workflow_runs, workflows
 
 registry = Registry()
@@ -209,6 +209,7 @@ def trigger(call: Call, unit: Unit) -> Reply:
     body = call.body(bodies.TriggerWorkflowRequest)
     if body.project_id and body.project_id != call.project_id:
         raise not_found("workflow")
+    budgets.check(unit, workflow.project_id)
     run = workflow_starts.start(
         unit,
         workflow,

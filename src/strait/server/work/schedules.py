@@ -7,8 +7,9 @@ from strait.cron import next_fire
 from strait.engine import runs as engine
 from strait.engine.admission import Request
 from strait.engine.model import Job, Workflow
+from strait.server.errors import QuotaExceeded
 from strait.server.unit import Unit
-from strait.server.work import runs, workflows
+from strait.server.work import budgets, runs, workflows
 from strait.store import jobs
 from strait.store import runs as run_rows
 from strait.store import workflows as workflow_rows
@@ -43,6 +44,8 @@ def job_due(unit: Unit, job_id: str) -> None:
     )
     if others and job.cron_overlap_policy == "skip":
         return
+    if not _affordable(unit, job.project_id, f"the schedule of job {job.id}"):
+        return
     tick = unit.now // _MINUTE * 60
     request = Request(
         triggered_by="cron",
@@ -61,8 +64,19 @@ def workflow_due(unit: Unit, workflow_id: str) -> None:
     if workflow is None or not workflow.cron or not workflow.enabled:
         return
     watch_workflow(unit, workflow)
-    if _first_time(unit, "workflow", workflow.id):
+    if _first_time(unit, "workflow", workflow.id) and _affordable(
+        unit, workflow.project_id, f"the schedule of workflow {workflow.id}"
+    ):
         workflows.fire(unit, workflow)
+
+
+def _affordable(unit: Unit, project_id: str, what: str) -> bool:
+    try:
+        budgets.check(unit, project_id)
+    except QuotaExceeded as refusal:
+        unit.platform.report(f"{what} started nothing", refusal)
+        return False
+    return True
 
 
 def _watch(unit: Unit, key: tuple[str, str], cron: str, timezone: str) -> None:
