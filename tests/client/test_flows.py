@@ -210,3 +210,11 @@ def test_a_redirect_is_followed_on_the_same_host_only() -> None:
     with pytest.raises(ApiError) as caught:
         Run(READ, [answer(301, location="https://elsewhere.test/y")]).result()
     assert caught.value.status == 301
+
+
+@pytest.mark.parametrize("place", ["http://[::1", "//[", "http://a.test:port/", ""])
+def test_a_redirect_to_no_address_is_an_error_of_ours(place: str) -> None:
+    for operation in (READ, CREATE):
+        with pytest.raises(ApiError) as caught:
+            Run(operation, [answer(302, location=place)]).result()
+        assert caught.value.status == 302

@@ -34,6 +34,14 @@ _FAULTED_AGAIN = 0.4
 _SILENCE_SECS = 0.2
 _MOST_TRIES = 60
 _JOBS = 5
+# Whether it is asynchronous, and what it sends with.
+_CLIENTS = [
+    (False, "httpx"),
+    (True, "httpx"),
+    (False, "httpx2"),
+    (True, "httpx2"),
+    (True, "aiohttp"),
+]
 
 # (weight, name, whether a key makes it safe to repeat, whether it may be repeated at all)
 _OPERATIONS = {"trigger": 8, "bulk_trigger": 1, "start": 1, "get": 5, "list": 3, "make_key": 3}
@@ -106,19 +114,25 @@ class Worker:
         scene: the platform.
         seed: what calls and faults follow from.
         is_async: which client it uses.
+        transport: what that client sends with.
     """
 
-    def __init__(self, scene: Scene, seed: str, *, is_async: bool) -> None:
+    def __init__(self, scene: Scene, seed: str, *, is_async: bool, transport: str) -> None:
         self.figures = Figures()
         self._scene = scene
         self._name = seed
         self._random = random.Random(seed)
         self._is_async = is_async
+        self._transport = transport
         self._loop = asyncio.get_running_loop()
 
     async def work(self, calls: int) -> Figures:
         """Make so many calls and return what happened."""
-        options: dict[str, Any] = {"api_key": self._scene.api_key, "timeout_ms": 20_000}
+        options: dict[str, Any] = {
+            "api_key": self._scene.api_key,
+            "timeout_ms": 20_000,
+            "transport": self._transport,
+        }
         async with Proxy(self._scene.server.base_url) as self._proxy:
             options["base_url"] = self._proxy.base_url
             if self._is_async:
@@ -143,7 +157,8 @@ class Worker:
     async def _call(self, client: Any, number: int) -> None:
         (operation,) = self._random.choices(list(_OPERATIONS), list(_OPERATIONS.values()))
         self.figures.calls[operation] += 1
-        call = self._operation(client, operation, f"{self._name}.{number}")
+        key = f"{self._name}.{number}"
+        call = self._operation(client, operation, key)
         script = self._script()
         self.figures.faulted += bool(script)
         for _ in range(_MOST_TRIES):
@@ -253,17 +268,18 @@ def virtual_sleep() -> Iterator[None]:
         yield
 
 
-async def run(calls: int, seed: int, directory: Path, workers: int = 4) -> Figures:
-    """Make calls with `workers` workers, half of them sync and half async."""
+async def run(calls: int, seed: int, directory: Path, rounds: int = 1) -> Figures:
+    """Make calls with a worker for each kind of client, `rounds` times over."""
     total = Figures()
     async with _scene(directory / "faults.db") as scene:
         crew = [
-            Worker(scene, f"{seed}-{number}", is_async=bool(number % 2))
-            for number in range(workers)
+            Worker(scene, f"{seed}-{number}", is_async=is_async, transport=transport)
+            for number, (is_async, transport) in enumerate(_CLIENTS * rounds)
         ]
+        share = calls // len(crew)
         with virtual_sleep():
             async with asyncio.TaskGroup() as tasks:
-                working = [tasks.create_task(one.work(calls // workers)) for one in crew]
+                working = [tasks.create_task(one.work(share)) for one in crew]
         for task in working:
             total += task.result()
         total.effects = _effects(scene)

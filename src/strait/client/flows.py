@@ -197,9 +197,14 @@ def summary(request: Request) -> RequestSummary:
 
 def _redirected(request: Request, response: Response) -> str:
     """Return the address to read instead; none that would carry the token to another host."""
-    url = urljoin(request.url, response.headers.get("location", ""))
-    same = urlsplit(url)[:2] == urlsplit(request.url)[:2]
-    return url if same and url != request.url and request.method == "GET" else ""
+    if request.method != "GET":
+        return ""
+    try:
+        url = urljoin(request.url, response.headers.get("location", ""))
+        same = urlsplit(url)[:2] == urlsplit(request.url)[:2]
+    except ValueError:  # it is no address
+        return ""
+    return url if same and url != request.url else ""
 
 
 def error_of(request: Request, response: Response) -> HttpError:
