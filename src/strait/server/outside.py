@@ -6,12 +6,14 @@ A simulation puts others in, and so has all that happens in its hand.
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
 from strait.server.outbound import Outbound
+from strait.store.connection import Connect
 
 
 class MakeOutbound(Protocol):
@@ -34,10 +36,12 @@ class Outside:
         outbound: makes the clients that post to endpoints.
         executor: where commits wait for the disk; None is a thread of the writer's own.
         probe: told each commit point that is passed (`strait.store.writer.COMMIT_POINTS`).
+        connect: opens connections to the database.
         chance: a number from 0 up to 1, for the spread of retries.
     """
 
     outbound: MakeOutbound = Outbound
     executor: Executor | None = None
     probe: Callable[[str], None] = _ignore
+    connect: Connect = sqlite3.connect
     chance: Callable[[], float] = random.random

@@ -76,14 +76,14 @@ class Platform:
         self.database = self._database_path()
         self.owner = Ownership(self.database)
         try:
-            connection = open_writer(self.database)
+            connection = open_writer(self.database, self.outside.connect)
             os.chmod(self.database, 0o600)
             migrate(connection)
             self.vault = open_vault(connection, self._key_file(), self.settings.encryption_key)
             seal_clear_texts(connection, self.vault)
             self.jobs = JobsCache(self.vault)
             self.audit_keys = SigningKeys(self.vault)
-            self.reader = open_reader(self.database)
+            self.reader = open_reader(self.database, self.outside.connect)
             self.analyst = Analyst(self.database, deadline_secs=self.settings.query_secs)
         except BaseException:
             self.owner.release()

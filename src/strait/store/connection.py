@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 MEMORY = ":memory:"
+Connect: TypeAlias = Callable[..., sqlite3.Connection]
 
 # SQLite's locks do not hold on these; a database there would be corrupted sooner or later.
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -22,9 +25,17 @@ class StoreError(Exception):
     """The database cannot be opened or written, with the reason and what to do."""
 
 
-def open_writer(path: Path | str) -> sqlite3.Connection:
-    """Open the one connection that writes, in WAL mode with every commit synced to the disk."""
-    connection = _connect(path)
+def open_writer(path: Path | str, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
+    """Open the one connection that writes, in WAL mode with every commit synced to the disk.
+
+    Args:
+        path: the database.
+        connect: opens a connection as `sqlite3.connect` does; another driver in tests.
+    """
+    connection = _connect(path, connect)
+    # The change to WAL leaves through a rollback journal. With EXTRA its directory is synced once
+    # it is deleted; one that came back after a power cut would undo everything since.
+    connection.execute("PRAGMA synchronous=EXTRA")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     if sys.platform == "darwin":
@@ -37,13 +48,13 @@ def open_writer(path: Path | str) -> sqlite3.Connection:
     return connection
 
 
-def open_reader(path: Path | str) -> sqlite3.Connection:
-    """Open a connection that only reads.
+def open_reader(path: Path | str, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
+    """Open a connection that only reads; `connect` as in `open_writer`.
 
     It never checkpoints: SQLite before 3.51.3 can corrupt a database when one connection
     checkpoints while another writes, so the writer does both.
     """
-    connection = _connect(path)
+    connection = _connect(path, connect)
     connection.execute("PRAGMA query_only=ON")
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute(f"PRAGMA mmap_size={_MMAP_BYTES}")
@@ -79,11 +90,11 @@ def file_system_of(directory: Path, mounts: Path = Path("/proc/self/mounts")) ->
     return kind
 
 
-def _connect(path: Path | str) -> sqlite3.Connection:
+def _connect(path: Path | str, connect: Connect) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < _MINIMUM_VERSION:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.38 or later is needed")
     try:
-        connection = sqlite3.connect(
+        connection = connect(
             os.fspath(path),
             isolation_level=None,
             check_same_thread=False,
