@@ -1,7 +1,7 @@
 """`make soak`: kill the platform again and again under load, and count what was lost.
 
 Four clients trigger no-op runs, each under a key of its own. The server is killed at random
-moments, its handlers too now and then, and started again. In the end every trigger that was
+moments and at every commit point, its handlers too now and then, and started again. In the end every trigger that was
 acknowledged has one completed run, no key has two, and no run ended twice. It exits with 1
 otherwise.
 """
@@ -16,10 +16,12 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from strait import Client
 from strait.errors import StraitError
+from strait.store.writer import COMMIT_POINTS
 from tests.e2e.platform import Platform, start, until
 
 _TARGET = "tests/e2e/target.py"
@@ -66,7 +68,7 @@ class Load:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--runs", type=int, default=20_000)
-    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     randomness = random.Random(options.seed)
@@ -75,6 +77,9 @@ def main() -> None:
         load = Load(start(database, _TARGET), options.runs)
         load.begin()
         restarts = [_kill(load, database, randomness) for _ in range(options.kills)]
+        # The last server is to live.
+        load.platform.kill()
+        load.platform = start(database, _TARGET)
         load.end()
         with load.platform.client() as client:
             until(lambda: not sum(client.stats.list().to_dict().values()), secs=300)
@@ -88,14 +93,21 @@ def main() -> None:
 
 
 def _kill(load: Load, database: Path, randomness: random.Random) -> float:
-    """Kill the server after a while, with its handlers sometimes; return how long a start took."""
-    time.sleep(randomness.uniform(0.3, 1.2))
+    """Kill the server after a while, with its handlers sometimes; return how long a start took.
+
+    Every other server kills itself, at a commit point that it passes.
+    """
+    with suppress(subprocess.TimeoutExpired):
+        load.platform.process.wait(randomness.uniform(0.3, 1.2))
     if randomness.random() < 0.4:
         handlers = ["pkill", "-9", "-P", str(load.platform.process.pid)]
         subprocess.run(handlers, check=False)
     load.platform.kill()
+    dies_at = None
+    if randomness.random() < 0.5:
+        dies_at = (randomness.choice(COMMIT_POINTS), randomness.randint(1, 200))
     started = time.monotonic()
-    load.platform = start(database, _TARGET)
+    load.platform = start(database, _TARGET, dies_at=dies_at)
     return time.monotonic() - started
 
 

@@ -54,10 +54,18 @@ class Platform:
 
 
 def start(
-    database: Path, target: str = "", *arguments: str, environment: dict[str, str] | None = None
+    database: Path,
+    target: str = "",
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    dies_at: tuple[str, int] | None = None,
 ) -> Platform:
-    """Start `strait dev` on a database, and return once it is ready."""
-    command = [sys.executable, "-m", "strait.cli", "dev", *([target] if target else [])]
+    """Start `strait dev` on a database, and return once it is ready.
+
+    With `dies_at`, a commit point and a count, it kills itself there.
+    """
+    module = ["tests.support.mortal", *map(str, dies_at)] if dies_at else ["strait.cli"]
+    command = [sys.executable, "-m", *module, "dev", *([target] if target else [])]
     process = subprocess.Popen(
         [*command, "--port", "0", "--db", str(database), "--json", *arguments],
         stdout=subprocess.PIPE,
@@ -69,6 +77,8 @@ def start(
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, f"strait dev ended with {process.wait()} before it was ready"
+    if dies_at:
+        process.send_signal(signal.SIGUSR1)
     return Platform(process, **json.loads(line))
 
 
