@@ -1,9 +1,9 @@
 """`make soak`: kill the platform again and again under load, and count what was lost.
 
 Four clients trigger no-op runs, each under a key of its own. The server is killed at random
-moments and at every commit point, its handlers too now and then, and started again. In the end every trigger that was
-acknowledged has one completed run, no key has two, and no run ended twice. It exits with 1
-otherwise.
+moments and at every commit point, its handlers too now and then, and started again. In the end
+every trigger that was acknowledged has one completed run, no key has two, and no run ended twice.
+It exits with 1 otherwise.
 """
 
 from __future__ import annotations
