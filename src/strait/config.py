@@ -306,7 +306,10 @@ class Setting:
 
 
 def explain(
-    path: str | None = None, search_dir: str | None = None, profile: str | None = None
+    path: str | None = None,
+    search_dir: str | None = None,
+    profile: str | None = None,
+    arguments: Mapping[str, str | int | None] | None = None,
 ) -> list[Setting]:
     """Return every setting that file and environment give, and where each of them stands.
 
@@ -316,6 +319,7 @@ def explain(
         path: the file itself.
         search_dir: the folder that has a `strait.json`; by default the working directory.
         profile: a section of `environments` in the file; by default `STRAIT_PROFILE`.
+        arguments: what the client itself is given: `base_url`, `timeout_ms`, `project_id`.
 
     Raises:
         ConfigFileNotFoundError: `path` or `profile` is given, and there is no such file.
@@ -327,6 +331,7 @@ def explain(
         if path is not None or profile is not None:
             raise
         layer = Layer.of_environment()
+    layer = layer.under(_of_arguments(arguments or {}))
     config = layer.config()
     kind = config.auth.type.value if config.auth else AuthType.API_KEY.value
     values = {
@@ -339,6 +344,19 @@ def explain(
     return [
         Setting(name, value, layer.sources.get(name, "default")) for name, value in values.items()
     ]
+
+
+def _of_arguments(arguments: Mapping[str, str | int | None]) -> Layer:
+    given = {name: value for name, value in arguments.items() if value not in {None, ""}}
+    url, timeout, project = (given.get(k) for k in ("base_url", "timeout_ms", "project_id"))
+    if timeout is not None:
+        check_timeout_ms(timeout, "timeout_ms")
+    return Layer(
+        base_url=None if url is None else check_base_url(str(url), "base_url"),
+        timeout_ms=timeout if isinstance(timeout, int) else None,
+        project_id=None if project is None else str(project),
+        sources=dict.fromkeys(given, "argument"),
+    )
 
 
 def check_base_url(url: str, name: str) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "PaginationError",
     "RateLimitedError",
     "RequestSummary",
+    "ResponseValidationError",
     "RetryAfter",
     "RunFailedError",
     "RunNotStartedError",
@@ -171,6 +172,25 @@ class DecodeError(StraitError):
         super().__init__(message)
         self.body = body
         self.__cause__ = cause
+
+
+class ResponseValidationError(DecodeError):
+    """An answer has fields of other types than it should; with `strict_responses=True` only.
+
+    Attributes:
+        fields: where they stand, such as `data.1.version`; five at most.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        body: str,
+        cause: BaseException | None = None,
+        *,
+        fields: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, body, cause)
+        self.fields = list(fields)
 
 
 class PaginationError(StraitError):

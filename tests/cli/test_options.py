@@ -27,7 +27,7 @@ def target(tmp_path: Path) -> Path:
 def test_help_names_the_commands(tmp_path: Path) -> None:
     shown = strait("--help", cwd=tmp_path)
     assert shown.returncode == 0
-    assert {"dev", "serve"} <= set(shown.stdout.split())
+    assert {"config", "dev", "serve"} <= set(shown.stdout.split())
     assert strait("--version", cwd=tmp_path).stdout == f"strait, version {__version__}\n"
 
 

@@ -136,6 +136,7 @@ def test_any_error_has_the_attributes_of_an_answer() -> None:
 EXAMPLES: dict[str, BaseException] = {
     "DagValidationError": DagValidationError("x", cycles=["a"], missing_refs=["b"]),
     "DecodeError": DecodeError("x", "body"),
+    "ResponseValidationError": strait.errors.ResponseValidationError("m", "{}", fields=["a.b"]),
     "StraitTimeoutError": StraitTimeoutError("x", "run_1", 5),
     "CostBudgetExceededError": CostBudgetExceededError("x", 5, 4),
     "UnsupportedByPlatform": strait.errors.UnsupportedByPlatform("runs.debug", "why"),

@@ -63,3 +63,20 @@ def serve(**options: Any) -> None:
     from strait.cli.dev import Options, run
 
     run(Options(target="", **options))
+
+
+@cli.command()
+@click.option("--file", "path", default=None, help="A strait.json of another name or place.")
+@click.option("--profile", default=None, help="Section of `environments`.  [env: STRAIT_PROFILE]")
+@click.option("--base-url", default=None, help="As if a client were given this.")
+@click.option("--timeout-ms", type=int, default=None, help="As if a client were given this.")
+@click.option("--project", "project_id", default=None, help="As if a client were given this.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def config(path: str | None, profile: str | None, as_json: bool, **arguments: Any) -> None:
+    """Show each setting that a client would have here, and where it comes from.
+
+    An argument wins over the environment, which wins over the file. Tokens are never shown.
+    """
+    from strait.cli.config import show
+
+    show(path=path, profile=profile, arguments=arguments, as_json=as_json)

@@ -37,6 +37,7 @@ class CommonOptions(TypedDict, total=False):
     retry: RetryOptions | None
     project_id: str
     response_format: ResponseFormat
+    strict_responses: bool
     tracer: Tracer | None
     meter: Meter | None
     app_info: tuple[str, str] | None

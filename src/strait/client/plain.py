@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from strait.client import raw, results
@@ -14,7 +14,8 @@ T = TypeVar("T")
 _AS_THEY_ARE = (results.text, results.content)
 
 
-@cache
+# Bounded, because raw requests are operations too, and as many as there are addresses.
+@lru_cache(maxsize=1024)
 def plain(operation: Operation[T]) -> Operation[T]:
     """Return the operation with the JSON of its answer for a result; `{}` where it has none."""
     if operation.decode in _AS_THEY_ARE:
@@ -23,7 +24,7 @@ def plain(operation: Operation[T]) -> Operation[T]:
     return replace(operation, decode=decode)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def plain_stream(operation: StreamOperation[T]) -> StreamOperation[T]:
     """Return the stream with the JSON of its events for items."""
     decode: Any = raw.event

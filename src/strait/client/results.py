@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from strait.client.effects import Response
 from strait.client.responses import ResponseInfo
-from strait.errors import DecodeError, Json
+from strait.errors import DecodeError, Json, ResponseValidationError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -168,7 +168,11 @@ def _checked(response: Response, load: Callable[[bytes], T], data: bytes | None 
 def _undecodable(response: Response, error: ValueError) -> DecodeError:
     kind = response.content_type or "no media type"
     what = str(error).partition("\n")[0]
-    wrong = DecodeError(f"the answer is not what was expected ({kind}): {what}", response.text())
+    text = f"the answer is not what was expected ({kind}): {what}"
+    wrong = DecodeError(text, response.text())
+    # By its attribute: that of a `MisfitError`, whose module would load every model's base.
+    if (fields := getattr(error, "fields", None)) is not None:
+        wrong = ResponseValidationError(text, response.text(), fields=fields)
     wrong.status = response.status
     wrong.headers = {name.lower(): value for name, value in response.headers.items()}
     wrong.request_id = wrong.headers.get("x-request-id")

@@ -50,6 +50,7 @@ class Settings:
         plain: whether results are plain JSON rather than models.
         project_id: the project that authored jobs belong to.
         retry: how often to try, and how long to wait.
+        strict: whether a field of another type than it should be is an error.
         timeout: seconds that one attempt may take; None leaves it to the HTTP client.
         telemetry: what tells OpenTelemetry of calls; None for nothing.
     """
@@ -63,6 +64,7 @@ class Settings:
         "plain",
         "project_id",
         "retry",
+        "strict",
         "telemetry",
         "timeout",
     )
@@ -82,6 +84,7 @@ class Settings:
         meter: Meter | None = None,
         app_info: tuple[str, str] | None = None,
         library: str = "httpx",
+        strict_responses: bool = False,
     ) -> None:
         logs.set_up()
         if response_format not in _FORMATS:
@@ -94,6 +97,7 @@ class Settings:
         self.project_id = project_id
         self.hooks = Hooks([entry for entry in middleware or () if isinstance(entry, Middleware)])
         self.plain = response_format == "dict"
+        self.strict = strict_responses
         self.telemetry = Telemetry.of(tracer, meter)
         self.defaults: RequestOptions = {}
         self.headers = {"accept": "application/json", **identity.headers(library, app_info)}

@@ -68,6 +68,8 @@ class Client(SyncVerbs, SyncServices):
         retry: how often to try, and how long to wait; None is once.
         project_id: the project that authored jobs belong to unless they say so themselves.
         response_format: `dict` gives plain JSON where results would be models and pages.
+        strict_responses: whether a field of another type than it should be is a
+            `ResponseValidationError`; by default it is kept as it came, with one warning.
         tracer: a tracer of OpenTelemetry, for a span of each call.
         meter: a meter of OpenTelemetry, for how long calls take.
         app_info: name and version of your program, for the `User-Agent`.
@@ -102,6 +104,7 @@ class Client(SyncVerbs, SyncServices):
         retry: RetryOptions | None = DEFAULT_RETRY,
         project_id: str = "",
         response_format: ResponseFormat = "model",
+        strict_responses: bool = False,
         tracer: Tracer | None = None,
         meter: Meter | None = None,
         app_info: tuple[str, str] | None = None,
@@ -121,6 +124,7 @@ class Client(SyncVerbs, SyncServices):
             retry=retry,
             project_id=found.project_id or "",
             response_format=response_format,
+            strict_responses=strict_responses,
             tracer=tracer,
             meter=meter,
             app_info=app_info,

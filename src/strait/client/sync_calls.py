@@ -40,6 +40,7 @@ from strait.client.results import PageData
 from strait.client.settings import Settings, merged, merged_stream
 from strait.client.sse import MAX_EVENT_CHARS, ServerEvent
 from strait.client.streams import follow
+from strait.client.strictness import strict
 from strait.client.tracing import told
 from strait.client.transports.protocol import Body, Transport
 from strait.client.waiting import send_until, wait
@@ -251,6 +252,8 @@ class SyncCaller:
             options = merged(settings.defaults, options)
         if settings.plain:
             operation = plain(operation)
+        elif settings.strict:
+            operation = strict(operation)
         if fields is not None:
             body = merged_body(body, fields, operation.nullable)
         request = settings.request(operation, arguments, query, body, options)

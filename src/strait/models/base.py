@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, Self, get_args
 
@@ -18,6 +20,32 @@ from pydantic_core import from_json
 _REPR_CHARS = 1024
 
 logger = logging.getLogger("strait.models")
+
+
+_strict: ContextVar[bool] = ContextVar("strict", default=False)
+
+
+class MisfitError(ValueError):
+    """An answer has fields of other types than its model.
+
+    Attributes:
+        fields: where they stand, such as `data.1.version`; five at most.
+    """
+
+    def __init__(self, model: str, fields: list[str]) -> None:
+        named = ", ".join(f"`{field}`" for field in fields)
+        super().__init__(f"fields of `{model}` have another type: {named}")
+        self.fields = fields
+
+
+@contextmanager
+def strictly() -> Iterator[None]:
+    """Let what does not fit be a `MisfitError` in this block, rather than be kept as it came."""
+    token = _strict.set(True)
+    try:
+        yield
+    finally:
+        _strict.reset(token)
 
 
 class StraitModel(BaseModel):
@@ -69,7 +97,10 @@ class StraitModel(BaseModel):
 
     @classmethod
     def _kept(cls, value: dict[str, Any], error: ValidationError) -> Self:
-        _warn(cls.__name__, ", ".join(_path(entry["loc"]) for entry in error.errors()[:5]))
+        fields = [_path(entry["loc"]) for entry in error.errors()[:5]]
+        if _strict.get():
+            raise MisfitError(cls.__name__, fields) from error
+        _warn(cls.__name__, ", ".join(fields))
         kept: Self = lenient(cls, value)
         return kept
 

@@ -1,0 +1,37 @@
+"""`strait config`: each setting that a client would have, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+from strait.config import Setting, explain
+from strait.errors import StraitError
+
+
+def show(
+    *,
+    path: str | None,
+    profile: str | None,
+    arguments: dict[str, str | int | None],
+    as_json: bool,
+) -> None:
+    """Print every setting; what is wrong is one line and the exit status 1."""
+    try:
+        settings = explain(path, profile=profile, arguments=arguments)
+    except StraitError as error:
+        sys.exit(f"strait: {error}")
+    if as_json:
+        print(json.dumps([asdict(setting) for setting in settings]))
+    else:
+        print(_table(settings))
+
+
+def _table(settings: list[Setting]) -> str:
+    name = max(len(setting.name) for setting in settings)
+    value = max(len(setting.value) for setting in settings)
+    return "\n".join(
+        f"{setting.name:<{name}}  {setting.value:<{value}}  {setting.source}"
+        for setting in settings
+    )
