@@ -206,6 +206,7 @@ class Operation:
     stream: Stream | None
     starts: str = ""
     until: bool = False
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

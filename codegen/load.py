@@ -213,6 +213,7 @@ def _operation(path: str, method: str, entry: Json, names: Json, schemas: _Schem
         paging=_paging(entry.get("x-strait-paging")),
         starts=names["starts"].get(op_id, ""),
         until=op_id in names["until"],
+        unread=names["unread"].get(op_id, {}).get("parameter", ""),
         stream=_stream(op_id, entry.get("x-strait-stream"), names["streams"], schemas),
     )
 

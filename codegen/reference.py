@@ -127,6 +127,8 @@ def _arguments(op: Operation, api: Api) -> Iterator[str]:
         yield _row("body", argument(op.body), ["JSON"])
     for query in op.query:
         yield _row(safe(query.name), argument(query.type), [*_query(query)])
+    if op.unread:
+        yield _row(op.unread, "Mapping[str, Any]", ["deprecated: no platform reads it"])
     if op.until:
         yield _row("until", "float", ["seconds to send it again while nobody waits for it yet"])
 

@@ -141,7 +141,7 @@ def _module(service: str, api: Api) -> str:
         "from collections.abc import Awaitable, Mapping, Sequence",
         "from datetime import datetime",
         "from typing import TYPE_CHECKING, Any, Literal, Unpack, overload",
-        "from strait.client import results",
+        "from strait.client import notices, results",
         (
             "from strait.client.operation import "
             "Operation, RequestOptions, StreamOperation, StreamOptions"
@@ -302,6 +302,9 @@ def _method(method: Method) -> list[str]:
     returns = " | ".join(dict.fromkeys(_returned(method, outcome) for outcome in found))
     lines.append(_head(method, returns))
     lines += [f"    {line}" for line in docstring(_documentation(op))]
+    if op.unread:
+        name = f"{op.service}.{op.name}"
+        lines.append(f"    notices.unread({name!r}, {op.unread!r}, {op.unread})")
     *others, last = reversed(found)
     for outcome in others:
         options = ", ".join(repr(value) for value in outcome.formats)
@@ -325,11 +328,13 @@ def _parameters(method: Method, chosen: str = "") -> list[str]:
     if op.body is not None:
         name = f"{op.body.name} | " if isinstance(op.body, Ref) else ""
         parts.append(f"body: {name}Mapping[str, Any] | StraitModel | None = None")
+    elif op.unread == "body":
+        parts.append("body: Mapping[str, Any] | None = None")
     keywords = [_keyword(part.wire, part.type, method) for part in method.fields]
     for query in op.query:
         plain = _keyword(query.name, query.type, method)
         keywords.append(chosen if chosen and query.name == "format" else plain)
-    if op.query:
+    if op.query or op.unread == "query":
         keywords.append("query: Mapping[str, Any] | None = None")
     if op.until:
         keywords.append("until: float | None = None")
@@ -398,6 +403,8 @@ def _documentation(op: Operation) -> list[str]:
         paragraphs.append(f"Raises `UnsupportedByPlatform`: {op.instead}.")
     elif op.instead:
         paragraphs.append(f"{op.instead[0].upper()}{op.instead[1:]}.")
+    if op.unread:
+        paragraphs.append(f"`{op.unread}` is deprecated: no platform reads it.")
     if op.until:
         paragraphs.append(
             "With `until` it is sent again and again for that many seconds, as long as the "

@@ -1,4 +1,4 @@
-"""Warnings about an answer, told at the line of the user's program that made the call."""
+"""Warnings about a call or its answer, told at the line of the user's program that made it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import warnings
 
 from strait.client.effects import Request, Response
-from strait.errors import IdempotencyWarning
+from strait.errors import IdempotencyWarning, StraitDeprecationWarning
 
 _PACKAGE = __name__.partition(".")[0] + "."
 _DIFFERS = "idempotency-body-differs"
@@ -30,8 +30,25 @@ def tell(operation: str, request: Request, response: Response) -> None:
         )
 
 
+def unread(method: str, parameter: str, value: object) -> None:
+    """Warn if a call is given what published clients took and no platform reads.
+
+    Args:
+        method: the method of the client.
+        parameter: the name of its parameter.
+        value: what it was given; None for nothing.
+    """
+    if value is not None:
+        warnings.warn(
+            f"`{method}`: no platform reads `{parameter}`, so it is not sent; leave it out, "
+            "it is removed in 2.0",
+            StraitDeprecationWarning,
+            stacklevel=_callers_level(),
+        )
+
+
 def _callers_level() -> int:
-    """Return the `stacklevel` of the first frame outside of this package, as seen by `tell`.
+    """Return the `stacklevel` of the first frame outside of this package, as its caller sees it.
 
     The standard library skips frames by their file only from Python 3.12 on.
     """

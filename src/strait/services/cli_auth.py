@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from strait.client import results
+from strait.client import notices, results
 from strait.client.operation import Operation, RequestOptions
 from strait.models.cli_auth import (
     ApproveDeviceCodeResponse,
@@ -58,13 +58,18 @@ class CliAuthService(SyncService):
             """The same methods, whose answers are read bit by bit."""
             ...
 
-    def device_code(self, **options: Unpack[RequestOptions]) -> DeviceCodeResponse:
+    def device_code(
+        self, body: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> DeviceCodeResponse:
         """Start a device login and return the code that the user approves in a browser.
 
         `POST /v1/cli/auth/device-code`.
 
+        `body` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`.
         """
+        notices.unread("cli_auth.device_code", "body", body)
         return self._caller.call(_DEVICE_CODE, options)
 
     def token(
@@ -129,13 +134,18 @@ class AsyncCliAuthService(AsyncService):
             """The same methods, whose answers are read bit by bit."""
             ...
 
-    async def device_code(self, **options: Unpack[RequestOptions]) -> DeviceCodeResponse:
+    async def device_code(
+        self, body: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> DeviceCodeResponse:
         """Start a device login and return the code that the user approves in a browser.
 
         `POST /v1/cli/auth/device-code`.
 
+        `body` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`.
         """
+        notices.unread("cli_auth.device_code", "body", body)
         return await self._caller.call(_DEVICE_CODE, options)
 
     async def token(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from strait.client import results
+from strait.client import notices, results
 from strait.client.operation import Operation, RequestOptions
 from strait.client.unset import UNSET
 from strait.models.event_sources import DispatchEventResponse, EventSource, EventSubscription
@@ -115,13 +115,18 @@ class EventSourcesService(SyncService):
             """The same methods, whose answers are read bit by bit."""
             ...
 
-    def list(self, **options: Unpack[RequestOptions]) -> Page[EventSource]:
+    def list(
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> Page[EventSource]:
         """List the event sources of a project.
 
         `GET /v1/event-sources`, scope `jobs:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("event_sources.list", "query", query)
         return self._caller.page(_LIST, options)
 
     def create(
@@ -316,13 +321,18 @@ class AsyncEventSourcesService(AsyncService):
             """The same methods, whose answers are read bit by bit."""
             ...
 
-    def list(self, **options: Unpack[RequestOptions]) -> AsyncPager[EventSource]:
+    def list(
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> AsyncPager[EventSource]:
         """List the event sources of a project.
 
         `GET /v1/event-sources`, scope `jobs:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("event_sources.list", "query", query)
         return self._caller.page(_LIST, options)
 
     async def create(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from strait.client import results
+from strait.client import notices, results
 from strait.client.operation import Operation, RequestOptions
 from strait.models.log_drains import LogDrain
 from strait.services.base import AsyncService, SyncService
@@ -73,13 +73,18 @@ class LogDrainsService(SyncService):
             """The same methods, whose answers are read bit by bit."""
             ...
 
-    def list(self, **options: Unpack[RequestOptions]) -> Page[LogDrain]:
+    def list(
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> Page[LogDrain]:
         """List the places that the logs of a project are sent to.
 
         `GET /v1/log-drains`, scope `jobs:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("log_drains.list", "query", query)
         return self._caller.page(_LIST, options)
 
     def create(
@@ -187,13 +192,18 @@ class AsyncLogDrainsService(AsyncService):
             """The same methods, whose answers are read bit by bit."""
             ...
 
-    def list(self, **options: Unpack[RequestOptions]) -> AsyncPager[LogDrain]:
+    def list(
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> AsyncPager[LogDrain]:
         """List the places that the logs of a project are sent to.
 
         `GET /v1/log-drains`, scope `jobs:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("log_drains.list", "query", query)
         return self._caller.page(_LIST, options)
 
     async def create(

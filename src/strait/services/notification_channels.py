@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from strait.client import results
+from strait.client import notices, results
 from strait.client.operation import Operation, RequestOptions
 from strait.client.unset import UNSET
 from strait.models.notification_channels import NotificationChannel, NotificationDelivery
@@ -115,13 +115,18 @@ class NotificationChannelsService(SyncService):
             },
         )
 
-    def list(self, **options: Unpack[RequestOptions]) -> Page[NotificationChannel]:
+    def list(
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> Page[NotificationChannel]:
         """List the notification channels of a project.
 
         `GET /v1/notification-channels`, scope `jobs:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("notification_channels.list", "query", query)
         return self._caller.page(_LIST, options)
 
     def get(self, channel_id: str, **options: Unpack[RequestOptions]) -> NotificationChannel:
@@ -237,13 +242,18 @@ class AsyncNotificationChannelsService(AsyncService):
             },
         )
 
-    def list(self, **options: Unpack[RequestOptions]) -> AsyncPager[NotificationChannel]:
+    def list(
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> AsyncPager[NotificationChannel]:
         """List the notification channels of a project.
 
         `GET /v1/notification-channels`, scope `jobs:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("notification_channels.list", "query", query)
         return self._caller.page(_LIST, options)
 
     async def get(self, channel_id: str, **options: Unpack[RequestOptions]) -> NotificationChannel:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from strait.client import results
+from strait.client import notices, results
 from strait.client.operation import (
     Operation,
     RequestOptions,
@@ -569,6 +569,7 @@ class RunsService(SyncService):
     def replay(
         self,
         run_id: str,
+        body: Mapping[str, Any] | None = None,
         *,
         from_checkpoint: str | None = None,
         query: Mapping[str, Any] | None = None,
@@ -580,8 +581,11 @@ class RunsService(SyncService):
 
         Only for runs that failed, timed out or crashed; a dead-letter run needs `dlq_replay`.
 
+        `body` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
+        notices.unread("runs.replay", "body", body)
         return self._caller.call(
             _REPLAY,
             options,
@@ -589,13 +593,18 @@ class RunsService(SyncService):
             query=results.query(query, {"from_checkpoint": from_checkpoint}),
         )
 
-    def dlq_replay(self, run_id: str, **options: Unpack[RequestOptions]) -> JobRun:
+    def dlq_replay(
+        self, run_id: str, body: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> JobRun:
         """Queue a dead-letter run again, from its first attempt.
 
         `POST /v1/runs/{runID}/dlq-replay`, scope `runs:write`.
 
+        `body` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
+        notices.unread("runs.dlq_replay", "body", body)
         return self._caller.call(_DLQ_REPLAY, options, (run_id,))
 
     def get_children(
@@ -1162,6 +1171,7 @@ class AsyncRunsService(AsyncService):
     async def replay(
         self,
         run_id: str,
+        body: Mapping[str, Any] | None = None,
         *,
         from_checkpoint: str | None = None,
         query: Mapping[str, Any] | None = None,
@@ -1173,8 +1183,11 @@ class AsyncRunsService(AsyncService):
 
         Only for runs that failed, timed out or crashed; a dead-letter run needs `dlq_replay`.
 
+        `body` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
+        notices.unread("runs.replay", "body", body)
         return await self._caller.call(
             _REPLAY,
             options,
@@ -1182,13 +1195,18 @@ class AsyncRunsService(AsyncService):
             query=results.query(query, {"from_checkpoint": from_checkpoint}),
         )
 
-    async def dlq_replay(self, run_id: str, **options: Unpack[RequestOptions]) -> JobRun:
+    async def dlq_replay(
+        self, run_id: str, body: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> JobRun:
         """Queue a dead-letter run again, from its first attempt.
 
         `POST /v1/runs/{runID}/dlq-replay`, scope `runs:write`.
 
+        `body` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
+        notices.unread("runs.dlq_replay", "body", body)
         return await self._caller.call(_DLQ_REPLAY, options, (run_id,))
 
     def get_children(

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Unpack
 
-from strait.client import results
+from strait.client import notices, results
 from strait.client.operation import Operation, RequestOptions
 from strait.models.stats import QueueStats
 from strait.services.base import AsyncService, SyncService
@@ -37,13 +38,18 @@ class StatsService(SyncService):
             """The same methods, whose answers are read bit by bit."""
             ...
 
-    def list(self, **options: Unpack[RequestOptions]) -> QueueStats:
+    def list(
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> QueueStats:
         """Return how many runs a project has, by status, and how full its queue is.
 
         `GET /v1/stats`, scope `stats:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("stats.list", "query", query)
         return self._caller.call(_LIST, options)
 
 
@@ -63,13 +69,18 @@ class AsyncStatsService(AsyncService):
             """The same methods, whose answers are read bit by bit."""
             ...
 
-    async def list(self, **options: Unpack[RequestOptions]) -> QueueStats:
+    async def list(
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> QueueStats:
         """Return how many runs a project has, by status, and how full its queue is.
 
         `GET /v1/stats`, scope `stats:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("stats.list", "query", query)
         return await self._caller.call(_LIST, options)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from strait.client import results
+from strait.client import notices, results
 from strait.client.operation import Operation, RequestOptions
 from strait.models.webhooks import (
     CreateWebhookSubscriptionResponse,
@@ -292,13 +292,18 @@ class WebhooksService(SyncService):
             },
         )
 
-    def list_subscriptions(self, **options: Unpack[RequestOptions]) -> Page[WebhookSubscription]:
+    def list_subscriptions(
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
+    ) -> Page[WebhookSubscription]:
         """List the webhook subscriptions of a project.
 
         `GET /v1/webhooks/subscriptions`, scope `webhooks:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("webhooks.list_subscriptions", "query", query)
         return self._caller.page(_LIST_SUBSCRIPTIONS, options)
 
     def delete_subscription(self, sub_id: str, **options: Unpack[RequestOptions]) -> None:
@@ -332,14 +337,23 @@ class WebhooksService(SyncService):
             fields={"grace_period_minutes": grace_period_minutes},
         )
 
-    def list_deliveries(self, sub_id: str, **options: Unpack[RequestOptions]) -> Json:
+    def list_deliveries(
+        self,
+        sub_id: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Json:
         """List the deliveries of a webhook subscription; no platform has it under this address.
 
         `GET /v1/webhooks/subscriptions/{subID}/deliveries`.
 
         Raises `UnsupportedByPlatform`: no platform ever routed it; use
         `webhooks.list_all_deliveries`.
+
+        `query` is deprecated: no platform reads it.
         """
+        notices.unread("webhooks.list_deliveries", "query", query)
         return self._caller.call(_LIST_DELIVERIES, options, (sub_id,))
 
     def get_delivery(
@@ -532,14 +546,17 @@ class AsyncWebhooksService(AsyncService):
         )
 
     def list_subscriptions(
-        self, **options: Unpack[RequestOptions]
+        self, *, query: Mapping[str, Any] | None = None, **options: Unpack[RequestOptions]
     ) -> AsyncPager[WebhookSubscription]:
         """List the webhook subscriptions of a project.
 
         `GET /v1/webhooks/subscriptions`, scope `webhooks:read`.
 
+        `query` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
+        notices.unread("webhooks.list_subscriptions", "query", query)
         return self._caller.page(_LIST_SUBSCRIPTIONS, options)
 
     async def delete_subscription(self, sub_id: str, **options: Unpack[RequestOptions]) -> None:
@@ -573,14 +590,23 @@ class AsyncWebhooksService(AsyncService):
             fields={"grace_period_minutes": grace_period_minutes},
         )
 
-    async def list_deliveries(self, sub_id: str, **options: Unpack[RequestOptions]) -> Json:
+    async def list_deliveries(
+        self,
+        sub_id: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Json:
         """List the deliveries of a webhook subscription; no platform has it under this address.
 
         `GET /v1/webhooks/subscriptions/{subID}/deliveries`.
 
         Raises `UnsupportedByPlatform`: no platform ever routed it; use
         `webhooks.list_all_deliveries`.
+
+        `query` is deprecated: no platform reads it.
         """
+        notices.unread("webhooks.list_deliveries", "query", query)
         return await self._caller.call(_LIST_DELIVERIES, options, (sub_id,))
 
     async def get_delivery(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
-from strait.client import results
+from strait.client import notices, results
 from strait.client.operation import (
     Operation,
     RequestOptions,
@@ -450,14 +450,20 @@ class WorkflowsService(SyncService):
         )
 
     def simulate(
-        self, workflow_id: str, **options: Unpack[RequestOptions]
+        self,
+        workflow_id: str,
+        body: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
     ) -> SimulateWorkflowResponse:
         """Show how a run of a workflow would go, without running anything.
 
         `POST /v1/workflows/{workflowID}/simulate`, scope `workflows:read`.
 
+        `body` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
+        notices.unread("workflows.simulate", "body", body)
         return self._caller.call(_SIMULATE, options, (workflow_id,))
 
     def get_graph(
@@ -993,14 +999,20 @@ class AsyncWorkflowsService(AsyncService):
         )
 
     async def simulate(
-        self, workflow_id: str, **options: Unpack[RequestOptions]
+        self,
+        workflow_id: str,
+        body: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
     ) -> SimulateWorkflowResponse:
         """Show how a run of a workflow would go, without running anything.
 
         `POST /v1/workflows/{workflowID}/simulate`, scope `workflows:read`.
 
+        `body` is deprecated: no platform reads it.
+
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
+        notices.unread("workflows.simulate", "body", body)
         return await self._caller.call(_SIMULATE, options, (workflow_id,))
 
     async def get_graph(
