@@ -111,7 +111,8 @@ def small(tmp_path: Path, names: str = "", **operation: Any) -> Path:
     }
     (tmp_path / "openapi.json").write_text(json.dumps(document), "utf-8")
     (tmp_path / "names.toml").write_text(
-        '[tracked]\n[starts]\n[until]\n[unread]\n[services]\nthings = "ThingsService"\n[operations]\n'
+        "[tracked]\n[starts]\n[until]\n[unread]\n"
+        '[services]\nthings = "ThingsService"\n[operations]\n'
         + (names or 'get-thing = "things.get"')
         + "\n[aliases]\n[arguments]\n[results]\n[streams]\n[repeatable]\n[settled]\n"
         '[fields]\n"from" = { python = "from_", reason = "a keyword" }\n[spellings]\n',

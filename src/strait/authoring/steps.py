@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from strait.authoring.definitions import Definition
 from strait.authoring.validation import MAX_WAIT_SECS, Checks, DefinitionError
+from strait.errors import DagValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -199,7 +200,9 @@ class _StepBase:
         checks.text("step_ref", self.ref)
         options.check(checks)
         if self.ref in options.depends_on:
-            raise checks.refuse("`depends_on` must not name the step itself")
+            # A cycle of one, told where it is written.
+            text = f"step `{self.ref}`: `depends_on` must not name the step itself"
+            raise DagValidationError(text, cycles=[self.ref])
         return checks
 
 
