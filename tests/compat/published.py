@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from inspect import Parameter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import strait.client
 
 LINES = [
     line
@@ -97,11 +102,16 @@ def signature_of(name: str) -> list[Parameter]:
     return parameters[1:] if is_method and not isinstance(bare, staticmethod) else parameters
 
 
+@cache
+def _client() -> tuple[ModuleType, ...]:
+    found = pkgutil.iter_modules(strait.client.__path__)
+    return tuple(import_module(f"strait.client.{module.name}") for module in found)
+
+
 def further_keywords(name: str, parameter: Parameter) -> set[str]:
     """Return the keywords that `**options: Unpack[...]` of a function takes."""
     found = re.fullmatch(r"Unpack\[(\w+)\]", str(parameter.annotation))
     assert found, f"{name}: **{parameter.name} is {parameter.annotation!r}"
-    homes = ("strait.client.operation", "strait.client.sync", "strait.client.aio")
-    options = next(t for home in homes if (t := getattr(import_module(home), found[1], None)))
+    (options,) = {t for home in _client() if (t := getattr(home, found[1], None)) is not None}
     # Of a `TypedDict` these are those of its bases, too.
     return set(options.__annotations__)

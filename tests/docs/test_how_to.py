@@ -21,13 +21,14 @@ from cli.processes import environment, running
 from strait import Client
 from support.markdown import Block, blocks
 
-from .test_pages import DOCS, program, written
+from .test_pages import DOCS, ROOT, program, tested, written
 
 pytestmark = pytest.mark.e2e
 
 # `deploy.md` has an application of its own; each of the others runs under `strait dev`.
 PAGES = sorted(page for page in (DOCS / "how-to").glob("*.md") if page.name != "deploy.md")
 
+SKILL = ROOT / "src" / "strait" / ".agents" / "skills" / "strait" / "SKILL.md"
 SECRET = "a-secret-of-32-or-more-characters"
 
 
@@ -60,12 +61,13 @@ def tell(ready: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRAIT_PROJECT", ready["project_id"])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+@pytest.mark.parametrize("page", [*PAGES, SKILL], ids=[page.stem for page in [*PAGES, SKILL]])
 def test_a_page_does_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: dict[str, Any]
 ) -> None:
     jobs = tmp_path / "jobs"
-    modules = [name.removesuffix(".py") for name in written(page, jobs)]
+    files = written(page, jobs)
+    modules = [n.removesuffix(".py") for n in files if not n.startswith("test_")]
     (jobs / "main.py").write_text("".join(f"import {name}\n" for name in modules))
     target = ["jobs"] if modules else []
     monkeypatch.chdir(tmp_path)
@@ -79,6 +81,18 @@ def test_a_page_does_what_it_says(
         for client in (value for value in names.values() if isinstance(value, Client)):
             client.close()
         assert dev.stop() == 0
+    for name in files.keys() - {f"{module}.py" for module in modules}:
+        tested(jobs, name, passed=files[name].count("def test_"))
+
+
+def test_what_programs_are_told_begins_as_they_want_it() -> None:
+    """A skill begins with its name and when it is to be used, in so many characters at most."""
+    _, head, text = SKILL.read_text("utf-8").split("---\n", 2)
+    fields = dict(line.split(": ", 1) for line in head.splitlines())
+    assert fields.keys() == {"name", "description"}
+    assert fields["name"] == SKILL.parent.name
+    assert len(fields["description"]) <= 1024
+    assert len(text.splitlines()) <= 500
 
 
 def test_a_worker_is_deployed_as_the_page_says(

@@ -91,18 +91,19 @@ def test_the_wheel_has_every_module_of_the_source(contents: set[str]) -> None:
     there = {
         path.relative_to(source).as_posix()
         for path in source.rglob("*")
-        if path.suffix in {".py", ".sql", ".typed"}
+        if path.suffix in {".md", ".py", ".sql", ".typed"}
     }
     assert there <= contents
     assert {"strait/py.typed", "strait/store/migrations/0001_initial.sql"} <= contents
     assert {"strait/models/jobs.py", "strait/services/jobs.py"} <= contents
     assert "strait/server/_generated/routes.py" in contents
+    assert "strait/.agents/skills/strait/SKILL.md" in contents
 
 
 def test_the_wheel_has_nothing_else(contents: set[str]) -> None:
     others = {name for name in contents if not name.startswith("strait/")}
     assert {name.partition("/")[0].endswith(".dist-info") for name in others} == {True}
-    assert {Path(name).suffix for name in contents - others} == {".py", ".sql", ".typed"}
+    assert {Path(name).suffix for name in contents - others} == {".md", ".py", ".sql", ".typed"}
 
 
 def test_the_core_needs_httpx_and_pydantic_only(wheel: Path) -> None:
