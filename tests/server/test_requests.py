@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from strait.clock import VirtualClock
+from strait.clock import SECOND, VirtualClock, from_timestamp
 from support.world import PROJECT, SECRET, World
 
 
@@ -305,6 +305,32 @@ async def test_a_project_may_bound_the_life_of_its_keys(world: World) -> None:
     assert (await world.api.get(path)).json()["max_key_lifetime_days"] == 10
     body = {"project_id": PROJECT, "name": "long", "scopes": ["*"], "expires_in_days": 11}
     assert (await world.api.post("/v1/api-keys", json=body)).status_code == 400
+    del body["expires_in_days"]
+    made = (await world.api.post("/v1/api-keys", json=body)).json()
+    days = from_timestamp(made["expires_at"]) - from_timestamp(made["created_at"])
+    assert days == 10 * 24 * 3600 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"expires_in_days": None},
+            "expires_in_days is required when project max_key_lifetime_days is not configured",
+        ),
+        (
+            {"rotation_interval_days": 5},
+            "rotation_webhook_url is required with rotation_interval_days",
+        ),
+        ({"org_id": "org-2"}, "org_id does not match the organization of the project"),
+    ],
+)
+async def test_a_key_that_makes_no_sense_is_refused(
+    world: World, fields: dict[str, object], message: str
+) -> None:
+    body = {"project_id": PROJECT, "name": "k", "scopes": ["*"], "expires_in_days": 1, **fields}
+    answer = await world.api.post("/v1/api-keys", json=body)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
 
 
 async def create_key(world: World, **fields: object) -> dict[str, str]:

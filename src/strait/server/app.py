@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from strait import ids
 from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine.refusal import Refused
-from strait.server import auth
+from strait.server import access, auth
 from strait.server._generated.routes import ROUTES
 from strait.server.audit_actions import is_recorded
 from strait.server.auth import Principal
@@ -106,7 +106,7 @@ class App:
             call.principal = self._caller(call)
             if route.plane in _JSON_PLANES:
                 _check_media_types(scope["method"], headers)
-            call.principal.require(route.permission or None)
+            access.check(call, self._platform.reader)
         if scope["method"] not in {"GET", "HEAD"}:
             limit = self._platform.settings.max_body_bytes
             call.body_bytes = await _read_body(receive, headers, limit)

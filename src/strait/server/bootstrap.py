@@ -16,6 +16,7 @@ from strait.server.platform import Platform
 from strait.server.routes import api_keys
 from strait.server.unit import Unit
 from strait.server.vault import signing_place
+from strait.server.work import rbac
 from strait.store import jobs, meta
 
 DEFAULT_PROJECT = "proj_local"
@@ -71,6 +72,7 @@ def _ensure(unit: Unit, project_id: str, api_key: str) -> Credentials:
             updated_at=unit.stamp,
         )
         meta.put_project(unit.db, project)
+        rbac.seed(unit, project_id)
     if api_key:
         present = meta.key_by_hash(unit.db, hash_key(api_key))
         if present is not None and present.project_id != project_id:

@@ -143,6 +143,10 @@ class Resource:
         changed = self._with(unit, replace(record, updated_at=unit.stamp), fields)
         return self._write(call, unit, changed, new=False)
 
+    def key(self, fields: Mapping[str, Any]) -> str:
+        """Return what is there once in a project, out of the fields of a record."""
+        return "\x1f".join(str(fields.get(name, "")) for name in self.unique)
+
     def show(self, record: Record, db: sqlite3.Connection) -> dict[str, Any]:
         """Return a record as the API shows it."""
         if self.view is not None:
@@ -253,8 +257,7 @@ class Resource:
         if self.prepare is not None:
             record = self.prepare(call, unit, record)
         if self.unique:
-            key = "\x1f".join(str(record.fields.get(name, "")) for name in self.unique)
-            record = replace(record, unique_key=key)
+            record = replace(record, unique_key=self.key(record.fields))
         try:
             (records.insert if new else records.update)(unit.db, self.kind, record)
         except sqlite3.IntegrityError as error:

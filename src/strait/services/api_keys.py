@@ -97,7 +97,8 @@ class APIKeysService(SyncService):
 
         `POST /v1/api-keys`, scope `api-keys:manage`.
 
-        At least one scope is required. `expires_in_days` is 90 by default.
+        At least one scope is required, and `expires_in_days` unless the project bounds the life of
+        its keys.
 
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
@@ -225,7 +226,8 @@ class AsyncAPIKeysService(AsyncService):
 
         `POST /v1/api-keys`, scope `api-keys:manage`.
 
-        At least one scope is required. `expires_in_days` is 90 by default.
+        At least one scope is required, and `expires_in_days` unless the project bounds the life of
+        its keys.
 
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """

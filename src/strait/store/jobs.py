@@ -93,6 +93,7 @@ def page(
     slug: str = "",
     tag_key: str = "",
     tag_value: str = "",
+    environment_id: str = "",
     before: Timestamp,
     limit: int,
 ) -> list[Job]:
@@ -100,6 +101,7 @@ def page(
     rows = db.execute(
         "SELECT doc FROM jobs WHERE project_id = :project AND created_at < :before "
         "AND (:slug = '' OR slug = :slug) "
+        "AND (:environment = '' OR doc ->> '$.environment_id' = :environment) "
         "AND (:tag_key = '' OR EXISTS (SELECT 1 FROM json_each(doc, '$.tags') "
         "WHERE key = :tag_key AND (:tag_value = '' OR value = :tag_value))) "
         "ORDER BY created_at DESC LIMIT :limit",
@@ -109,6 +111,7 @@ def page(
             "slug": slug,
             "tag_key": tag_key,
             "tag_value": tag_value,
+            "environment": environment_id,
             "limit": limit,
         },
     )

@@ -141,13 +141,30 @@ def key_by_id(db: sqlite3.Connection, key_id: str) -> ApiKey | None:
 
 
 def keys_of(
-    db: sqlite3.Connection, project_id: str, *, before: Timestamp, limit: int
+    db: sqlite3.Connection,
+    project_id: str,
+    *,
+    org_id: str = "",
+    environment_id: str = "",
+    before: Timestamp,
+    limit: int,
 ) -> list[ApiKey]:
-    """Return keys of a project that are older than `before`, newest first."""
+    """Return keys of a project that are older than `before`, newest first.
+
+    Where an organization or an environment is given, only keys of that one.
+    """
     rows = db.execute(
-        "SELECT doc FROM api_keys WHERE project_id = ? AND created_at < ? "
-        "ORDER BY created_at DESC LIMIT ?",
-        (project_id, before, limit),
+        "SELECT doc FROM api_keys WHERE project_id = :project AND created_at < :before "
+        "AND (:org = '' OR doc ->> '$.org_id' = :org) "
+        "AND (:environment = '' OR doc ->> '$.environment_id' = :environment) "
+        "ORDER BY created_at DESC LIMIT :limit",
+        {
+            "project": project_id,
+            "org": org_id,
+            "environment": environment_id,
+            "before": before,
+            "limit": limit,
+        },
     )
     return [json.decode(doc, type=ApiKey) for (doc,) in rows]
 

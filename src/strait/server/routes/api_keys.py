@@ -16,7 +16,8 @@ from strait.server.http import Call, Reply, page, reply
 from strait.server.registry import Registry
 from strait.server.routes import projects
 from strait.server.unit import Unit
-from strait.store import meta
+from strait.server.work import environments
+from strait.store import meta, records
 
 registry = Registry()
 
@@ -32,7 +33,11 @@ def create(call: Call, unit: Unit) -> Reply:
     if call.project_id and body.project_id != call.project_id:
         raise ApiError(403, "project_id does not match authenticated project")
     _check_scopes(call, body.scopes)
+    environment_id = _environment(call, unit.db, body.project_id, body.environment_id or "")
+    _check_organization(call, unit.db, body.project_id, body.org_id or "")
     days = _lifetime_days(unit.db, body.project_id, body.expires_in_days)
+    if body.rotation_interval_days and not body.rotation_webhook_url:
+        raise ApiError(400, "rotation_webhook_url is required with rotation_interval_days")
     rotation_secret = f"whsec_{secrets.token_hex(32)}" if body.rotation_webhook_url else ""
     record, key = make(
         unit,
@@ -41,7 +46,7 @@ def create(call: Call, unit: Unit) -> Reply:
         scopes=list(body.scopes or ()),
         lifetime_days=days,
         org_id=body.org_id or "",
-        environment_id=body.environment_id or "",
+        environment_id=environment_id,
         rotation_interval_days=body.rotation_interval_days or 0,
         rotation_webhook_url=body.rotation_webhook_url or "",
     )
@@ -100,7 +105,14 @@ def make(
 def list_all(call: Call, db: sqlite3.Connection) -> Reply:
     """List the keys of the project, newest first."""
     limit = call.query["limit"]
-    rows = meta.keys_of(db, call.project_id, before=checks.cursor(call.query), limit=limit + 1)
+    rows = meta.keys_of(
+        db,
+        call.project_id,
+        org_id=call.query.get("org_id") or "",
+        environment_id=call.principal.environment_id,
+        before=checks.cursor(call.query),
+        limit=limit + 1,
+    )
     return page(rows, limit, lambda key: key.created_at)
 
 
@@ -204,8 +216,40 @@ def _check_scopes(call: Call, scopes: list[str] | None) -> None:
             raise ApiError(403, f"cannot grant permission {scope}: caller does not have it")
 
 
+def _environment(call: Call, db: sqlite3.Connection, project_id: str, asked: str) -> str:
+    """Return the environment of a new key; a key of one makes keys of that one only."""
+    own = call.principal.environment_id
+    if own:
+        if asked not in {"", own}:
+            raise ApiError(403, "environment_id does not match the environment of the key")
+        return own
+    found = records.get(db, environments.ENVIRONMENT, asked) if asked else None
+    if asked and (found is None or found.project_id != project_id):
+        raise ApiError(400, "environment not found")
+    return asked
+
+
+def _check_organization(call: Call, db: sqlite3.Connection, project_id: str, asked: str) -> None:
+    """Check that a key for a whole organization is made by who sees the whole of it.
+
+    Raises:
+        ApiError: 400, the project is in another one; 403, the caller does not see the whole.
+    """
+    if not asked:
+        return
+    project = meta.get_project(db, project_id)
+    if project is not None and project.org_id != asked:
+        raise ApiError(400, "org_id does not match the organization of the project")
+    if not call.principal.internal and call.principal.org_id != asked:
+        raise ApiError(403, "an org-scoped key is made with internal secret or an org-scoped key")
+
+
 def _lifetime_days(db: sqlite3.Connection, project_id: str, asked: int | None) -> int:
     most = projects.max_key_lifetime_days(db, project_id)
+    if asked is None and most is None:
+        raise ApiError(
+            400, "expires_in_days is required when project max_key_lifetime_days is not configured"
+        )
     days = asked or min(most or DEFAULT_LIFETIME_DAYS, DEFAULT_LIFETIME_DAYS)
     if most is not None and days > most:
         raise ApiError(400, f"expires_in_days exceeds project maximum of {most} days")

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 from strait.server.errors import ApiError, not_found
-from strait.server.http import Call, Reply, reply
+from strait.server.http import Call, Reply, page, reply
 from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.resource import Resource
@@ -84,7 +84,6 @@ ENVIRONMENTS = Resource(
     kind=environments.ENVIRONMENT,
     param="envID",
     create="create-environment",
-    list="list-environments",
     update="update-environment",
     delete="delete-environment",
     redacted=("variables",),
@@ -94,6 +93,15 @@ ENVIRONMENTS = Resource(
     view=_view,
 )
 ENVIRONMENTS.serve(registry)
+
+
+@registry.read("list-environments")
+def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the environments of the project, newest first; a key of one sees that one."""
+    own = records.get(db, environments.ENVIRONMENT, call.principal.environment_id)
+    if call.principal.environment_id:
+        return page([] if own is None else [ENVIRONMENTS.show(own, db)], 1, str)
+    return ENVIRONMENTS.listing(call, db, {})
 
 
 @registry.read("get-environment")

@@ -84,7 +84,7 @@ def new_job(call: Call, unit: Unit, body: bodies.CreateJobRequest) -> Job:
         created_at=unit.stamp,
         updated_at=unit.stamp,
     )
-    job = _merged(job, body, keep_zero=False)
+    job = _in_reach(call, _merged(job, body, keep_zero=False))
     check(job)
     secret = body.endpoint_signing_secret or body.webhook_secret or ""
     insert(unit, job, secret)
@@ -118,6 +118,7 @@ def list_all(call: Call, db: sqlite3.Connection) -> Reply:
         slug=query.get("slug") or "",
         tag_key=query.get("tag_key") or "",
         tag_value=query.get("tag_value") or "",
+        environment_id=call.principal.environment_id,
         before=checks.cursor(query),
         limit=limit + 1,
     )
@@ -147,10 +148,22 @@ def update(call: Call, unit: Unit) -> Reply:
     """Change a job; what is left out stays, and runs that are under way keep their version."""
     job = find(unit.db, call)
     body = call.body(bodies.UpdateJobRequest)
-    changed = _merged(job, body, keep_zero=True)
+    changed = _in_reach(call, _merged(job, body, keep_zero=True))
     check(changed)
     secret = body.endpoint_signing_secret or body.webhook_secret
     return reply(save(call, unit, changed, secret))
+
+
+def _in_reach(call: Call, job: Job) -> Job:
+    """Return a job that a key of one environment makes: in that environment and in no other.
+
+    Raises:
+        ApiError: 403, the job is for another one.
+    """
+    own = call.principal.environment_id
+    if own and job.environment_id not in {"", own}:
+        raise ApiError(403, "environment_id does not match the environment of the key")
+    return replace(job, environment_id=own) if own else job
 
 
 def save(call: Call, unit: Unit, job: Job, secret: str | None = None) -> Job:

@@ -9,6 +9,7 @@ from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
+from strait.server.work import rbac
 from strait.store import meta
 
 registry = Registry()
@@ -31,6 +32,7 @@ def create(call: Call, unit: Unit) -> Reply:
         updated_at=unit.stamp,
     )
     meta.put_project(unit.db, project)
+    rbac.seed(unit, project.id)
     return reply(project, 201)
 
 

@@ -43,6 +43,9 @@ def list_all(call: Call, db: sqlite3.Connection) -> Reply:
     query = call.query
     where = ["project_id = ?", "created_at < ?"]
     values: list[object] = [call.project_id, checks.cursor(query)]
+    if call.principal.environment_id:
+        where.append("job_id IN (SELECT id FROM jobs WHERE doc ->> '$.environment_id' = ?)")
+        values.append(call.principal.environment_id)
     statuses = query.get("statuses") or ([query["status"]] if query.get("status") else [])
     if statuses:
         where.append(f"status IN ({', '.join('?' for _ in statuses)})")

@@ -7,7 +7,7 @@ import sqlite3
 from msgspec.structs import replace
 
 from strait.server.errors import ApiError, not_found
-from strait.server.http import Call, Reply
+from strait.server.http import Call, Reply, page
 from strait.server.registry import Registry
 from strait.server.resource import Resource
 from strait.server.unit import Unit
@@ -33,7 +33,10 @@ def _prepare(call: Call, unit: Unit, secret: Record) -> Record:
             "value must be one printable line, since handlers get it in a header; "
             "encode it, such as in base64",
         )
-    fields["environment"] = _place(unit.db, call.project_id, fields.get("environment"))
+    name = fields.get("environment") or call.principal.environment_id
+    fields["environment"] = _place(unit.db, call.project_id, name)
+    if call.principal.environment_id not in {"", fields["environment"]}:
+        raise ApiError(403, "environment does not match the environment of the key")
     fields["job_id"] = job_id or ""
     fields["key_version"] = 1
     return replace(secret, fields=fields)
@@ -74,4 +77,9 @@ def list_all(call: Call, db: sqlite3.Connection) -> Reply:
     if query.get("environment"):
         found = environments.named(db, call.project_id, query["environment"])
         matching["environment"] = query["environment"] if found is None else found.id
+    own = call.principal.environment_id
+    if own:
+        if matching.get("environment", own) != own:
+            return page([], query["limit"], str)
+        matching["environment"] = own
     return SECRETS.listing(call, db, matching)

@@ -1,0 +1,111 @@
+"""Keys of one environment: what they see and may do (`contract/runs.md` §7.1)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from support.world import PROJECT, World
+
+
+class Bound(NamedTuple):
+    """An environment, a key of it, and a job inside of it and one outside."""
+
+    client: httpx.AsyncClient
+    environment: dict[str, Any]
+    inside: dict[str, Any]
+    outside: dict[str, Any]
+
+
+@pytest.fixture
+async def bound(world: World) -> Bound:
+    made = []
+    for slug in ("staging", "live"):
+        body = {"project_id": PROJECT, "name": slug, "slug": slug}
+        made.append((await world.api.post("/v1/environments", json=body)).json())
+    body = {
+        "project_id": PROJECT, "name": "staging only", "scopes": ["*"], "expires_in_days": 1,
+        "environment_id": made[0]["id"],
+    }  # fmt: skip
+    key = (await world.api.post("/v1/api-keys", json=body)).json()["key"]
+    inside, outside = [await world.job(environment_id=each["id"]) for each in made]
+    return Bound(world.client(key), made[0], inside, outside)
+
+
+async def test_a_key_of_an_environment_sees_its_jobs_and_runs_only(
+    world: World, bound: Bound
+) -> None:
+    client, _, inside, outside = bound
+    theirs = await world.trigger(outside)
+    ours = (await client.post(f"/v1/jobs/{inside['id']}/trigger", json={})).json()["id"]
+    assert [j["id"] for j in (await client.get("/v1/jobs")).json()["data"]] == [inside["id"]]
+    assert [r["id"] for r in (await client.get("/v1/runs")).json()["data"]] == [ours]
+    assert (await client.get(f"/v1/runs/{ours}")).status_code == 200
+    for method, path in (
+        ("GET", f"/v1/jobs/{outside['id']}"),
+        ("POST", f"/v1/jobs/{outside['id']}/trigger"),
+        ("DELETE", f"/v1/jobs/{outside['id']}"),
+        ("GET", f"/v1/runs/{theirs}"),
+        ("DELETE", f"/v1/runs/{theirs}"),
+    ):
+        assert (await client.request(method, path)).status_code == 404, path
+
+
+async def test_a_job_of_such_a_key_is_in_its_environment(bound: Bound) -> None:
+    client, environment, inside, outside = bound
+    body = {"project_id": PROJECT, "name": "n", "slug": "n", "endpoint_url": "http://127.0.0.1:1"}
+    made = await client.post("/v1/jobs", json=body)
+    assert made.json()["environment_id"] == environment["id"]
+    elsewhere = {**body, "slug": "m", "environment_id": outside["environment_id"]}
+    assert (await client.post("/v1/jobs", json=elsewhere)).status_code == 403
+    moved = await client.patch(
+        f"/v1/jobs/{inside['id']}", json={"environment_id": outside["environment_id"]}
+    )
+    assert moved.status_code == 403
+
+
+async def test_such_a_key_reaches_no_other_environment_and_not_all_of_the_project(
+    world: World, bound: Bound
+) -> None:
+    client, environment, _, outside = bound
+    listed = (await client.get("/v1/environments")).json()["data"]
+    assert [each["id"] for each in listed] == [environment["id"]]
+    other = f"/v1/environments/{outside['environment_id']}"
+    assert (await client.get(f"{other}/variables")).status_code == 404
+    assert (await client.patch(other, json={"name": "x"})).status_code == 404
+    cancel = await client.post("/v1/runs/bulk-cancel", json={"run_ids": ["x"]})
+    assert cancel.status_code == 403
+    assert cancel.json()["error"]["message"] == "bulk-cancel-runs requires a project-wide key"
+    body = {"project_id": PROJECT, "name": "new", "slug": "new"}
+    assert (await client.post("/v1/environments", json=body)).status_code == 403
+
+
+async def test_such_a_key_makes_keys_of_its_environment_only(world: World, bound: Bound) -> None:
+    client, environment, _, outside = bound
+    body = {"project_id": PROJECT, "name": "k", "scopes": ["jobs:read"], "expires_in_days": 1}
+    made = (await client.post("/v1/api-keys", json=body)).json()
+    theirs = (await world.api.post("/v1/api-keys", json=body)).json()
+    listed = (await client.get("/v1/api-keys")).json()["data"]
+    assert {each["environment_id"] for each in listed} == {environment["id"]}
+    assert made["id"] in {each["id"] for each in listed}
+    foreign = {**body, "environment_id": outside["environment_id"]}
+    assert (await client.post("/v1/api-keys", json=foreign)).status_code == 403
+    assert (await client.delete(f"/v1/api-keys/{theirs['id']}")).status_code == 404
+    nowhere = await world.api.post("/v1/api-keys", json={**body, "environment_id": "nope"})
+    assert nowhere.status_code == 400
+
+
+async def test_such_a_key_keeps_secrets_of_its_environment_only(world: World, bound: Bound) -> None:
+    client, environment, _, outside = bound
+    body = {"project_id": PROJECT, "secret_key": "K", "value": "v"}
+    ours = (await client.post("/v1/secrets", json=body)).json()
+    assert ours["environment"] == environment["id"]
+    foreign = {**body, "environment": outside["environment_id"]}
+    assert (await client.post("/v1/secrets", json=foreign)).status_code == 403
+    theirs = (await world.api.post("/v1/secrets", json=foreign)).json()
+    listed = (await client.get("/v1/secrets")).json()["data"]
+    assert [each["id"] for each in listed] == [ours["id"]]
+    assert (await client.get(f"/v1/secrets/{theirs['id']}")).status_code == 404
+    assert (await client.get("/v1/secrets", params={"environment": "live"})).json()["data"] == []

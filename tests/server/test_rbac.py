@@ -1,0 +1,333 @@
+"""Roles, members and policies, and that they act (`contract/workflows.md` §5.6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from strait.client import AsyncClient
+from support.world import PROJECT, World
+
+
+async def role(world: World, name: str, *permissions: str, **fields: Any) -> dict[str, Any]:
+    body = {"name": name, "permissions": list(permissions), **fields}
+    answer = await world.api.post("/v1/roles", json=body)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def member(world: World, user: str, role_id: str) -> dict[str, Any]:
+    answer = await world.api.post("/v1/members", json={"user_id": user, "role_id": role_id})
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def acting(world: World, user: str) -> httpx.AsyncClient:
+    client = world.internal(PROJECT)
+    client.headers["X-Actor-Id"] = user
+    return client
+
+
+# ------------------------------------------------------------------------------------------- roles
+
+
+async def test_a_project_is_made_with_the_roles_of_the_system(world: World) -> None:
+    body = {"id": "proj-new", "org_id": "org-1", "name": "New"}
+    assert (await world.internal().post("/v1/projects", json=body)).status_code == 201
+    roles = (await world.internal("proj-new").get("/v1/roles")).json()["data"]
+    by_name = {each["name"]: each for each in roles}
+    assert set(by_name) == {"admin", "operator", "viewer", "triggerer"}
+    assert by_name["admin"]["permissions"] == ["*"]
+    assert all(each["is_system"] for each in roles)
+    again = await world.internal("proj-new").post("/v1/seed-roles")
+    assert {each["id"] for each in again.json()} == {each["id"] for each in roles}
+
+
+async def test_a_role_of_the_system_cannot_be_changed(world: World) -> None:
+    (admin, *_) = (await world.api.post("/v1/seed-roles")).json()
+    path = f"/v1/roles/{admin['id']}"
+    changed = await world.api.patch(path, json={"name": "x", "permissions": ["jobs:read"]})
+    deleted = await world.api.delete(path)
+    for answer in (changed, deleted):
+        assert answer.status_code == 404
+        assert answer.json()["error"]["message"] == "role not found or is a system role"
+
+
+async def test_a_role_is_shown_with_what_it_inherits_from(world: World) -> None:
+    base = await role(world, "base", "jobs:read", description="looks")
+    middle = await role(world, "middle", "runs:read", parent_role_id=base["id"])
+    top = await role(world, "top", "jobs:trigger", parent_role_id=middle["id"])
+    plain = (await world.api.get(f"/v1/roles/{top['id']}")).json()
+    assert plain == top
+    shown = await world.api.get(f"/v1/roles/{top['id']}", params={"include_lineage": "true"})
+    assert shown.json() == {"role": top, "lineage": [middle, base]}
+    listed = (await world.api.get("/v1/roles", params={"limit": 2})).json()
+    assert [each["name"] for each in listed["data"]] == ["top", "middle"]
+    assert listed["has_more"] is True
+
+
+async def test_a_change_replaces_the_whole_role(world: World) -> None:
+    made = await role(world, "r", "jobs:read", description="old")
+    path = f"/v1/roles/{made['id']}"
+    body = {"name": "r2", "permissions": ["runs:read", "runs:read"]}
+    changed = (await world.api.patch(path, json=body)).json()
+    assert (changed["name"], changed["permissions"]) == ("r2", ["runs:read"])
+    assert "description" not in changed
+    assert (await world.api.delete(path)).status_code == 204
+    assert (await world.api.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"name": "r", "permissions": []}, 422, "validation failed"),
+        ({"name": "r", "permissions": ["x"]}, 400, 'unknown scope: "x"'),
+        ({"name": "r"}, 422, "validation failed"),
+        (
+            {"name": "r", "permissions": ["*"], "parent_role_id": "nope"},
+            400,
+            "parent role not found",
+        ),
+    ],
+)
+async def test_a_role_that_makes_no_sense_is_refused(
+    world: World, body: dict[str, Any], status: int, message: str
+) -> None:
+    answer = await world.api.post("/v1/roles", json=body)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (status, message)
+
+
+async def test_a_name_is_there_once(world: World) -> None:
+    await role(world, "r", "jobs:read")
+    answer = await world.api.post("/v1/roles", json={"name": "r", "permissions": ["jobs:read"]})
+    assert answer.status_code == 409
+
+
+async def test_roles_do_not_inherit_in_a_circle(world: World) -> None:
+    first = await role(world, "first", "jobs:read")
+    second = await role(world, "second", "jobs:read", parent_role_id=first["id"])
+    body = {"name": "first", "permissions": ["jobs:read"], "parent_role_id": second["id"]}
+    answer = await world.api.patch(f"/v1/roles/{first['id']}", json=body)
+    assert answer.status_code == 400
+
+
+async def test_nobody_hands_on_what_it_does_not_have(world: World) -> None:
+    admin = await role(world, "all", "*")
+    manager = world.client(await world.key_for("rbac:manage", "jobs:read"))
+    refusal = "cannot grant permission {}: caller does not have it"
+    bodies = [
+        ("/v1/roles", {"name": "x", "permissions": ["jobs:write"]}, "jobs:write"),
+        (
+            "/v1/roles",
+            {"name": "x", "permissions": ["jobs:read"], "parent_role_id": admin["id"]},
+            "*",
+        ),
+        ("/v1/members", {"user_id": "u", "role_id": admin["id"]}, "*"),
+        (
+            "/v1/resource-policies",
+            {"project_id": PROJECT, "resource_type": "job", "resource_id": "j", "user_id": "u",
+             "actions": ["jobs:write"]},
+            "jobs:write",
+        ),
+    ]  # fmt: skip
+    for path, body, scope in bodies:
+        answer = await manager.post(path, json=body)
+        assert answer.status_code == 403
+        assert answer.json()["error"]["message"] == refusal.format(scope)
+    assert (
+        await manager.post("/v1/roles", json={"name": "x", "permissions": ["jobs:read"]})
+    ).status_code == 201
+
+
+async def test_a_role_that_is_in_use_cannot_be_deleted(world: World) -> None:
+    base = await role(world, "base", "jobs:read")
+    child = await role(world, "child", "jobs:read", parent_role_id=base["id"])
+    await member(world, "u", child["id"])
+    for each in (base, child):
+        assert (await world.api.delete(f"/v1/roles/{each['id']}")).status_code == 400
+    assert (await world.api.delete("/v1/members/u")).status_code == 204
+    assert (await world.api.delete(f"/v1/roles/{child['id']}")).status_code == 204
+    assert (await world.api.delete(f"/v1/roles/{base['id']}")).status_code == 204
+
+
+# ----------------------------------------------------------------------------------------- members
+
+
+async def test_a_member_gets_another_role_in_place_of_the_first(world: World) -> None:
+    first, second = await role(world, "a", "jobs:read"), await role(world, "b", "runs:read")
+    made = await member(world, "u", first["id"])
+    assert made["granted_by"].startswith("apikey:")
+    again = await member(world, "u", second["id"])
+    assert again == {**made, "role_id": second["id"]}
+    assert (await world.api.get("/v1/members")).json()["data"] == [again]
+    assert (await world.api.delete("/v1/members/u")).status_code == 204
+    assert (await world.api.delete("/v1/members/u")).status_code == 404
+    assert (await world.api.get("/v1/members")).json()["data"] == []
+
+
+async def test_members_are_assigned_many_at_once_each_by_itself(world: World) -> None:
+    made = await role(world, "a", "jobs:read")
+    items = [{"user_id": "u", "role_id": made["id"]}, {"user_id": "v", "role_id": "nope"}]
+    answer = await world.api.post("/v1/members/bulk", json={"items": items})
+    assert answer.json() == {
+        "results": [
+            {**items[0], "status": "assigned"},
+            {**items[1], "status": "error", "error": "role not found"},
+        ],
+        "total": 2,
+    }
+    listed = (await world.api.get("/v1/members")).json()["data"]
+    assert [each["user_id"] for each in listed] == ["u"]
+    assert (await world.api.post("/v1/members/bulk", json={"items": []})).status_code in {400, 422}
+
+
+async def test_nobody_gives_itself_a_role(world: World) -> None:
+    made = await role(world, "a", "*")
+    answer = await acting(world, "u").post(
+        "/v1/members", json={"user_id": "u", "role_id": made["id"]}
+    )
+    assert answer.status_code == 403
+    assert answer.json()["error"]["message"] == "cannot assign a role to yourself"
+    unknown = await world.api.post("/v1/members", json={"user_id": "u", "role_id": "nope"})
+    assert (unknown.status_code, unknown.json()["error"]["message"]) == (400, "role not found")
+
+
+# ------------------------------------------------------------------------------- what they may do
+
+
+async def test_a_user_may_do_what_its_role_and_those_above_it_allow(world: World) -> None:
+    job = await world.job()
+    base = await role(world, "base", "jobs:read")
+    top = await role(world, "top", "jobs:trigger", parent_role_id=base["id"])
+    await member(world, "u", top["id"])
+    user = acting(world, "u")
+    path = f"/v1/jobs/{job['id']}"
+    assert (await user.get(path)).status_code == 200
+    assert (await user.post(f"{path}/trigger", json={})).status_code == 201
+    refused = await user.patch(path, json={"name": "x"})
+    assert refused.status_code == 403
+    assert refused.json()["error"]["message"] == "insufficient permissions: requires jobs:write"
+    await world.api.patch(
+        f"/v1/roles/{base['id']}", json={"name": "base", "permissions": ["jobs:write"]}
+    )
+    assert (await user.patch(path, json={"name": "x"})).status_code == 200
+    assert (await user.get(path)).status_code == 403
+
+
+async def test_who_is_no_member_may_nothing_once_there_are_members(world: World) -> None:
+    stranger, trusted = acting(world, "stranger"), world.internal(PROJECT)
+    assert (await stranger.get("/v1/jobs")).status_code == 200
+    made = await role(world, "a", "jobs:read")
+    await member(world, "u", made["id"])
+    assert (await stranger.get("/v1/jobs")).status_code == 403
+    assert (await trusted.get("/v1/jobs")).status_code == 200
+    assert (await world.api.get("/v1/jobs")).status_code == 200
+
+
+async def policy(world: World, kind: str, **fields: Any) -> dict[str, Any]:
+    body = {"project_id": PROJECT, **fields}
+    answer = await world.api.post(f"/v1/{kind}-policies", json=body)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def test_a_policy_opens_one_resource_to_a_user(world: World) -> None:
+    job, other = await world.job(), await world.job()
+    made = await role(world, "a", "jobs:read")
+    await member(world, "u", made["id"])
+    user = acting(world, "u")
+    fields = {"resource_type": "job", "resource_id": job["id"], "user_id": "u"}
+    first = await policy(world, "resource", **fields, actions=["jobs:trigger"])
+    again = await policy(world, "resource", **fields, actions=["jobs:trigger", "jobs:write"])
+    assert again == {**first, "actions": ["jobs:trigger", "jobs:write"]}
+    assert (await user.post(f"/v1/jobs/{job['id']}/trigger", json={})).status_code == 201
+    assert (await user.post(f"/v1/jobs/{other['id']}/trigger", json={})).status_code == 403
+    params = {"resource_type": "job", "resource_id": job["id"]}
+    listed = await world.api.get("/v1/resource-policies", params=params)
+    assert listed.json()["data"] == [again]
+    assert (await world.api.get("/v1/resource-policies")).status_code == 400
+    assert (await world.api.delete(f"/v1/resource-policies/{first['id']}")).status_code == 204
+    assert (await user.post(f"/v1/jobs/{job['id']}/trigger", json={})).status_code == 403
+
+
+async def test_a_policy_opens_all_with_a_tag(world: World) -> None:
+    tagged = await world.job(tags={"team": "a"})
+    other = await world.job(tags={"team": "b"})
+    made = await role(world, "a", "jobs:read")
+    await member(world, "u", made["id"])
+    user = acting(world, "u")
+    fields = {"resource_type": "job", "user_id": "u", "tag_key": "team"}
+    one = await policy(world, "tag", **fields, tag_value="a", actions=["jobs:trigger"])
+    assert (await user.post(f"/v1/jobs/{tagged['id']}/trigger", json={})).status_code == 201
+    assert (await user.post(f"/v1/jobs/{other['id']}/trigger", json={})).status_code == 403
+    every = await policy(world, "tag", **fields, actions=["jobs:trigger"])
+    assert (await user.post(f"/v1/jobs/{other['id']}/trigger", json={})).status_code == 201
+    listed = await world.api.get("/v1/tag-policies", params={"user_id": "u"})
+    assert listed.json()["data"] == [every, one]
+    for each in (one, every):
+        assert (await world.api.delete(f"/v1/tag-policies/{each['id']}")).status_code == 204
+    assert (await user.post(f"/v1/jobs/{tagged['id']}/trigger", json={})).status_code == 403
+
+
+async def test_a_policy_never_widens_an_api_key(world: World) -> None:
+    job = await world.job()
+    key = await world.key_for("jobs:read")
+    keys = (await world.api.get("/v1/api-keys")).json()["data"]
+    actor = f"apikey:{next(k['id'] for k in keys if k['scopes'] == ['jobs:read'])}"
+    await policy(
+        world, "resource", resource_type="job", resource_id=job["id"], user_id=actor,
+        actions=["jobs:trigger"],
+    )  # fmt: skip
+    answer = await world.client(key).post(f"/v1/jobs/{job['id']}/trigger", json={})
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"actions": ["jobs:dance"]}, "invalid action: jobs:dance"),
+        (
+            {"resource_type": "moon"},
+            "resource_type must be one of job, workflow, run, workflow_run",
+        ),
+    ],
+)
+async def test_a_policy_that_makes_no_sense_is_refused(
+    world: World, fields: dict[str, Any], message: str
+) -> None:
+    body = {"project_id": PROJECT, "resource_type": "job", "resource_id": "j", "user_id": "u",
+            "tag_key": "k", "actions": ["jobs:read"], **fields}  # fmt: skip
+    for kind in ("resource", "tag"):
+        answer = await world.api.post(f"/v1/{kind}-policies", json=body)
+        assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
+
+
+async def test_another_projects_roles_members_and_policies_are_not_there(world: World) -> None:
+    made = await role(world, "a", "jobs:read")
+    await member(world, "u", made["id"])
+    theirs = await policy(
+        world, "tag", resource_type="job", user_id="u", tag_key="k", actions=["jobs:read"]
+    )
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert (await stranger.get(f"/v1/roles/{made['id']}")).status_code == 404
+    assert (await stranger.delete(f"/v1/roles/{made['id']}")).status_code == 404
+    assert (await stranger.delete("/v1/members/u")).status_code == 404
+    assert (await stranger.delete(f"/v1/tag-policies/{theirs['id']}")).status_code == 404
+    for path in ("roles", "members", "tag-policies"):
+        assert (await stranger.get(f"/v1/{path}")).json()["data"] == []
+        reader = world.client(await world.key_for("jobs:read"))
+        assert (await reader.get(f"/v1/{path}")).status_code == 403
+    body = {"project_id": PROJECT, "resource_type": "job", "user_id": "u", "tag_key": "k",
+            "actions": ["jobs:read"]}  # fmt: skip
+    assert (await stranger.post("/v1/tag-policies", json=body)).status_code == 403
+    assigned = await stranger.post("/v1/members", json={"user_id": "x", "role_id": made["id"]})
+    assert assigned.status_code == 400
+
+
+async def test_our_own_client_makes_roles_and_members(world: World) -> None:
+    async with AsyncClient(base_url=world.server.base_url, api_key=world.key) as client:
+        made = await client.rbac.create_role(name="r", permissions=["jobs:read"])
+        await client.rbac.create_member(user_id="u", role_id=made.id)
+        assert [m.user_id async for m in await client.rbac.list_members()] == ["u"]
