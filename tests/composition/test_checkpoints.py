@@ -418,3 +418,31 @@ def test_the_newest_state_is_persisted_or_its_failure_is_told(
         assert "could not be checkpointed" in told.__notes__[0]
     else:
         assert isinstance(told, StraitError)
+
+
+def test_threads_that_share_an_update_write_in_order() -> None:
+    """The first thread is held in its write; the second may not overtake it."""
+    entered, go_on = threading.Event(), threading.Event()
+    saved: list[int] = []
+
+    class Slow:
+        def checkpoint(self, state: Any) -> None:
+            if state["n"] == 1:
+                entered.set()
+                assert go_on.wait(10)
+            saved.append(state["n"])
+
+    def work(state: State, update: Update) -> None:
+        first = threading.Thread(target=update, args=({"n": 1},))
+        first.start()
+        assert entered.wait(10)
+        second = threading.Thread(target=update, args=({"n": 2},))
+        second.start()
+        # Nothing tells that a thread waits for a lock; if none does, the second ends soon.
+        second.join(0.1)
+        go_on.set()
+        first.join()
+        second.join()
+
+    with_checkpoint_resume_sync(Slow(), None, work, {"n": 0})
+    assert saved == [1, 2]

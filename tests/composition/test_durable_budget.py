@@ -306,3 +306,28 @@ async def test_the_harness_has_the_state_that_a_budget_needs() -> None:
     assert record.state_store["cost_budget"]["spent"] == 25
     plain, _ = create_test_context("run_2", sync=True)
     assert SyncDurableCostBudget.open(plain.state, CostBudgetOptions(100)).remaining() == 100
+
+
+def test_threads_leave_a_budget_that_knows_of_all_they_spent() -> None:
+    """A thread that is held after its write does not bring an older sum back."""
+    held, go_on = threading.Event(), threading.Event()
+
+    def on_warning(current: int, most: int) -> None:
+        held.set()
+        assert go_on.wait(10)
+
+    options = CostBudgetOptions(1000, on_warning, warning_threshold=0.01)
+    budget = SyncDurableCostBudget.open(SyncState(), options)
+
+    def spend(amount: int) -> None:
+        with budget.call(amount) as call:
+            call.cost(amount)
+
+    first = threading.Thread(target=spend, args=(10,))
+    first.start()
+    assert held.wait(10)
+    spend(500)
+    go_on.set()
+    first.join()
+    assert budget.current() == 510
+    assert budget.report() == {"strait.cost_microusd": 510}

@@ -231,3 +231,17 @@ def test_a_try_that_is_still_being_carried_out_is_asked_for_again(
     with platform.client() as client:
         assert with_retry(lambda: client.jobs.trigger("j1")).id == "run_1"
     assert len(set(keys(platform))) == 1
+
+
+def test_a_retry_within_a_retry_finds_its_keys_again(clock: Pace, platform: Platform) -> None:
+    platform.answers = [(503, None), (503, None), (201, {"id": "a"}), (201, {"id": "b"})]
+    twice = RetryOptions(attempts=2)
+    with platform.client() as client:
+
+        def work() -> list[str | None]:
+            return [with_retry(lambda: client.jobs.trigger("j1"), twice).id for _ in range(2)]
+
+        assert with_retry(work, twice) == ["a", "b"]
+    first, second, third, other = keys(platform)
+    assert first == second == third
+    assert other != first, "two calls that are alike are two calls"

@@ -74,7 +74,8 @@ def register_job(client: Platform, body: dict[str, Json]) -> Flow[Json]:
     found = yield from find_job(client, body["slug"])
     if found is None:
         try:
-            return (yield lambda: client.jobs.create(body))
+            created = yield lambda: client.jobs.create(body)
+            return (yield from _complete(client, created, body))
         except ConflictError:
             # Somebody registered it at the same time.
             found = yield from find_job(client, body["slug"])
@@ -84,6 +85,16 @@ def register_job(client: Platform, body: dict[str, Json]) -> Flow[Json]:
     if not changes:
         return found
     return (yield lambda: client.jobs.update(found["id"], changes))
+
+
+def _complete(client: Platform, created: Json, body: dict[str, Json]) -> Flow[Json]:
+    """Change what creating a job cannot say: a `retry_priority_boost` of 0 is 1 there."""
+    has = as_json(created)
+    changes = job_changes(has, body)
+    missed = {name: value for name, value in changes.items() if shown(has, name)}
+    if not missed:
+        return created
+    return (yield lambda: client.jobs.update(created["id"], missed))
 
 
 def register_workflow(client: Platform, body: dict[str, Json]) -> Flow[Json]:

@@ -115,18 +115,21 @@ def with_checkpoint_resume_sync(
 ) -> T:
     """Do work from its last checkpoint on, like `with_checkpoint_resume`, in plain functions.
 
-    Every `checkpoint_interval`th call of `update` returns when its state is persisted.
+    Every `checkpoint_interval`th call of `update` returns when its state is persisted; threads may
+    share `update`.
     """
     states = _States(_found(last_checkpoint, ctx, initial_state), checkpoint_interval)
+    writing = threading.Lock()  # one writer at a time, so that no older state comes last
 
     def write_queued() -> None:
-        while (state := states.pop()) is not None:
-            try:
-                ctx.checkpoint(state)
-            except Exception as error:  # noqa: BLE001 - `failed` decides what it means
-                states.failed(error)
-            else:
-                states.saved(state)
+        with writing:
+            while (state := states.pop()) is not None:
+                try:
+                    ctx.checkpoint(state)
+                except Exception as error:  # noqa: BLE001 - `failed` decides what it means
+                    states.failed(error)
+                else:
+                    states.saved(state)
 
     def finish(failure: BaseException | None) -> None:
         write_queued()

@@ -147,7 +147,8 @@ class _Budget:
     def _check_kept(self, ledger: Ledger, value: Json) -> None:
         if value != ledger.to_json():
             raise UnsupportedByPlatform("cost budget", "the platform does not keep a run's state")
-        self._took(ledger)
+        self._ledger = ledger
+        self._alarm.look(ledger.committed)
 
     def _own(self, value: Json) -> Ledger:
         """Return the ledger as it stands; refuse to write it for another attempt."""
@@ -155,10 +156,6 @@ class _Budget:
         if ledger.owner != self._owner:
             raise StraitError("another attempt of the run has taken its cost budget over")
         return ledger
-
-    def _took(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._alarm.look(ledger.committed)
 
     def _check_spent(self) -> None:
         """Raise when calls have cost more than there was."""
@@ -202,7 +199,8 @@ class DurableCostBudget(_Budget):
             ledger = self._own(await self._state.get(self._key))
             result = change(ledger)
             await self._state.set(self._key, ledger.to_json())
-        self._took(ledger)
+            self._ledger = ledger
+        self._alarm.look(ledger.committed)
         return result
 
     @asynccontextmanager
@@ -280,7 +278,10 @@ class SyncDurableCostBudget(_Budget):
             ledger = self._own(self._state.get(self._key))
             result = change(ledger)
             self._state.set(self._key, ledger.to_json())
-        self._took(ledger)
+            # Within the lock, so that no thread puts an older ledger over a newer one.
+            self._ledger = ledger
+        # Outside of it, because the hook may ask the budget for more.
+        self._alarm.look(ledger.committed)
         return result
 
     @contextmanager

@@ -29,7 +29,9 @@ class _Tries:
     def __init__(self, opts: RetryOptions | None) -> None:
         self._opts = opts or RetryOptions()
         self._failed: list[str] = []
-        self._scope = RetryScope(token_hex(16))
+        # Within another retry the same calls of its next try must find the same keys again.
+        outer = retry_scope.get()
+        self._scope = RetryScope(outer.key("", "", None) if outer else token_hex(16))
 
     def _wants_another(self, error: Exception, attempt: int) -> bool:
         # The try before may still be carried out; with the same key its answer comes later.
