@@ -148,6 +148,48 @@ async def make_job(server: ServerProcess, handlers: Handlers) -> str:
 
 
 @pytest.mark.e2e
+async def test_a_server_that_is_killed_loses_no_delivery(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    runs = 60
+    handlers.scripts["/hook"] = Gate()  # receivers have it, and the server never learns of it
+    async with server_process(tmp_path / "strait.db") as first:
+        job = await make_job(first, handlers)
+        subscribed = await first.api.post(
+            "/v1/webhooks/subscriptions",
+            json={
+                "project_id": "proj-1",
+                "webhook_url": f"{handlers.url}hook",
+                "event_types": ["run.completed"],
+            },
+        )
+        secret = subscribed.json()["signing_secret"]
+        made = [await first.api.post(f"/v1/jobs/{job}/trigger", json={}) for _ in range(runs)]
+        ids = {answer.json()["id"] for answer in made}
+        for run_id in ids:
+            await history(first, run_id)  # it has ended, so that its delivery is on disk
+        await first.kill()
+    early = [call for call in handlers.received if call.path == "/hook"]
+    assert 0 < len(early) < runs
+    handlers.scripts["/hook"] = lambda call: ok()
+    async with server_process(tmp_path / "strait.db") as second:
+
+        async def arrived() -> int:
+            query = {"status": "delivered", "limit": "100"}
+            answer = await second.api.get("/v1/webhooks/deliveries", params=query)
+            return len(answer.json()["data"])
+
+        async with asyncio.timeout(30):
+            while await arrived() < runs:
+                await handlers.wait(len(handlers.received))
+    late = [call for call in handlers.received if call.path == "/hook"][len(early) :]
+    assert {call.json["run_id"] for call in late} == ids
+    assert len(late) == runs
+    for call in late:
+        assert strait.webhooks.unwrap(call.body, call.headers, secret).attempt == "1/3"
+
+
+@pytest.mark.e2e
 async def test_a_server_that_is_asked_to_stop_lets_handlers_finish(
     handlers: Handlers, tmp_path: Path
 ) -> None:

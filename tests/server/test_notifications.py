@@ -88,7 +88,10 @@ async def test_who_answers_a_notice_with_the_event_at_once_is_remembered_as_told
     assert run["status"] == "completed"
 
 
-async def test_a_notice_is_sent_again_with_growing_pauses_and_then_given_up(still: Flows) -> None:
+async def test_a_notice_is_sent_again_with_growing_pauses_and_then_given_up(
+    steady: World,
+) -> None:
+    still = Flows(steady)
     still.world.handlers.scripts["/told"] = lambda call: Answer(503)
     await still.start(event("e", "go", event_notify_url=address(still)))
     for count, pause_secs in enumerate((5, 25, 125, 625), 1):
@@ -103,7 +106,7 @@ async def test_a_notice_is_sent_again_with_growing_pauses_and_then_given_up(stil
 
 
 async def _asleep(virtual: World) -> None:
-    """Return once a notice waits for its next attempt: the clock knows of a nearer instant."""
+    """Return once what came of an attempt is kept: the clock knows of a nearer instant."""
     async with asyncio.timeout(PATIENCE_SECS):
         while (due := virtual.clock.next_due()) is None or due > virtual.clock.now() + 700_000_000:
             await virtual.settled()
@@ -115,7 +118,7 @@ async def test_a_notice_gets_through_when_the_address_is_back(still: Flows) -> N
     await still.start(event("e", "go", event_notify_url=address(still)))
     await until_told(still)
     await _asleep(still.world)
-    await still.world.pass_time(5)
+    await still.world.pass_time(6)
     await until_told(still, 2)
     await until_kept(still, "sent")
 
@@ -136,7 +139,7 @@ async def test_nobody_is_told_of_a_wait_that_is_over(still: Flows) -> None:
     await until_told(still)
     await _asleep(still.world)
     await still.send("go")
-    await still.world.pass_time(5)
+    await still.world.pass_time(6)
     await until_kept(still, "failed")
     assert len(told(still)) == 1
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from strait.clock import VirtualClock
+from strait.server.outside import Outside
 from strait.server.routes import api_keys
 from strait.server.run import Server
 from strait.server.settings import Settings
@@ -195,11 +196,12 @@ async def world(
     database: Path | None = None,
     *,
     clock: VirtualClock | None = None,
+    outside: Outside | None = None,
     **changes: Any,
 ) -> AsyncIterator[World]:
     """Start a server with a project and a key, and stop it in the end."""
     settings = Settings(port=0, database=database, internal_secret=SECRET, drain_secs=0.0)
-    async with Server(replace(settings, **changes), clock=clock) as server:
+    async with Server(replace(settings, **changes), clock=clock, outside=outside) as server:
         made = World(server, handlers, await server.platform.write(_project_and_key))
         try:
             yield made

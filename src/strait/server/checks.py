@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Raw, UnsetType
@@ -129,47 +127,6 @@ _TYPES: dict[str, type] = {
     "array": list,
     "null": type(None),
 }
-
-
-def endpoint(url: str | None, field: str) -> str:
-    """Return the URL of an endpoint that this server may call.
-
-    On one machine handlers live on loopback, so that is allowed; other private networks are not,
-    since a request could otherwise be made to reach into them (`contract/runs.md` §4.6).
-
-    Raises:
-        ApiError: 400 with what is wrong.
-    """
-    if not url:
-        return ""
-    if len(url) > 2048:
-        raise ApiError(400, f"invalid {field}: longer than 2048 characters")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ApiError(400, f"invalid {field}: {error}") from error
-    if parts.scheme not in {"http", "https"}:
-        raise ApiError(400, f"invalid {field}: scheme must be http or https")
-    if not parts.hostname or port == 0:
-        raise ApiError(400, f"invalid {field}: it has no host")
-    if parts.username or parts.password:
-        raise ApiError(400, f"invalid {field}: credentials do not belong into a URL")
-    if _is_forbidden(parts.hostname):
-        raise ApiError(400, f"invalid {field}: `{parts.hostname}` is a private address")
-    return url
-
-
-def _is_forbidden(host: str) -> bool:
-    if host == "metadata.google.internal":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return not address.is_loopback and (
-        address.is_private or address.is_link_local or address.is_multicast or address.is_reserved
-    )
 
 
 def cursor(query: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import sqlite3
 from msgspec import Struct
 
 from strait.engine.model import Job, Run
-from strait.server import checks
+from strait.server import addresses
 from strait.server.errors import ApiError
 from strait.server.signing_headers import Header
 from strait.server.vault import Vault, signing_place
@@ -110,6 +110,6 @@ class JobsCache:
             return job.endpoint_url
         other = environments.endpoint_of(db, self._vault, job)
         try:
-            return checks.endpoint(other, "ENDPOINT_URL") if other else job.endpoint_url
+            return addresses.endpoint(other, "ENDPOINT_URL") if other else job.endpoint_url
         except ApiError:
             return job.endpoint_url

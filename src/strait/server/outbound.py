@@ -8,6 +8,7 @@ with httpx). Parsing is httptools', the parser that uvicorn uses.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import defaultdict, deque
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httptools
+
+from strait.server import addresses
 
 Header = tuple[bytes, bytes]
 
@@ -148,17 +151,26 @@ class Outbound:
             connection.close()
 
     async def _connect(self, origin: Origin) -> _Connection:
-        loop = asyncio.get_running_loop()
         try:
-            transport, connection = await loop.create_connection(
-                lambda: _Connection(self._max_body_bytes, self._open),
-                origin.host,
-                origin.port,
-                ssl=self._context() if origin.secure else None,
-            )
+            hosts = await _allowed(origin)
+            for host in hosts[:-1]:
+                try:
+                    return await self._connect_to(host, origin)
+                except OSError:
+                    continue  # such as `localhost` where only one of its two addresses listens
+            return await self._connect_to(hosts[-1], origin)
         except (OSError, ssl.SSLError) as error:
             reason = error.strerror or type(error).__name__
             raise CallError(f"connection to the endpoint failed: {reason}", "connection") from error
+
+    async def _connect_to(self, host: str, origin: Origin) -> _Connection:
+        transport, connection = await asyncio.get_running_loop().create_connection(
+            lambda: _Connection(self._max_body_bytes, self._open),
+            host,
+            origin.port,
+            ssl=self._context() if origin.secure else None,
+            server_hostname=origin.host if origin.secure else None,
+        )
         connection.attach(transport)
         return connection
 
@@ -279,6 +291,30 @@ class _Connection(asyncio.Protocol):
     def _fail(self, error: CallError) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
+
+
+async def _allowed(origin: Origin) -> list[str]:
+    """Return the IP addresses to connect to: resolved once, so that they are what was checked.
+
+    Raises:
+        CallError: the host stands for an address that this server does not speak to.
+        OSError: there is no such host.
+    """
+    if addresses.is_forbidden(origin.host):
+        raise _forbidden(origin)
+    if addresses.is_ip(origin.host):
+        return [origin.host]
+    found = await asyncio.get_running_loop().getaddrinfo(
+        origin.host, origin.port, type=socket.SOCK_STREAM
+    )
+    hosts = [str(address[0]) for *_, address in found]
+    if any(addresses.is_forbidden(host) for host in hosts):
+        raise _forbidden(origin)
+    return hosts
+
+
+def _forbidden(origin: Origin) -> CallError:
+    return CallError(f"`{origin.host}` is a private address", "client")
 
 
 def _parse(url: str) -> Target:

@@ -13,11 +13,12 @@ from typing import TypeVar
 from strait.clock import SECOND, Clock, SystemClock
 from strait.server import recovery, tokens
 from strait.server.analytics.pool import Analyst
+from strait.server.audience import Audience
 from strait.server.auth import Keys
+from strait.server.courier import Courier
 from strait.server.dispatcher import Dispatcher
 from strait.server.hub import Hub
 from strait.server.jobs_cache import JobsCache
-from strait.server.notifications import Notifier
 from strait.server.outside import Outside
 from strait.server.scheduler import Scheduler
 from strait.server.settings import Settings
@@ -55,6 +56,7 @@ class Platform:
         self.clock: Clock = clock or SystemClock()
         self.outside = outside or Outside()
         self.keys = Keys()
+        self.audience = Audience()
         self.hub: Hub[Line] = Hub()
         self.chunk_hub: Hub[dict[str, object]] = Hub()
         self.trigger_hub: Hub[object] = Hub()
@@ -97,7 +99,7 @@ class Platform:
         self.timers = Timers(self.clock, self._on_due)
         self.scheduler = Scheduler(self)
         self.dispatcher = Dispatcher(self, max_in_flight=self.settings.max_in_flight)
-        self.notifier = Notifier(self)
+        self.courier = Courier(self)
         self._last_tick = recovery.newest_instant(connection)
         await self.write(self._claim)
         await self.write(recovery.take_over)
@@ -113,7 +115,7 @@ class Platform:
         self.scheduler.stop()
         await self.dispatcher.stop(self.settings.drain_secs)
         await self.timers.stop()
-        await self.notifier.stop()
+        await self.courier.stop()
         for hub in (self.hub, self.chunk_hub, self.trigger_hub, self.activity_hub):
             hub.close()
 
@@ -198,3 +200,4 @@ class Platform:
         self.jobs.clear()
         self.keys.forget()
         self.audit_keys.forget()
+        self.audience.forget()

@@ -7,7 +7,15 @@ from functools import partial
 
 from strait.clock import from_timestamp
 from strait.server.unit import Unit
-from strait.server.work import buffers, events, housekeeping, runs, schedules, workflows
+from strait.server.work import (
+    buffers,
+    deliveries,
+    events,
+    housekeeping,
+    runs,
+    schedules,
+    workflows,
+)
 from strait.store import jobs
 from strait.store import runs as run_rows
 from strait.store import workflows as workflow_rows
@@ -41,4 +49,5 @@ def take_over(unit: Unit) -> None:
     events.after_restart(unit)
     workflows.after_restart(unit)
     buffers.after_restart(unit)
+    deliveries.after_restart(unit)
     housekeeping.watch(unit)

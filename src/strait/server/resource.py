@@ -21,6 +21,7 @@ from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
+from strait.server.vault import field_place
 from strait.store import records
 from strait.store.records import Record
 
@@ -270,7 +271,7 @@ class Resource:
         return record
 
     def _place(self, record: Record, name: str) -> str:
-        return f"{self.kind}:{record.id}:{name}"
+        return field_place(self.kind, record.id, name)
 
 
 _EMPTY: tuple[Any, ...] = (None, "", [], {}, 0, False)

@@ -73,6 +73,11 @@ def signing_place(job_id: str) -> str:
     return f"job:{job_id}:signing_secret"
 
 
+def field_place(kind: str, record_id: str, name: str) -> str:
+    """Return the place that a secret field of a record is sealed for."""
+    return f"{kind}:{record_id}:{name}"
+
+
 def open_vault(db: sqlite3.Connection, key_file: Path | None, given: str) -> Vault:
     """Return the vault of a database, and see to it that its key is the right one.
 

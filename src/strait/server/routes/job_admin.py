@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from strait import ids
 from strait.engine.model import Job
-from strait.server import checks, signing_headers
+from strait.server import addresses, checks, signing_headers
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
@@ -142,10 +142,10 @@ def set_endpoint(call: Call, unit: Unit) -> Reply:
     job = find(unit.db, call)
     body = call.body(bodies.SetJobEndpointRequest)
     changes: dict[str, object] = {
-        "endpoint_url": checks.endpoint(body.endpoint_url, "endpoint_url")
+        "endpoint_url": addresses.endpoint(body.endpoint_url, "endpoint_url")
     }
     if body.fallback_endpoint_url is not None:
-        changes["fallback_endpoint_url"] = checks.endpoint(
+        changes["fallback_endpoint_url"] = addresses.endpoint(
             body.fallback_endpoint_url, "fallback_endpoint_url"
         )
     secret = f"esec_{secrets.token_hex(32)}" if body.rotate_signing_secret else None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from strait import cron, ids
 from strait.engine.model import Job
-from strait.server import checks
+from strait.server import addresses, checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
@@ -277,9 +277,9 @@ def _merged(
     if body.tags is not None:
         changes["tags"] = checks.tags(body.tags)
     if body.endpoint_url is not None:
-        changes["endpoint_url"] = checks.endpoint(body.endpoint_url, "endpoint_url")
+        changes["endpoint_url"] = addresses.endpoint(body.endpoint_url, "endpoint_url")
     if body.fallback_endpoint_url is not None:
-        changes["fallback_endpoint_url"] = checks.endpoint(
+        changes["fallback_endpoint_url"] = addresses.endpoint(
             body.fallback_endpoint_url, "fallback_endpoint_url"
         )
     if body.queue_name:

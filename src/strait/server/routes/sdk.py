@@ -11,7 +11,7 @@ from strait.engine.entries import Entry
 from strait.engine.model import Json, Run
 from strait.engine.outcomes import MAX_RESULT_BYTES
 from strait.reserved import spawn_key
-from strait.server import auth, checks
+from strait.server import addresses, auth, checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, invalid, not_found
 from strait.server.http import Call, Reply, raw, reply
@@ -152,7 +152,7 @@ def wait_for_event(call: Call, unit: Unit) -> Reply:
     _check_event_key(body.event_key)
     if stored.run.status != "executing":
         raise ApiError(409, "run must be executing to wait")
-    notify_url = checks.endpoint(body.notify_url, "notify_url")
+    notify_url = addresses.endpoint(body.notify_url, "notify_url")
     trigger = events.for_run(
         unit,
         stored.run.id,

@@ -13,7 +13,7 @@ from strait.engine.model import StepDefinition, Workflow
 from strait.engine.refusal import Refused
 from strait.engine.workflows import definitions
 from strait.engine.workflows.policies import policy_violation
-from strait.server import checks
+from strait.server import addresses, checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
@@ -258,7 +258,7 @@ def check_steps(steps: Sequence[bodies.WorkflowStepRequest]) -> None:
 
 def _check_url(url: str) -> None:
     try:
-        checks.endpoint(url, "url")
+        addresses.endpoint(url, "url")
     except ApiError as error:
         raise ValueError(error.message.removeprefix("invalid url: ")) from error
 

@@ -6,7 +6,15 @@ from collections.abc import Callable, Hashable
 
 from strait.engine import runs as engine
 from strait.server.unit import Unit
-from strait.server.work import buffers, events, housekeeping, runs, schedules, workflows
+from strait.server.work import (
+    buffers,
+    deliveries,
+    events,
+    housekeeping,
+    runs,
+    schedules,
+    workflows,
+)
 from strait.store import runs as run_rows
 
 
@@ -40,5 +48,6 @@ _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "approval": workflows.approval_due,
     "job_cron": schedules.job_due,
     "workflow_cron": schedules.workflow_due,
+    "deliveries": deliveries.due,
     "housekeeping": housekeeping.clean,
 }

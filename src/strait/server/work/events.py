@@ -13,7 +13,7 @@ from strait.engine.model import EventTrigger, Json
 from strait.engine.refusal import Refused
 from strait.reserved import event_state_key
 from strait.server.unit import TriggerSettled, Unit
-from strait.server.work import records, runs
+from strait.server.work import announce, records, runs
 from strait.store import runs as run_rows
 from strait.store import triggers
 
@@ -35,7 +35,7 @@ def open_wait(unit: Unit, trigger: EventTrigger) -> None:
     except sqlite3.IntegrityError as error:
         raise Refused(409, f"event key already in use: {trigger.event_key!r}") from error
     _watch(unit, trigger)
-    _notify(unit, trigger)
+    announce.wait_opened(unit, trigger)
 
 
 def for_run(
@@ -129,10 +129,9 @@ def wake_run(unit: Unit, trigger: EventTrigger) -> None:
 
 
 def after_restart(unit: Unit) -> None:
-    """Watch all waits that are open, and send the notices of those that nobody was told of."""
+    """Watch all waits that are open."""
     for trigger in triggers.waiting(unit.db):
         _watch(unit, trigger)
-        _notify(unit, trigger)
 
 
 def _hand_over(unit: Unit, trigger: EventTrigger) -> None:
@@ -165,12 +164,6 @@ def _watch(unit: Unit, trigger: EventTrigger) -> None:
     timers = unit.platform.timers
     instant = from_timestamp(trigger.expires_at)
     unit.after(lambda: timers.set(("trigger", trigger.id), instant))
-
-
-def _notify(unit: Unit, trigger: EventTrigger) -> None:
-    if trigger.notify_status == "pending":
-        notifier = unit.platform.notifier
-        unit.after(lambda: notifier.tell(trigger))
 
 
 def _forget(unit: Unit, trigger: EventTrigger) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from strait.engine import runs as engine
 from strait.engine.model import Run
 from strait.server.unit import ChildWorkflowEnded, RunEnded, TriggerSettled, Unit
-from strait.server.work import chains, children, dependencies, events, runs, workflows
+from strait.server.work import announce, chains, children, dependencies, events, runs, workflows
 from strait.store import dependencies as dependency_rows
 from strait.store import runs as run_rows
 from strait.store import triggers
@@ -28,6 +28,7 @@ def settle(unit: Unit) -> None:
 
 def _run_ended(unit: Unit, signal: RunEnded) -> None:
     run = signal.run
+    announce.run_ended(unit, run, signal.result)
     for trigger in triggers.waiting_of_run(unit.db, run.id):
         events.close_quietly(unit, trigger, "canceled", f"run {run.status}")
     if run.status == "canceled":

@@ -20,7 +20,7 @@ from strait.engine.workflows.starting import event_key_in_use
 from strait.engine.workflows.state import State, Transition
 from strait.server.errors import not_found
 from strait.server.unit import ChildWorkflowEnded, Unit
-from strait.server.work import events, runs, workflow_starts
+from strait.server.work import announce, events, runs, workflow_starts
 from strait.store import runs as run_rows
 from strait.store import triggers, workflow_runs, workflows
 from strait.store.workflow_runs import Stored
@@ -142,8 +142,10 @@ def _perform(unit: Unit, run: WorkflowRun, effect: asked.Effect) -> None:
             _emit(unit, run.project_id, key, payload)
         case asked.ParentStepEnded():
             unit.signal(ChildWorkflowEnded(effect))
+        case asked.StatusChanged():
+            announce.workflow_moved(unit, run, effect)
         case _:
-            pass  # `StatusChanged`: the ledger entry beside it is what streams show
+            pass
 
 
 def _cancel_child(unit: Unit, step_run_id: str, error: str) -> None:
