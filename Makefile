@@ -37,8 +37,9 @@ lint: bootstrap  ## Run ruff and hold the floors of the house
 	@rm -f .lint-imports.log
 
 .PHONY: typecheck
-typecheck: bootstrap  ## Run mypy --strict
+typecheck: bootstrap  ## Run mypy --strict, and a second checker over what users see
 	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q --no-header -p no:cacheprovider tests/typing
 
 .PHONY: generate
 generate: bootstrap  ## Write anew what is generated from api/ and from the server

@@ -118,7 +118,10 @@ HELD_BY: dict[int, str | tuple[str, str]] = {
     77: f"{_AUTHORING}test_b77_a_cost_counts_once_also_when_it_could_not_be_reported",
     78: f"{_AUTHORING}test_b78_a_timeout_of_zero_is_refused_and_not_replaced",
     79: f"{_AUTHORING}test_b79_a_context_takes_the_service_of_either_client",
-    80: "tests/authoring/test_typing.py::test_correct_code_is_accepted_and_wrong_code_is_refused",
+    80: (
+        "tests/typing/test_checkers.py::test_what_users_write_is_accepted",
+        "tests/typing/test_checkers.py::test_wrong_code_is_refused_and_only_that",
+    ),
     81: f"{_AUTHORING}test_b81_every_level_of_the_log_is_recorded",
     82: (
         f"{_AUTHORING}test_b82_a_line_of_a_thread_is_sent",

@@ -7,7 +7,8 @@
             print("no job:", error)
 
 A function that is annotated `-> Ok[T] | Err` gives its callers everything: `match` is exhaustive,
-and `if result.is_ok` narrows. `Result[T]` is the class that both have in common.
+and `if result.is_ok is True` narrows (for mypy, `if result.is_ok` does too). `Result[T]` is the
+class that both have in common.
 """
 
 from __future__ import annotations

@@ -51,23 +51,24 @@ def looked_up(text: str) -> Result[int]:
 
 def results() -> None:
     made = parsed("5")
-    if made.is_ok:
+    if made.is_ok is True:
         assert_type(made, Ok[int])
         assert_type(made.value, int)
     else:
         assert_type(made, Err)
         assert_type(made.error, Exception)
-    if made.is_err:
+    if made.is_err is True:
         assert_type(made.error, Exception)
         return
     assert_type(made.value, int)
-    match made:
+    again = parsed("5")
+    match again:
         case Ok(value):
             assert_type(value, int)
         case Err(error):
             assert_type(error, Exception)
         case _:
-            assert_never(made)
+            assert_never(again)
     assert_type(made.unwrap(), int)
     assert_type(Result.from_func(lambda: 5), Ok[int] | Err)
     assert_type(looked_up("5").unwrap(), int)
