@@ -21,7 +21,7 @@ from cli.processes import environment, running
 from strait import Client
 from support.markdown import Block, blocks
 
-from .test_pages import DOCS, ROOT, program, tested, written
+from .test_pages import DOCS, ROOT, program, runs_under_pytest, written
 
 pytestmark = pytest.mark.e2e
 
@@ -82,7 +82,7 @@ def test_a_page_does_what_it_says(
             client.close()
         assert dev.stop() == 0
     for name in files.keys() - {f"{module}.py" for module in modules}:
-        tested(jobs, name, passed=files[name].count("def test_"))
+        runs_under_pytest(jobs, name, passed=files[name].count("def test_"))
 
 
 def test_what_programs_are_told_begins_as_they_want_it() -> None:

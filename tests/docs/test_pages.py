@@ -98,7 +98,7 @@ def test_the_tutorial_can_be_followed_to_its_end(
 def test_the_tutorials_test_passes_under_pytest(tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     written(DOCS / "tutorial.md", shop)
-    tested(shop, "test_greetings.py", passed=1)
+    runs_under_pytest(shop, "test_greetings.py", passed=1)
 
 
 # ---------------------------------------------------------------------------------------- handlers
@@ -197,10 +197,10 @@ def test_the_readme_can_be_followed(
     assert said[1] == "[]"
     assert said[2].startswith("404 not_found ")
     assert readme == {}
-    tested(tmp_path, "test_orders.py", passed=1)
+    runs_under_pytest(tmp_path, "test_orders.py", passed=1)
 
 
-def tested(directory: Path, name: str, *, passed: int) -> None:
+def runs_under_pytest(directory: Path, name: str, *, passed: int) -> None:
     """Run a test file of a page as a reader would: with pytest, and no plugin of ours."""
     quiet = ("-q", "-p", "no:asyncio", "-p", "no:cacheprovider")
     done = subprocess.run(
