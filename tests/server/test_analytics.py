@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 from strait import AsyncClient
+from strait.engine.deliveries import Delivery
 from strait.server._generated.routes import ROUTES
 from strait.server.errors import ApiError
 from strait.server.routes import registry
+from strait.server.unit import Unit
+from strait.store import deliveries
 from support.handlers import Answer, Handlers, Received, ok
 from support.workflows import Flows, approval, event, told
-from support.world import World, world
+from support.world import PROJECT, World, world
 
 ROUTE = {route.id: route for route in ROUTES}
 BY_PERIOD = sorted(
@@ -283,3 +286,42 @@ async def test_who_does_not_get_a_turn_is_told_so(handlers: Handlers) -> None:
         outcomes = await asyncio.gather(*slow, return_exceptions=True)
         statuses = {outcome.status for outcome in outcomes if isinstance(outcome, ApiError)}
         assert statuses == {503, 504}
+
+
+# --------------------------------------------------------------------------------------- webhooks
+
+
+async def test_deliveries_are_counted_by_their_receiver(world: World) -> None:
+    def write(unit: Unit) -> None:
+        for number, (url, status, latency, error) in enumerate(
+            [
+                ("https://a.example", "delivered", 10, ""),
+                ("https://a.example", "delivered", 30, ""),
+                ("https://a.example", "dead", 0, "status 500"),
+                ("https://b.example", "failed", 0, "refused"),
+                ("https://b.example", "pending", 0, "later"),
+            ]
+        ):
+            delivery = Delivery(
+                id=f"d{number}", kind="webhook", project_id=PROJECT, target_id="t", address=url,
+                event_type="run.failed", body="{}", created_at=unit.stamp, updated_at=unit.stamp,
+                due_at="", max_attempts=3, status=status, latency_ms=latency, last_error=error,
+            )  # fmt: skip
+            deliveries.insert(unit.db, delivery)
+            unit.tick()
+
+    await world.platform.write(write)
+    first, second = await get(world, "/webhooks/delivery-stats")
+    assert first == {
+        "url": "https://a.example", "total": 3, "delivered": 2, "failed": 0, "dead": 1,
+        "avg_latency_ms": 20, "p95_latency_ms": 29,
+    }  # fmt: skip
+    assert (second["total"], second["failed"]) == (2, 1)
+    health = await get(world, "/webhooks/endpoint-health")
+    assert {row["url"]: row["success_rate"] for row in health} == {
+        "https://a.example": 0.6667, "https://b.example": 0
+    }  # fmt: skip
+    failing = await get(world, "/webhooks/top-failing")
+    assert [(row["url"], row["failed"], row["last_error"]) for row in failing] == [
+        ("https://a.example", 1, "status 500"), ("https://b.example", 1, "later")
+    ]  # fmt: skip

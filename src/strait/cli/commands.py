@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from strait._version import __version__
+from strait.server.options import OPTIONS, PREFIX
 
 _DEFAULT_DB = Path(".strait") / "dev.db"
 
@@ -15,12 +16,25 @@ _DEFAULT_DB = Path(".strait") / "dev.db"
 def _platform_options(command: Any) -> Any:
     """Add the options of the commands that start a platform."""
     options = [
-        click.option("--host", default="127.0.0.1", show_default=True, help="Address to bind."),
-        click.option("--port", default=7676, show_default=True, help="Port to bind; 0 = any."),
+        click.option(
+            "--host",
+            default="127.0.0.1",
+            envvar=f"{PREFIX}HOST",
+            show_default=True,
+            help="Address to bind.",
+        ),
+        click.option(
+            "--port",
+            default=7676,
+            envvar=f"{PREFIX}PORT",
+            show_default=True,
+            help="Port to bind; 0 = any.",
+        ),
         click.option(
             "--db",
             type=click.Path(dir_okay=False, path_type=Path),
             default=_DEFAULT_DB,
+            envvar=f"{PREFIX}DB",
             show_default=True,
             help="File that keeps the platform's state.",
         ),
@@ -28,6 +42,27 @@ def _platform_options(command: Any) -> Any:
         click.option("--project", default="", help="Project id.  [default: proj_local]"),
         click.option(
             "--api-key", default="", envvar="STRAIT_DEV_API_KEY", help="API key to accept."
+        ),
+        *(
+            click.option(option.flag, option.name, default=None, help=f"{option.about}.")
+            for option in OPTIONS
+            if not option.secret
+        ),
+        click.option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            default="text",
+            envvar=f"{PREFIX}LOG_FORMAT",
+            show_default=True,
+            help="How log lines are written, to the standard error.",
+        ),
+        click.option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning", "error"]),
+            default="warning",
+            envvar=f"{PREFIX}LOG_LEVEL",
+            show_default=True,
+            help="From which level on; `debug` has a line for each request.",
         ),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready."),
     ]
@@ -53,7 +88,7 @@ def dev(target: str, **options: Any) -> None:
     """
     from strait.cli.dev import Options, run
 
-    run(Options(target=target, **options))
+    run(Options.of(target, options))
 
 
 @cli.command()
@@ -62,7 +97,7 @@ def serve(**options: Any) -> None:
     """Run a platform on this machine without handlers."""
     from strait.cli.dev import Options, run
 
-    run(Options(target="", **options))
+    run(Options.of("", options))
 
 
 @cli.command()

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from strait.cli.child import HandlerProcess, HandlersError
+from strait.config import FILE_NAME
 from strait.errors import StraitError
 from strait.local import key_file
-from strait.server import bootstrap
+from strait.server import bootstrap, configuration, logs
 from strait.server.errors import ApiError
+from strait.server.options import OPTIONS
 from strait.server.run import Server
 from strait.server.settings import Settings
 from strait.store.connection import StoreError
 
+_SETTINGS = tuple(option.name for option in OPTIONS)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -37,7 +40,16 @@ class Options:
     ephemeral: bool
     project: str
     as_json: bool
+    log_format: str
+    log_level: str
+    settings: dict[str, str | None]
     api_key: str = field(repr=False)
+
+    @classmethod
+    def of(cls, target: str, given: dict[str, Any]) -> Options:
+        """Return the options of a command; what is a setting of the server is kept as it came."""
+        settings = {name: given.pop(name) for name in _SETTINGS if name in given}
+        return cls(target=target, settings=settings, **given)
 
     @property
     def database(self) -> Path | None:
@@ -49,6 +61,7 @@ def run(options: Options) -> None:
     """Run until a signal comes, and exit with 1 and one line when it cannot start."""
     if options.host not in _LOOPBACK:
         _say(f"warning: {options.host} is reachable from the network; keys are required there too")
+    logs.configure(options.log_format, options.log_level)
     try:
         runner = _runner()
         runner(_serve(options))
@@ -71,9 +84,9 @@ async def _serve(options: Options) -> None:
         database=options.database,
         host=options.host,
         port=options.port,
-        internal_secret=os.environ.get("INTERNAL_SECRET", ""),
         # Runs that wait from the last time would fail while their handlers are not there yet.
         hold=bool(options.target),
+        **configuration.load(options.settings, os.environ, Path(FILE_NAME)),
     )
     async with Server(settings) as server:
         # What was imported stays; looking at it again in every full collection costs milliseconds.

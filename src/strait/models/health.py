@@ -32,4 +32,5 @@ class HealthStatusResponse(StraitModel):
 
 class ReadyResult(StraitModel):
     status: Any
+    reasons: list[str] | None = None
     components: list[ComponentResult] | None = None

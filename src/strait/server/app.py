@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 import socket
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
 from hashlib import sha256
@@ -26,9 +27,11 @@ from strait.server.audit_actions import is_recorded
 from strait.server.auth import Principal
 from strait.server.errors import ApiError
 from strait.server.http import Call, Reply, StreamReply, encode, replayed
+from strait.server.limits import RateLimits
 from strait.server.platform import Platform
 from strait.server.router import MethodNotAllowed, Router
 from strait.server.routes import registry
+from strait.server.schema import Route
 from strait.server.unit import Unit
 from strait.server.work import audit
 from strait.server.work.housekeeping import KEEP_ANSWERS_SECS
@@ -63,6 +66,8 @@ class App:
         self._router = Router(route for route in ROUTES if route.method)
         self._request_prefix = f"{socket.gethostname()}/{ids.uuid7(platform.clock.now())[-8:]}"
         self._numbers = itertools.count(1)
+        self._root_path = platform.settings.root_path.rstrip("/")
+        self._limits = RateLimits(platform.settings.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the server of the application takes care of its lifespan."""
@@ -72,19 +77,50 @@ class App:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1003})
             return
+        began = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = self._request_id(headers)
         try:
             answer = await self._answer(scope, headers, receive, request_id)
         except Exception as error:  # noqa: BLE001 - no traceback may reach a client
             answer = self._failure(error, request_id)
+        self._count(scope, answer, request_id, began)
         try:
             if isinstance(answer, Reply):
                 await _send_reply(send, answer, request_id)
             else:
-                await _send_stream(receive, send, answer, request_id)
+                await self._send_stream(receive, send, answer, request_id)
         except OSError:
             logger.debug("the client of request %s went away", request_id)
+
+    async def _send_stream(
+        self, receive: Receive, send: Send, answer: StreamReply, request_id: str
+    ) -> None:
+        figures = self._platform.figures
+        figures.streams += 1
+        try:
+            await _send_stream(receive, send, answer, request_id)
+        finally:
+            figures.streams -= 1
+
+    def _count(
+        self, scope: Scope, answer: Reply | StreamReply, request_id: str, began: float
+    ) -> None:
+        route: Route | None = scope.get("strait.route")
+        status = answer.status if isinstance(answer, Reply) else 200
+        operation = "unknown" if route is None else route.id
+        self._platform.figures.requests[operation, status] += 1
+        if logger.isEnabledFor(logging.DEBUG):
+            fields = {
+                "request_id": request_id,
+                "operation": operation,
+                "method": scope["method"],
+                # Without its query string, which may hold a token.
+                "path": scope["path"],
+                "status": status,
+                "ms": round((time.perf_counter() - began) * 1000, 2),
+            }
+            logger.debug("request", extra=fields)
 
     # -------------------------------------------------------------------------------- one request
 
@@ -92,17 +128,21 @@ class App:
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str
     ) -> Reply | StreamReply:
         path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+        path = self._below_root(path.partition("?")[0])
         try:
-            found = self._router.match(scope["method"], path.partition("?")[0])
+            found = self._router.match(scope["method"], path)
         except MethodNotAllowed:
             return Reply(405)
         if found is None:
             return Reply(404, b"404 page not found\n", content_type=b"text/plain; charset=utf-8")
         route, params = found
+        scope["strait.route"] = route
         now = self._platform.clock.now()
         remote_ip = (scope.get("client") or ("",))[0]
         call = Call(route, params, headers, scope["query_string"], request_id, now, remote_ip)
-        if route.auth not in {"none", "run_token", "signature"}:
+        self._limits.check_address(route, remote_ip, now)
+        open_metrics = self._platform.settings.open_metrics and route.id == "metrics"
+        if route.auth not in {"none", "run_token", "signature"} and not open_metrics:
             call.principal = self._caller(call)
             if route.plane in _JSON_PLANES:
                 _check_media_types(scope["method"], headers)
@@ -110,7 +150,16 @@ class App:
         if scope["method"] not in {"GET", "HEAD"}:
             limit = self._platform.settings.max_body_bytes
             call.body_bytes = await _read_body(receive, headers, limit)
-        return await self._run(call)
+        answer = await self._run(call)
+        if call.rate is not None and isinstance(answer, Reply):
+            return answer._replace(headers=(*answer.headers, *call.rate.headers()))
+        return answer
+
+    def _below_root(self, path: str) -> str:
+        """Return a path without the prefix of the proxy, which may have taken it off already."""
+        root = self._root_path
+        path = path[len(root) :] if root and path.startswith(f"{root}/") else path
+        return "/health" if path == "/health/live" else path
 
     async def _run(self, call: Call) -> Reply | StreamReply:
         operation = call.route.id
@@ -149,6 +198,8 @@ class App:
         if bearer.startswith(auth.KEY_PREFIX):
             key_hash, record = self._platform.keys.find(self._platform.reader, bearer)
             principal = auth.authenticate_key(record, now)
+            if record is not None:
+                call.rate = self._limits.check_key(record, now)
             if record is not None and auth.is_stale(record.last_used_at, now):
                 self._touch(key_hash, record, now)
             return principal
@@ -178,6 +229,7 @@ class App:
     # ------------------------------------------------------------------------------------ answers
 
     def _failure(self, error: Exception, request_id: str) -> Reply:
+        fields = {"request_id": request_id}
         match error:
             case ApiError():
                 failure = error
@@ -186,10 +238,10 @@ class App:
             case StaleWrite():
                 failure = ApiError(409, "it was changed by another request; try again")
             case StoreUnavailable():
-                logger.error("request %s: %s", request_id, error)
+                logger.error("request %s: %s", request_id, error, extra=fields)
                 failure = ApiError(503, "the database cannot be written; nothing was changed")
             case _:
-                logger.error("request %s failed", request_id, exc_info=error)
+                logger.error("request %s failed", request_id, exc_info=error, extra=fields)
                 failure = ApiError(500, "internal server error")
         headers = tuple((k.lower().encode(), v.encode()) for k, v in failure.headers.items())
         return Reply(failure.status, encode(failure.envelope(request_id)), headers)

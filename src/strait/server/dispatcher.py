@@ -6,13 +6,13 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from strait.clock import SECOND
+from strait.clock import SECOND, from_timestamp
 from strait.engine import outcomes
 from strait.engine import runs as engine
 from strait.engine.circuit import Circuit
 from strait.engine.model import Job, Run
 from strait.engine.queue import Ticket
-from strait.server import signing_headers, tokens
+from strait.server import limits, signing_headers, tokens
 from strait.server.answers import read_answer
 from strait.server.jobs_cache import JobEntry
 from strait.server.outbound import CallError, Header
@@ -60,10 +60,17 @@ class Dispatcher:
         self._stopping = False
         self._circuits: dict[tuple[str, str], Circuit] = defaultdict(Circuit)
         self._sequence = 0
+        limited = platform.settings.limits == limits.PLATFORM
+        self._longest_secs = limits.DISPATCH_SECS if limited else None
 
     def has_room(self) -> bool:
         """Return whether one more handler may be called."""
         return len(self._calls) + self._beginning < self._max_in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """How many handlers are being called."""
+        return len(self._calls)
 
     def begin(self, ticket: Ticket) -> None:
         """Start a run: write that it executes, and call its handler."""
@@ -116,18 +123,28 @@ class Dispatcher:
         if not self._admitted(unit, stored, entry):
             return False
         assignment = self._new_assignment()
-        timeout = engine.timeout_secs(stored.run, entry.job)
+        timeout = self._timeout_secs(stored.run, entry.job)
         first = not stored.state.assignment
         transition = runs.apply(unit, stored, engine.Dispatched(assignment, timeout))
         if transition is None:
             return False
         dispatch = self._prepare(unit, transition.run, entry, assignment, stored.run.error)
         if first:
+            self._count_wait(transition.run)
             # Its trigger is on disk; if this start is lost with the server it is dispatched anew.
             self._launch(dispatch)
         else:
             unit.after(lambda: self._launch(dispatch))
         return True
+
+    def _timeout_secs(self, run: Run, job: Job) -> int:
+        secs = engine.timeout_secs(run, job)
+        return secs if self._longest_secs is None else min(secs, self._longest_secs)
+
+    def _count_wait(self, run: Run) -> None:
+        might_start = from_timestamp(run.scheduled_at or run.created_at)
+        waited = max(0, self._platform.clock.now() - might_start)
+        self._platform.figures.dispatch_secs.observe(waited / SECOND)
 
     def _admitted(self, unit: Unit, stored: run_rows.Stored, entry: JobEntry) -> bool:
         circuit = self._circuit(entry.job, entry.endpoint_url)
@@ -148,7 +165,7 @@ class Dispatcher:
         self, unit: Unit, run: Run, entry: JobEntry, assignment: str, last_error: str
     ) -> Dispatch:
         platform, job = self._platform, entry.job
-        timeout = engine.timeout_secs(run, job)
+        timeout = self._timeout_secs(run, job)
         token = tokens.issue(
             platform.token_key,
             tokens.RunToken(run.id, run.attempt, assignment),
@@ -207,7 +224,7 @@ class Dispatcher:
     async def _call(self, dispatch: Dispatch) -> None:
         # The run's own deadline ends the call as a rule. This bounds what a handler may hold on to
         # after the run was completed or began to wait.
-        limit = engine.timeout_secs(dispatch.run, dispatch.job) + _HANG_UP_SECS
+        limit = self._timeout_secs(dispatch.run, dispatch.job) + _HANG_UP_SECS
         try:
             async with asyncio.timeout(limit):
                 outcome = await self._outcome(dispatch)

@@ -9,6 +9,7 @@ import msgspec
 
 from strait.server.auth import Principal
 from strait.server.decode import decode_body, decode_query
+from strait.server.limits import Rate
 from strait.server.schema import Route
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
@@ -56,8 +57,8 @@ def replayed(answer: Reply, *, same_body: bool) -> Reply:
 class Call:
     """One request: its route, its parameters, who asks, and its body, decoded when asked for."""
 
-    __slots__ = ("_query", "body_bytes", "headers", "now", "params", "principal", "raw_query",
-                 "remote_ip", "request_id", "route")  # fmt: skip
+    __slots__ = ("_query", "body_bytes", "headers", "now", "params", "principal", "rate",
+                 "raw_query", "remote_ip", "request_id", "route")  # fmt: skip
 
     def __init__(
         self,
@@ -78,6 +79,7 @@ class Call:
         self.remote_ip = remote_ip
         self.body_bytes = b""
         self.principal: Principal = Principal.NOBODY
+        self.rate: Rate | None = None
         self._query: dict[str, Any] | None = None
 
     @property

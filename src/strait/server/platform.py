@@ -17,6 +17,7 @@ from strait.server.audience import Audience
 from strait.server.auth import Keys
 from strait.server.courier import Courier
 from strait.server.dispatcher import Dispatcher
+from strait.server.figures import Figures
 from strait.server.hub import Hub
 from strait.server.jobs_cache import JobsCache
 from strait.server.outside import Outside
@@ -62,6 +63,8 @@ class Platform:
         self.trigger_hub: Hub[object] = Hub()
         self.activity_hub: Hub[dict[str, object]] = Hub()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.figures = Figures()
+        self.draining = False
         # Whether anybody set a budget; None is unknown (see `work.budgets`).
         self.has_budgets: bool | None = None
         self._last_tick = 0
@@ -94,6 +97,7 @@ class Platform:
             connection,
             on_rollback=self._forget_caches,
             executor=self.outside.executor,
+            on_commit=self.figures.committed,
             probe=self.outside.probe,
         )
         self.timers = Timers(self.clock, self._on_due)
@@ -112,6 +116,7 @@ class Platform:
 
         They may need the API until then, so whoever serves it stops serving after this.
         """
+        self.draining = True
         self.scheduler.stop()
         await self.dispatcher.stop(self.settings.drain_secs)
         await self.timers.stop()

@@ -26,6 +26,11 @@ class Scheduler:
         self._running = False
 
     @property
+    def running(self) -> bool:
+        """Whether runs are started."""
+        return self._running
+
+    @property
     def queued(self) -> int:
         """How many runs wait to be dispatched."""
         return len(self._queue)

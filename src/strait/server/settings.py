@@ -24,6 +24,10 @@ class Settings:
         stream_max_secs: when an event stream is ended; clients connect again.
         query_secs: how long one analytical query may take.
         drain_secs: how long a clean stop waits for handlers that are running.
+        open_metrics: answer `GET /metrics` without the internal secret.
+        limits: `none`, or `platform` to refuse what the hosted platform refuses (see `limits`).
+        root_path: the path prefix that a proxy serves this server under.
+        trusted_proxies: addresses and networks whose `X-Forwarded-*` headers are believed.
         hold: start no runs until `scheduler.start()` is called, for who starts handlers first.
     """
 
@@ -38,4 +42,8 @@ class Settings:
     stream_max_secs: float = 1_800.0
     query_secs: float = 10.0
     drain_secs: float = 10.0
+    open_metrics: bool = False
+    limits: str = "none"
+    root_path: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     hold: bool = False

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -62,6 +63,8 @@ class Writer:
         connection: the database's only writing connection, in autocommit mode.
         on_rollback: called when a whole batch was undone, to drop what memory holds of it.
         executor: where commits wait for the disk; by default a thread of the writer's own.
+        on_commit: told how long the disk took for each commit, in seconds, and how many operations
+            shared it.
         probe: told each commit point that a batch passes, see `COMMIT_POINTS`.
     """
 
@@ -71,12 +74,15 @@ class Writer:
         *,
         on_rollback: Callable[[], None] = lambda: None,
         executor: Executor | None = None,
+        on_commit: Callable[[float, int], None] = lambda seconds, operations: None,
         probe: Callable[[str], None] = lambda point: None,
     ) -> None:
         self.connection = connection
         self._on_rollback = on_rollback
         self._thread = executor or ThreadPoolExecutor(1, thread_name_prefix="strait-commit")
         self._probe = probe
+        self._on_commit = on_commit
+        self._commit_began = 0.0
         self._batch: list[_Operation[object]] = []
         self._waiting: deque[_Operation[object]] = deque()
         self._current: _Operation[object] | None = None
@@ -86,6 +92,8 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.commits = 0
+        # Why the last commit failed; None once one succeeds.
+        self.failing: sqlite3.Error | None = None
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run `work` in a transaction; the future is done once its commit is on disk.
@@ -158,6 +166,7 @@ class Writer:
             self._finish(self._try_commit())
         else:
             self._committing = True
+            self._commit_began = time.perf_counter()
             loop = asyncio.get_running_loop()
             commit = loop.run_in_executor(self._thread, self._try_commit)
             commit.add_done_callback(lambda done: self._finish(done.result()))
@@ -173,11 +182,14 @@ class Writer:
         return None
 
     def _finish(self, error: sqlite3.Error | None) -> None:
-        self._committing = False
+        synced, self._committing = self._committing, False
+        self.failing = error
         if error is not None:
             self._abandon(error)
         else:
             self.commits += 1
+            if synced:
+                self._on_commit(time.perf_counter() - self._commit_began, len(self._batch))
             batch, self._batch = self._batch, []
             for operation in batch:
                 operation.settle()

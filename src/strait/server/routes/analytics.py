@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import json
 
 from strait.clock import SECOND, from_timestamp, to_timestamp
-from strait.server.analytics import costs, jobs, runs, workflows
+from strait.server.analytics import costs, jobs, runs, webhooks, workflows
 from strait.server.analytics.sql import Question
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, reply
@@ -92,7 +92,7 @@ def _job_ids(ids: list[str]) -> str:
     return json.encode(ids).decode()
 
 
-for _family in (runs, jobs, costs, workflows):
+for _family in (runs, jobs, costs, workflows, webhooks):
     for _operation, _question in _family.QUESTIONS.items():
         _register(_operation, _question)
 

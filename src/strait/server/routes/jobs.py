@@ -14,6 +14,7 @@ from strait.server import addresses, checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
+from strait.server.limits import check_ports
 from strait.server.registry import Registry
 from strait.server.unit import Unit
 from strait.server.vault import signing_place
@@ -97,6 +98,7 @@ def insert(unit: Unit, job: Job, secret: str) -> None:
     Raises:
         ApiError: 409, the slug is taken.
     """
+    check_ports(unit.platform.settings.limits, job)
     try:
         jobs.insert(unit.db, job, unit.platform.vault.seal(secret, signing_place(job.id)))
     except sqlite3.IntegrityError as error:
@@ -172,6 +174,7 @@ def save(call: Call, unit: Unit, job: Job, secret: str | None = None) -> Job:
     Raises:
         ApiError: 409, its new slug is taken.
     """
+    check_ports(unit.platform.settings.limits, job)
     unit.tick()
     job = replace(
         job,

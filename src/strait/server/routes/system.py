@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 
 from strait._version import __version__
 from strait.clock import SECOND, to_timestamp
 from strait.server import auth
 from strait.server.errors import ApiError
+from strait.server.figures import Exposition, present_counts
 from strait.server.http import Call, Reply, reply
 from strait.server.platform import Platform
 from strait.server.registry import Registry
@@ -33,12 +35,33 @@ async def health(call: Call, platform: Platform) -> Reply:
 
 @registry.other("health-ready")
 async def ready(call: Call, platform: Platform) -> Reply:
-    """Say whether requests can be served: the database answers."""
+    """Say whether requests can be served, and if not, why."""
+    reasons = []
     try:
         platform.reader.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
     except sqlite3.Error:
-        return reply({"status": "not_ready"}, 503)
+        reasons.append("the database cannot be read")
+    if platform.writer.failing is not None:
+        reasons.append("the last commit failed; the disk may be full")
+    if not os.access(platform.database, os.W_OK):
+        reasons.append("the database file is not writable")
+    if platform.draining:
+        reasons.append("the server is stopping")
+    elif not platform.scheduler.running:
+        reasons.append("the server is starting; no runs are started yet")
+    if reasons:
+        return reply({"status": "not_ready", "reasons": reasons}, 503)
     return reply({"status": "ready"})
+
+
+@registry.other("metrics")
+async def metrics(call: Call, platform: Platform) -> Reply:
+    """Write what is counted as Prometheus text."""
+    if not (call.principal.internal or platform.settings.open_metrics):
+        raise ApiError(403, "metrics require internal secret")
+    present = await platform.analyst.ask(present_counts)
+    text = Exposition(platform, present).text()
+    return Reply(200, text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
 
 @registry.read("get-stats")

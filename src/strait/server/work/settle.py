@@ -29,6 +29,8 @@ def settle(unit: Unit) -> None:
 def _run_ended(unit: Unit, signal: RunEnded) -> None:
     run = signal.run
     announce.run_ended(unit, run, signal.result)
+    figures = unit.platform.figures
+    unit.after(lambda: figures.ended.update((run.status,)))
     for trigger in triggers.waiting_of_run(unit.db, run.id):
         events.close_quietly(unit, trigger, "canceled", f"run {run.status}")
     if run.status == "canceled":

@@ -1,0 +1,105 @@
+"""The settings of a server that can be given from outside, each with one name.
+
+From the name come its flag (`--query-secs`), its variable (`STRAIT_SERVER_QUERY_SECS`) and its key
+in the section `server` of `strait.json` (`query_secs`). This module imports nothing of the server,
+so that `strait --help` stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+PREFIX = "STRAIT_SERVER_"
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _flag(text: str) -> bool:
+    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
+        text.lower()
+    ]
+
+
+def _limits(text: str) -> str:
+    if text not in {"none", "platform"}:
+        raise ValueError
+    return text
+
+
+def _prefix(text: str) -> str:
+    if text and not text.startswith("/"):
+        raise ValueError
+    return text.rstrip("/")
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A setting that can be given from outside.
+
+    Attributes:
+        name: the field of `Settings`.
+        parse: from text to its value; a `ValueError` or `KeyError` refuses it.
+        expected: what it may be, for who gave something else.
+        about: what it does.
+        secret: it is read from the environment only, and never shown.
+        variables: further names of its variable.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    expected: str
+    about: str
+    secret: bool = False
+    variables: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        """The flag of the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.name.upper()
+
+
+OPTIONS = (
+    Option("limits", _limits, "`none` or `platform`",
+           "`platform` refuses what the hosted platform refuses: rates, ports, long calls"),
+    Option("max_in_flight", _whole, "a whole number", "handlers called at the same time"),
+    Option("max_body_bytes", _whole, "a whole number", "the largest request body"),
+    Option("query_secs", _seconds, "seconds", "how long one query of analytics may take"),
+    Option("drain_secs", _seconds, "seconds", "how long a clean stop waits for handlers"),
+    Option("keepalive_secs", _seconds, "seconds",
+           "how often a silent event stream sends a comment"),
+    Option("stream_max_secs", _seconds, "seconds",
+           "when an event stream is ended; clients connect again"),
+    Option("open_metrics", _flag, "`true` or `false`",
+           "answer `GET /metrics` without the internal secret"),
+    Option("root_path", _prefix, "a path like `/strait`",
+           "the path prefix that a proxy serves this server under"),
+    Option("trusted_proxies", _list, "addresses or networks, with commas between",
+           "whose `X-Forwarded-For` and `-Proto` are believed"),
+    Option("internal_secret", str, "a text", "lets requests make projects and keys", secret=True,
+           variables=("INTERNAL_SECRET",)),
+    Option("encryption_key", str, "a text", "what secrets are sealed with", secret=True,
+           variables=("STRAIT_ENCRYPTION_KEY",)),
+)  # fmt: skip
