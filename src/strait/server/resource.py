@@ -247,6 +247,8 @@ class Resource:
             if name in self.secret:
                 sealed[name] = unit.platform.vault.seal(str(value), self._place(record, name))
             elif name in self.redacted:
+                if not isinstance(value, dict):
+                    raise ApiError(400, f"{name} must be an object")
                 text = json.encode(value).decode()
                 sealed[name] = unit.platform.vault.seal(text, self._place(record, name))
                 plain[name] = dict.fromkeys(value, REDACTED)

@@ -10,10 +10,14 @@ from urllib.parse import quote
 
 from msgspec import Raw, json
 
-from strait.engine.model import Approval, EventTrigger, Run, StepRun, WorkflowRun
+from strait.clock import SECOND, from_timestamp
+from strait.engine.model import Approval, EventTrigger, Json, Run, StepRun, WorkflowRun
 from strait.engine.workflows.effects import StatusChanged
+from strait.engine.workflows.state import Transition
 from strait.server.unit import Unit
 from strait.server.work import deliveries
+from strait.store import deliveries as delivery_rows
+from strait.store.records import Record
 
 # Which type of event the end of a run is (`contract/runs.md` §9.3).
 RUN_EVENTS = {
@@ -141,21 +145,42 @@ def approval_moved(unit: Unit, run: WorkflowRun, ref: str, approval: Approval) -
     _tell_channels(unit, event_type, facts, project_id=run.project_id, subject_id=approval.id)
 
 
-def approval_is_late(unit: Unit, run: WorkflowRun, approval: Approval, left_secs: int) -> None:
-    """Tell once that half of the time for an approval is over."""
+def approval_is_late(unit: Unit, run: WorkflowRun, approval: Approval) -> None:
+    """Tell, once to each channel, that half of the time for an approval is over."""
+    left = from_timestamp(approval.expires_at) - unit.now
     facts = {
         "approval_id": approval.id,
         "workflow_run_id": run.id,
         "workflow_id": run.workflow_id,
         "step_run_id": approval.workflow_step_run_id,
-        "time_remaining_secs": left_secs,
+        "time_remaining_secs": max(0, left // SECOND),
     }
-    about = {"project_id": run.project_id, "subject_id": approval.id}
-    _tell_channels(unit, "approval.reminder", facts, **about)
+    event_type = "approval.reminder"
+    body = json.encode(facts).decode()
+    for channel in unit.platform.audience.of(unit.db, run.project_id).channels:
+        # A server that has just started may find that the last one has told already.
+        if not delivery_rows.was_made(unit.db, channel.id, event_type, approval.id):
+            about = {"project_id": run.project_id, "subject_id": approval.id}
+            _tell(unit, channel, event_type, body, **about)
 
 
-def step_moved(unit: Unit, run: WorkflowRun, step: StepRun, asked: object) -> None:
-    """Tell of the end of a step whose definition asks for it."""
+def steps_moved(unit: Unit, transition: Transition) -> None:
+    """Tell of the ends of steps whose definitions ask for it (`stage_notifications`)."""
+    asking = [one for one in transition.state.steps if one.stage_notifications]
+    if not asking or not has_channels(unit, transition.run.project_id):
+        return
+    ended = {
+        entry.data["step_ref"]
+        for entry in transition.entries
+        if entry.type == "step" and entry.data and entry.data["from"] != entry.data["to"]
+    }
+    for definition in asking:
+        if definition.step_ref in ended:
+            step = transition.state.step_runs[definition.step_ref]
+            _step_moved(unit, transition.run, step, definition.stage_notifications)
+
+
+def _step_moved(unit: Unit, run: WorkflowRun, step: StepRun, asked: Json) -> None:
     switch = _STAGES.get(step.status, "")
     if not isinstance(asked, dict) or asked.get(switch) is not True:
         return
@@ -179,9 +204,13 @@ def has_channels(unit: Unit, project_id: str) -> bool:
 def _tell_channels(unit: Unit, event_type: str, facts: dict[str, Any], **about: str) -> None:
     body = json.encode(facts).decode()
     for channel in unit.platform.audience.of(unit.db, about["project_id"]).channels:
-        # Its URL is a secret: what may be shown of it was kept beside.
-        shown = channel.fields["address"]
-        deliveries.post(unit, "channel", channel.id, shown, event_type, body, **about)
+        _tell(unit, channel, event_type, body, **about)
+
+
+def _tell(unit: Unit, channel: Record, event_type: str, body: str, **about: str) -> None:
+    # Its URL is a secret: what may be shown of it was kept beside.
+    shown = channel.fields["address"]
+    deliveries.post(unit, "channel", channel.id, shown, event_type, body, **about)
 
 
 # ------------------------------------------------------------------------------------------ waits

@@ -46,6 +46,7 @@ _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "batch": buffers.batch_due,
     "workflow_run": workflows.run_due,
     "approval": workflows.approval_due,
+    "approval_half": workflows.approval_half_due,
     "job_cron": schedules.job_due,
     "workflow_cron": schedules.workflow_due,
     "deliveries": deliveries.due,

@@ -7,10 +7,10 @@ from functools import partial
 
 from msgspec import UNSET, UnsetType, json
 
-from strait.clock import from_timestamp
+from strait.clock import from_timestamp, to_timestamp
 from strait.engine import runs as run_engine
 from strait.engine.admission import Request
-from strait.engine.model import EventTrigger, Json, Run, Workflow, WorkflowRun
+from strait.engine.model import Approval, EventTrigger, Json, Run, Workflow, WorkflowRun
 from strait.engine.refusal import Refused
 from strait.engine.workflows import effects as asked
 from strait.engine.workflows import events as happened
@@ -89,9 +89,10 @@ def keep(unit: Unit, transition: Transition, *, first: bool = False) -> None:
     workflow_runs.put_approvals(unit.db, transition.approvals)
     unit.record(run.id, run.project_id, transition.entries, first=first)
     _watch_run(unit, run, ended=transition.ended)
-    for _, approval in transition.approvals:
-        pending = approval.status == "pending"
-        _watch(unit, ("approval", approval.id), approval.expires_at if pending else "")
+    for ref, approval in transition.approvals:
+        _watch_approval(unit, approval)
+        announce.approval_moved(unit, run, ref, approval)
+    announce.steps_moved(unit, transition)
 
 
 def perform(unit: Unit, transition: Transition) -> None:
@@ -330,6 +331,16 @@ def approval_due(unit: Unit, approval_id: str) -> None:
         advance_by_id(unit, approval.workflow_run_id, happened.ApprovalTimedOut(ref))
 
 
+def approval_half_due(unit: Unit, approval_id: str) -> None:
+    """Remind of an approval that is still asked for when half of its time is over."""
+    found = workflow_runs.approval(unit.db, approval_id)
+    if found is None or found[1].status != "pending":
+        return
+    stored = workflow_runs.load(unit.db, found[1].workflow_run_id)
+    if stored is not None:
+        announce.approval_is_late(unit, stored.run, found[1])
+
+
 def after_restart(unit: Unit) -> None:
     """Watch what is due of workflow runs that are not over."""
     for run_id in workflow_runs.active_ids(unit.db):
@@ -337,11 +348,22 @@ def after_restart(unit: Unit) -> None:
         if stored is not None:
             _watch_run(unit, stored.run, ended=False)
     for approval in workflow_runs.open_approvals(unit.db):
-        _watch(unit, ("approval", approval.id), approval.expires_at)
+        _watch_approval(unit, approval)
 
 
 def _watch_run(unit: Unit, run: WorkflowRun, *, ended: bool) -> None:
     _watch(unit, ("workflow_run", run.id), "" if ended else run.expires_at)
+
+
+def _watch_approval(unit: Unit, approval: Approval) -> None:
+    expires_at = approval.expires_at if approval.status == "pending" else ""
+    half = ""
+    if expires_at:
+        half = to_timestamp(
+            (from_timestamp(approval.requested_at) + from_timestamp(expires_at)) // 2
+        )
+    _watch(unit, ("approval", approval.id), expires_at)
+    _watch(unit, ("approval_half", approval.id), half)
 
 
 def _watch(unit: Unit, key: tuple[str, str], instant: str) -> None:

@@ -1,0 +1,211 @@
+"""Event sources: what happens elsewhere, and the jobs and workflows that it starts (§9.2)."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from msgspec import Raw, UnsetType, json
+from msgspec.structs import replace
+
+from strait.clock import SECOND, to_timestamp
+from strait.engine import filters
+from strait.engine.admission import Request
+from strait.engine.model import Job, Json, Workflow
+from strait.engine.refusal import Refused
+from strait.server import checks, source_signatures
+from strait.server._generated import bodies
+from strait.server.errors import ApiError, not_found
+from strait.server.http import NO_CONTENT, Call, Reply, reply
+from strait.server.registry import Registry
+from strait.server.resource import Resource, given
+from strait.server.unit import Unit
+from strait.server.work import runs, workflow_starts
+from strait.store import records, signatures, workflows
+from strait.store.records import Record
+
+registry = Registry()
+
+_SOURCE = "event_source"
+_SUBSCRIPTION = "event_subscription"
+
+
+def _prepare(call: Call, unit: Unit, source: Record) -> Record:
+    del call
+    algorithm = source.fields.get("signature_algorithm", "")
+    if algorithm and algorithm not in source_signatures.ALGORITHMS:
+        known = ", ".join(source_signatures.ALGORITHMS)
+        raise ApiError(400, f"signature_algorithm must be one of {known}")
+    if algorithm and not SOURCES.opened(unit, source, "signature_secret"):
+        raise ApiError(400, "signature_secret is required with signature_algorithm")
+    if source.sealed.get("signature_secret") and not algorithm:
+        raise ApiError(400, "signature_algorithm is required with signature_secret")
+    return replace(source, fields={"enabled": True, **source.fields})
+
+
+SOURCES = Resource(
+    kind=_SOURCE,
+    param="sourceID",
+    create="create-event-source",
+    list="list-event-sources",
+    get="get-event-source",
+    update="update-event-source",
+    delete="delete-event-source",
+    shown={"name": "", "enabled": True},
+    optional=("description", "schema", "signature_header", "signature_algorithm"),
+    secret=("signature_secret",),
+    unique=("name",),
+    bare=True,
+    silent=True,
+    prepare=_prepare,
+    removing=lambda _call, unit, source: records.delete_owned(unit.db, _SUBSCRIPTION, source.id),
+)
+SOURCES.serve(registry)
+
+
+def _view(subscription: Record, db: sqlite3.Connection) -> dict[str, Any]:
+    del db
+    fields = subscription.fields
+    shown = {
+        "id": subscription.id,
+        "source_id": subscription.owner_id,
+        "target_type": fields["target_type"],
+        "target_id": fields["target_id"],
+        "enabled": fields.get("enabled", True),
+        "created_at": subscription.created_at,
+    }
+    if "filter_expr" in fields:
+        shown["filter_expr"] = fields["filter_expr"]
+    return shown
+
+
+SUBSCRIPTIONS = Resource(kind=_SUBSCRIPTION, param="subID", view=_view)
+
+
+@registry.write("subscribe-to-event-source")
+def subscribe(call: Call, unit: Unit) -> Reply:
+    """Have a job or a workflow started by every event of a source that fits a filter."""
+    source = SOURCES.find(unit.db, call)
+    body = call.body(bodies.SubscribeToEventSourceRequest)
+    fields = given(body)
+    if "filter_expr" in fields:
+        problem = filters.fault(fields["filter_expr"])
+        if problem:
+            raise ApiError(400, problem)
+    if body.target_type == "job":
+        unit.job(call.project_id, body.target_id)
+    else:
+        _workflow(unit.db, call.project_id, body.target_id)
+    made = SUBSCRIPTIONS.insert(call, unit, fields, owner=source.id)
+    return reply(SUBSCRIPTIONS.show(made, unit.db), 201)
+
+
+@registry.read("list-event-source-subscriptions")
+def list_subscriptions(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the subscriptions of a source, newest first."""
+    source = SOURCES.find(db, call)
+    rows = records.owned(db, _SUBSCRIPTION, source.id)
+    return reply([SUBSCRIPTIONS.show(row, db) for row in rows])
+
+
+@registry.write("delete-event-subscription")
+def unsubscribe(call: Call, unit: Unit) -> Reply:
+    """End a subscription."""
+    source = SOURCES.find(unit.db, call)
+    subscription = SUBSCRIPTIONS.find(unit.db, call)
+    if subscription.owner_id != source.id:
+        raise not_found(SUBSCRIPTIONS.name)
+    SUBSCRIPTIONS.remove(call, unit, subscription)
+    return NO_CONTENT
+
+
+# --------------------------------------------------------------------------------------- dispatch
+
+
+@registry.write("dispatch-event")
+def dispatch(call: Call, unit: Unit) -> Reply:
+    """Start everything that is subscribed to a source and fits the event."""
+    body = call.body(bodies.DispatchEventRequest)
+    if body.project_id != call.project_id:
+        raise ApiError(403, "project_id does not match authenticated project")
+    source = records.by_key(unit.db, _SOURCE, call.project_id, SOURCES.key({"name": body.source}))
+    if source is None:
+        raise not_found("event source")
+    if not source.fields.get("enabled", True):
+        raise ApiError(400, "event source is disabled")
+    _check_signature(call, unit, source, body.payload)
+    text = checks.canonical(body.payload)
+    event = json.decode(text)
+    started = 0
+    for subscription in reversed(records.owned(unit.db, _SUBSCRIPTION, source.id)):
+        fields = subscription.fields
+        if fields.get("enabled", True) and filters.matches(fields.get("filter_expr"), event):
+            started += _start(call, unit, source, fields, text)
+    return reply({"dispatched": started, "source": body.source})
+
+
+def _check_signature(call: Call, unit: Unit, source: Record, payload: Raw | UnsetType) -> None:
+    algorithm = source.fields.get("signature_algorithm", "")
+    if not algorithm:
+        return
+    name = source_signatures.header_of(algorithm, source.fields.get("signature_header", ""))
+    signature = call.header(name.lower().encode())
+    secret = SOURCES.opened(unit, source, "signature_secret")
+    signed = b"" if isinstance(payload, UnsetType) else bytes(payload)
+    reason = source_signatures.rejection(algorithm, secret, signature, signed, call.now // SECOND)
+    if reason:
+        raise ApiError(401, f"invalid event signature: {reason}")
+    if algorithm == "stripe-v1":
+        _refuse_replay(unit, source, source_signatures.identity(signature, signed))
+
+
+def _refuse_replay(unit: Unit, source: Record, identity: str) -> None:
+    # A timestamp may lie on either side of our clock, so a signature is good for twice as long.
+    oldest = to_timestamp(unit.now - 2 * source_signatures.TOLERANCE_SECS * SECOND)
+    if not signatures.see(unit.db, f"{source.id}:{identity}", unit.stamp, oldest):
+        raise ApiError(401, "invalid event signature: this event was taken already")
+
+
+def _start(call: Call, unit: Unit, source: Record, fields: dict[str, Any], text: str) -> bool:
+    """Start the target of a subscription; what is gone, off or paused is passed over."""
+    tags = {"event_source": str(source.fields["name"])[:256]}
+    if fields["target_type"] == "job":
+        entry = unit.platform.jobs.get(unit.db, fields["target_id"])
+        return entry is not None and _start_job(call, unit, entry.job, text, tags)
+    workflow = workflows.get(unit.db, fields["target_id"])
+    return workflow is not None and _start_workflow(call, unit, workflow, json.decode(text), tags)
+
+
+def _start_job(call: Call, unit: Unit, job: Job, text: str, tags: dict[str, str]) -> bool:
+    if not job.enabled or job.paused:
+        return False
+    request = Request(triggered_by="event", created_by=call.principal.actor, tags=tags)
+    runs.create(unit, job, request, text)
+    return True
+
+
+def _start_workflow(
+    call: Call, unit: Unit, workflow: Workflow, payload: Json, tags: dict[str, str]
+) -> bool:
+    if not workflow.enabled:
+        return False
+    try:
+        workflow_starts.start(
+            unit,
+            workflow,
+            triggered_by="event",
+            created_by=call.principal.actor,
+            payload=payload,
+            tags=tags,
+        )
+    except Refused as refusal:
+        unit.platform.report(f"an event could not start workflow {workflow.id}", refusal)
+        return False
+    return True
+
+
+def _workflow(db: sqlite3.Connection, project_id: str, workflow_id: str) -> Workflow:
+    workflow = workflows.get(db, workflow_id)
+    if workflow is None or workflow.project_id != project_id:
+        raise not_found("workflow")
+    return workflow
