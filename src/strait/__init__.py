@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from strait.client.operation import RequestOptions, StreamOptions
     from strait.client.pages import AsyncPage, AsyncPager, Page
     from strait.client.preload import preload
-    from strait.client.responses import APIResponse, RateLimit, ResponseInfo, response_info
+    from strait.client.responses import APIResponse, ResponseInfo, response_info
     from strait.client.sync import Client
     from strait.client.sync_calls import EventStream
     from strait.client.unset import UNSET
@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from strait.models import JobRun as Run
     from strait.models import WorkflowResponse as Workflow
     from strait.models import WorkflowStepRun as WorkflowRunStep
+    from strait.rate_limit import RateLimit
     from strait.retry import JitterStrategy, RetryOptions, RetryPolicy
 
 # Where a name comes from, and what it is called there when that differs.
@@ -113,7 +114,8 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "strait.client.operation": ("RequestOptions", "StreamOptions"),
     "strait.client.pages": ("AsyncPage", "AsyncPager", "Page"),
     "strait.client.preload": ("preload",),
-    "strait.client.responses": ("APIResponse", "RateLimit", "ResponseInfo", "response_info"),
+    "strait.client.responses": ("APIResponse", "ResponseInfo", "response_info"),
+    "strait.rate_limit": ("RateLimit",),
     "strait.client.sync": ("Client",),
     "strait.client.sync_calls": ("EventStream",),
     "strait.client.unset": ("UNSET",),

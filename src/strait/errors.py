@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
 from strait.envelope import envelope, retry_after_secs, secs_told_in
+from strait.rate_limit import RateLimit
 
 Json: TypeAlias = Any
 
@@ -267,6 +268,11 @@ class HttpError(StraitError):
             self.request_id = fields.request_id or self.headers.get("x-request-id")
         if self.retry_after is None:
             self.retry_after = secs_told_in(fields.details)
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What the platform says of its rate limit, or None."""
+        return RateLimit.of(self.headers)
 
     @property
     def retry_after_ms(self) -> int | None:

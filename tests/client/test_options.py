@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pickle
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,10 +23,12 @@ from strait import (
     Client,
     ConfigurationError,
     RateLimitedError,
+    RetryOptions,
     UnauthorizedError,
     ValidationError,
 )
 from tests.client.conftest import JOB, KEY, Harness, Platform
+from tests.client.sockets import Wire, answers
 
 LIMITS = {
     "x-request-id": "req_1",
@@ -374,3 +380,106 @@ def test_wiring_that_cannot_be_is_told_when_the_client_is_made(make: Any) -> Non
     with pytest.raises(ConfigurationError, match="`proxy` must be") as caught:
         make(api_key=KEY, proxy="ftp://user:s3cret@proxy.test")
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_client_says_whether_it_is_closed_and_may_be_closed_twice(either: Harness) -> None:
+    client = either.client()
+    copy = client.with_options(timeout=1)
+    either.run(copy.close)
+    assert not client.is_closed
+    either.run(client.close)
+    either.run(client.close)
+    assert client.is_closed
+    assert copy.is_closed
+
+
+async def test_an_async_client_can_be_closed_by_contextlib() -> None:
+    async with contextlib.aclosing(AsyncClient(api_key=KEY)) as client:
+        assert not client.is_closed
+    assert client.is_closed
+
+
+def test_a_client_that_is_not_closed_ends_its_program_without_a_word() -> None:
+    program = (
+        "import asyncio, strait, sys\n"
+        "async def main():\n"
+        "    c = strait.AsyncClient(base_url=sys.argv[1], api_key='k'); await c.get('/v1/x')\n"
+        "    await c.close()\n"
+        "asyncio.run(main())\n"
+        "with strait.Client(base_url=sys.argv[1], api_key='k') as c: c.get('/v1/x')\n"
+        "unused = strait.Client(api_key='k'), strait.AsyncClient(api_key='k')\n"
+    )
+    with Wire(*[answers(b"{}")] * 2) as wire:
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-W", "error", "-c", program, wire.url],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    # In its own mode for developers asyncio also tells of what takes long, which is no fault.
+    assert not re.search("Warning|Error|Traceback|never|unclosed", done.stderr), done.stderr
+
+
+def test_a_call_may_have_a_retry_policy_of_its_own(either: Harness, platform: Platform) -> None:
+    platform.answers_with(503)
+    client = either.client(retry=None)
+    patient = RetryOptions(attempts=4, delay_ms=0)
+    with pytest.raises(ApiError):
+        either.run(lambda: client.jobs.get("job_1", retry=patient))
+    assert len(platform.requests) == 4
+    with pytest.raises(ValidationError, match="`retry` must be `RetryOptions`"):
+        either.run(lambda: client.jobs.get("job_1", retry=3))
+
+
+def test_what_a_newer_platform_takes_can_be_sent(either: Harness, platform: Platform) -> None:
+    platform.answers_with(200, {**JOB, "data": []})
+    client = either.client()
+    either.run(lambda: client.jobs.list(limit=1, extra_query={"of_tomorrow": True}))
+    assert dict(platform.last.url.params) == {"limit": "1", "of_tomorrow": "true"}
+    either.run(lambda: client.jobs.update("job_1", name="n", extra_body={"new": None, "name": "m"}))
+    assert platform.sent() == {"name": "m", "new": None}
+
+
+def test_an_error_knows_the_rate_limit_and_the_instant_at_which_it_ends(
+    either: Harness, platform: Platform
+) -> None:
+    date = {"date": "Fri, 02 Jan 2026 03:04:05 GMT"}
+    platform.answers_with(429, headers={**LIMITS, **date})
+    client = either.client(retry=None)
+    with pytest.raises(RateLimitedError) as caught:
+        either.run(lambda: client.jobs.get("job_1"))
+    limit = pickle.loads(pickle.dumps(caught.value)).rate_limit
+    assert limit == strait.RateLimit(10, 9, 60, datetime(2026, 1, 2, 3, 5, 5, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("reset", "instant"),
+    [
+        ("1767323045", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("60", None),
+        ("soon", None),
+        ("9" * 30, None),
+    ],
+)
+def test_an_end_of_the_limit_that_cannot_be_told_is_none(reset: str, instant: Any) -> None:
+    limit = strait.RateLimit.of({"x-ratelimit-limit": "1", "x-ratelimit-reset": reset})
+    assert limit is not None
+    assert limit.reset_at == instant
+
+
+def test_layers_know_the_operation_and_the_attempt(either: Harness, platform: Platform) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def layer(request: Any, call_next: Any) -> Any:
+        seen.append((request.operation, request.attempt))
+        return call_next(request)
+
+    async def async_layer(request: Any, call_next: Any) -> Any:
+        return await layer(request, call_next)
+
+    platform.answers_with(503)
+    platform.answers_with(200, JOB)
+    client = either.client(middleware=[async_layer if either.is_async else layer])
+    either.run(lambda: client.jobs.get("job_1"))
+    either.run(lambda: client.get("/v1/x"))
+    assert seen == [("jobs.get", 1), ("jobs.get", 2), ("", 1)]

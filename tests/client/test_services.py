@@ -54,7 +54,7 @@ def test_both_clients_take_the_same_arguments_and_have_the_same_parts() -> None:
     def arguments(call: Any) -> list[str]:
         return [str(part).partition(":")[0] for part in inspect.signature(call).parameters.values()]
 
-    own = {"__enter__", "__exit__", "__aenter__", "__aexit__"}
+    own = {"__enter__", "__exit__", "__aenter__", "__aexit__", "aclose"}
     assert set(dir(Client)) - own == set(dir(AsyncClient)) - own
     verbs = ("request", "get", "post", "put", "patch", "delete", "do_request", "do_stream")
     for name in ("__init__", "from_env", "from_file", "local", "close", *verbs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
@@ -137,6 +138,7 @@ class AsyncClient(AsyncVerbs, AsyncServices):
         )
         self._caller = AsyncCaller(self._settings, self._exchange)
         self._is_copy = False
+        self._over = threading.Event()
         self._owned = AsyncExitStack()
 
     @classmethod
@@ -217,6 +219,11 @@ class AsyncClient(AsyncVerbs, AsyncServices):
         """The project that the client was given, or an empty text."""
         return self._settings.project_id
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client is closed, or the one that it is a copy of."""
+        return self._over.is_set()
+
     def with_options(self, **options: Unpack[RequestOptions]) -> Self:
         """Return a client with options for all of its calls, which shares the connections.
 
@@ -237,6 +244,7 @@ class AsyncClient(AsyncVerbs, AsyncServices):
             _caller=AsyncCaller(settings, self._exchange),
             _owned=self._owned,
             _is_copy=True,
+            _over=self._over,
         )
         return other
 
@@ -244,8 +252,13 @@ class AsyncClient(AsyncVerbs, AsyncServices):
         """Give the connections back; calls after this raise `TransportError`."""
         if self._is_copy:
             return
+        self._over.set()
         await self._exchange.close()
         await self._owned.aclose()
+
+    async def aclose(self) -> None:
+        """Close the client; it is `close`, by the name that `contextlib.aclosing` calls."""
+        await self.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -28,6 +28,8 @@ class Request:
         content: the body, or None.
         timeout: seconds that one attempt may take; None leaves it to the HTTP client.
         idle: seconds that a stream may be silent; None where nothing is streamed.
+        operation: what is called, such as `jobs.create`; empty for raw requests.
+        attempt: how often it has been sent, this time included.
     """
 
     method: str
@@ -36,6 +38,8 @@ class Request:
     content: bytes | None = None
     timeout: float | None = None
     idle: float | None = None
+    operation: str = ""
+    attempt: int = 1
 
 
 @dataclass(slots=True)

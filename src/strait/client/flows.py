@@ -105,6 +105,7 @@ def call(
     while True:
         attempt += 1
         request.timeout = policy.timeout(timeout)
+        request.attempt = attempt
         if attempt > 1:
             request.headers["x-strait-retry-count"] = str(attempt - 1)
         started = policy.clock()

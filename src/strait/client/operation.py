@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypedDict, TypeVar
 
 from strait.client.effects import Response
+from strait.retry import RetryOptions
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -20,12 +21,14 @@ class WaitOptions(TypedDict, total=False):
         headers: further headers, over those of the client.
         idempotency_key: the key under which the platform does this once only.
         max_retries: how often to try each request again; 0 is never.
+        retry: how often to try each request, and how long to wait, in place of the client's own.
     """
 
     deadline: float
     headers: Mapping[str, str]
     idempotency_key: str
     max_retries: int
+    retry: RetryOptions
 
 
 class RequestOptions(WaitOptions, total=False):
@@ -37,9 +40,14 @@ class RequestOptions(WaitOptions, total=False):
         headers: further headers, over those of the client.
         idempotency_key: the key under which the platform does this once only.
         max_retries: how often to try again; 0 is never.
+        retry: how often to try, and how long to wait, in place of the client's own.
+        extra_query: further parameters, such as those of a newer platform.
+        extra_body: further fields of the body; null is sent.
     """
 
     timeout: float
+    extra_query: Mapping[str, Any]
+    extra_body: Mapping[str, Any]
 
 
 class StreamOptions(RequestOptions, total=False):
@@ -69,6 +77,8 @@ def of_each_request(options: WaitOptions) -> RequestOptions:
         found["idempotency_key"] = options["idempotency_key"]
     if "max_retries" in options:
         found["max_retries"] = options["max_retries"]
+    if "retry" in options:
+        found["retry"] = options["retry"]
     return found
 
 

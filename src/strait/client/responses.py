@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from strait.client.effects import Response
 from strait.errors import DecodeError, Json
+from strait.rate_limit import RateLimit
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """What the platform says of its limit; None where it does not.
-
-    Attributes:
-        limit: requests that the window allows.
-        remaining: requests that are left in it.
-        reset: the platform's own word of when the window ends: seconds, or unix seconds.
-    """
-
-    limit: int | None
-    remaining: int | None
-    reset: int | None
-
-    @classmethod
-    def of(cls, headers: Mapping[str, str] | None) -> RateLimit | None:
-        """Return what these headers say; None if they say nothing."""
-        limit, remaining, reset = (
-            _whole((headers or {}).get(f"x-ratelimit-{name}"))
-            for name in ("limit", "remaining", "reset")
-        )
-        return None if limit is remaining is reset is None else cls(limit, remaining, reset)
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
 
 
 class ResponseInfo:

@@ -14,6 +14,7 @@ from strait.client import headers as header
 from strait.client import identity, logs
 from strait.client.address import query_string, segment
 from strait.client.body import encode
+from strait.client.body import merged as merged_body
 from strait.client.credentials import Credential
 from strait.client.effects import Request
 from strait.client.flows import Hooks
@@ -147,6 +148,10 @@ class Settings:
         if operation.missing:
             raise UnsupportedByPlatform(operation.id, operation.missing)
         url = self._url(operation.path, operation.arguments, arguments)
+        if extra := options.get("extra_query"):
+            query = {**(query or {}), **extra}
+        if more := options.get("extra_body"):
+            body = merged_body(body, more, frozenset(more))
         if query and (text := query_string(query, operation.comma)):
             url = f"{url}?{text}"
         headers = self.headers.copy()
@@ -165,7 +170,7 @@ class Settings:
                 scope.key(operation.method, url, content) if scope else os.urandom(16).hex()
             )
         timeout = options.get("timeout", self.timeout)
-        return Request(operation.method, url, headers, content, timeout)
+        return Request(operation.method, url, headers, content, timeout, operation=operation.name)
 
     def stream_request(
         self,
@@ -176,13 +181,16 @@ class Settings:
     ) -> Request:
         """Return the request that opens a stream."""
         url = self._url(operation.path, operation.arguments, arguments)
+        if extra := options.get("extra_query"):
+            query = {**(query or {}), **extra}
         if query and (text := query_string(query)):
             url = f"{url}?{text}"
         headers = {**self.headers, "accept": "text/event-stream", "cache-control": "no-store"}
         check_stream_options(options)
         _add_headers(headers, options)
         idle = options.get("idle_timeout", IDLE_SECS)
-        return Request("GET", url, headers, timeout=options.get("timeout", self.timeout), idle=idle)
+        timeout = options.get("timeout", self.timeout)
+        return Request("GET", url, headers, None, timeout, idle, operation.name)
 
     def policy(self, operation: Operation[Any] | None, options: RequestOptions) -> Policy:
         """Return how a call is retried; without an operation, one that only reads."""
@@ -192,9 +200,11 @@ class Settings:
             credential = None
         # Inside of `with_retry` that is what tries again; a stream outlives it.
         outer = operation is not None and retry_scope.get() is not None
-        max_retries = options.get("max_retries", 0 if outer else None)
+        retry = options.get("retry", self.retry)
+        is_told = "retry" in options or not outer
+        max_retries = options.get("max_retries", None if is_told else 0)
         return Policy(
-            retry=with_max_retries(self.retry, max_retries),
+            retry=with_max_retries(retry, max_retries),
             safe=operation is None or operation.repeatable or operation.method in _READS,
             keyed=operation is not None and operation.idempotent,
             clock=time.monotonic,
@@ -207,7 +217,7 @@ class Settings:
         found = self.policy(None, options)
         if "max_reconnects" not in options:
             return found
-        return replace(found, retry=with_max_retries(self.retry, options["max_reconnects"]))
+        return replace(found, retry=with_max_retries(found.retry, options["max_reconnects"]))
 
     def _url(self, path: Sequence[str], names: Sequence[str], arguments: Sequence[object]) -> str:
         url = self.base_url + path[0]
@@ -253,6 +263,8 @@ def _check_values(options: RequestOptions) -> None:
     for name, secs in (("timeout", options.get("timeout")), ("deadline", options.get("deadline"))):
         if secs is not None and not (math.isfinite(secs) and secs > 0):
             raise ValidationError(f"`{name}` must be seconds above 0, not {secs!r}")
+    if not isinstance(options.get("retry", NO_RETRY), RetryOptions):
+        raise ValidationError("`retry` must be `RetryOptions`")
     if len(options.get("idempotency_key") or "") > _MAX_KEY_CHARS:
         raise ValidationError(f"`idempotency_key` must have {_MAX_KEY_CHARS} characters or fewer")
 

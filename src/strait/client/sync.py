@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import TracebackType
@@ -135,6 +136,7 @@ class Client(SyncVerbs, SyncServices):
         self._exchange = layered(sender, middleware)
         self._caller = SyncCaller(self._settings, self._exchange)
         self._is_copy = False
+        self._over = threading.Event()
         self._owned = contextlib.ExitStack()
 
     @classmethod
@@ -215,6 +217,11 @@ class Client(SyncVerbs, SyncServices):
         """The project that the client was given, or an empty text."""
         return self._settings.project_id
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client is closed, or the one that it is a copy of."""
+        return self._over.is_set()
+
     def with_options(self, **options: Unpack[RequestOptions]) -> Self:
         """Return a client with options for all of its calls, which shares the connections.
 
@@ -235,6 +242,7 @@ class Client(SyncVerbs, SyncServices):
             _caller=SyncCaller(settings, self._exchange),
             _owned=self._owned,
             _is_copy=True,
+            _over=self._over,
         )
         return other
 
@@ -242,6 +250,7 @@ class Client(SyncVerbs, SyncServices):
         """Give the connections back; calls after this raise `TransportError`."""
         if self._is_copy:
             return
+        self._over.set()
         self._exchange.close()
         self._owned.close()
 
