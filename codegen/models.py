@@ -47,9 +47,9 @@ def _module(module: str, names: list[str], places: dict[str, str], api: Api) -> 
         f'"""{title}"""',
         "from __future__ import annotations",
         "from datetime import datetime",
-        "from typing import Any, Literal, TypeAlias",
+        "from typing import Annotated, Any, Literal, TypeAlias",
         "from pydantic import Field",
-        "from strait.models.base import StraitModel",
+        "from strait.models.base import OPEN, StraitModel",
     ]
     if needed:
         lines.append(f"from strait.models.{SHARED} import {', '.join(needed)}")
@@ -62,7 +62,7 @@ def _schema(name: str, api: Api) -> str:
     match schema:
         case Enum(values=values):
             options = ", ".join(repr(value) for value in values)
-            return f"{name}: TypeAlias = Literal[{options}] | str"
+            return f"{name}: TypeAlias = Annotated[Literal[{options}] | str, OPEN]"
         case Alias(type=kind):
             return f"{name}: TypeAlias = {annotation(kind)}"
         case Object(fields=fields):

@@ -31,12 +31,12 @@ def segment(value: object, name: str) -> str:
     """
     if not isinstance(value, str) or not value:
         raise ValidationError(f"`{name}` must be a text that is not empty, not {value!r}")
+    if _PLAIN.fullmatch(value) and value not in {".", ".."}:
+        return value
     if value in {".", ".."} or "/" in value or any(ord(c) < 32 or ord(c) == 127 for c in value):
         raise ValidationError(
             f"`{name}` must not be a dot segment nor have a slash or control characters: {value!r}"
         )
-    if _PLAIN.fullmatch(value):
-        return value
     try:
         return quote(value, safe=_SAFE)
     except UnicodeEncodeError as error:

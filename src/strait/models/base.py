@@ -13,8 +13,8 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic_core import core_schema, from_json
 
 # A run may carry megabytes of payload, and a log line is no place for them.
 _REPR_CHARS = 1024
@@ -46,6 +46,22 @@ def strictly() -> Iterator[None]:
         yield
     finally:
         _strict.reset(token)
+
+
+class _Open:
+    """Marks an enum to which the platform may add: any text is read as it is.
+
+    The names in it are for type checkers and editors. To compare each text with them would find
+    out nothing, and took a tenth of the time in which an answer is read.
+    """
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.str_schema()
+
+
+OPEN = _Open()
 
 
 class StraitModel(BaseModel):

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 
 
 class AddonSummary(StraitModel):
@@ -13,7 +13,7 @@ class AddonSummary(StraitModel):
     quantity: int
 
 
-AnomalySeverity: TypeAlias = Literal["warning", "high", "critical"] | str
+AnomalySeverity: TypeAlias = Annotated[Literal["warning", "high", "critical"] | str, OPEN]
 
 
 class AnomalyAlert(StraitModel):
@@ -30,7 +30,7 @@ class AnomalyConfigResponse(StraitModel):
     critical_threshold: float
 
 
-BudgetAction: TypeAlias = Literal["reject", "block", "notify"] | str
+BudgetAction: TypeAlias = Annotated[Literal["reject", "block", "notify"] | str, OPEN]
 
 
 class CheaperAlternative(StraitModel):
@@ -95,7 +95,7 @@ class CurrentUsageResponse(StraitModel):
     sla_uptime_pct: float | None = None
 
 
-ResourceAction: TypeAlias = Literal["ok", "reduce", "remove"] | str
+ResourceAction: TypeAlias = Annotated[Literal["ok", "reduce", "remove"] | str, OPEN]
 
 
 class ResourceImpact(StraitModel):
@@ -117,7 +117,9 @@ class EmailPreferencesResponse(StraitModel):
     monthly_usage_email: bool
 
 
-PlanTier: TypeAlias = Literal["free", "starter", "pro", "scale", "business", "enterprise"] | str
+PlanTier: TypeAlias = Annotated[
+    Literal["free", "starter", "pro", "scale", "business", "enterprise"] | str, OPEN
+]
 
 
 class PlanResponse(StraitModel):
@@ -179,7 +181,7 @@ class ProjectCostEntry(StraitModel):
     total_microusd: int
 
 
-SpendingLimitAction: TypeAlias = Literal["reject", "notify"] | str
+SpendingLimitAction: TypeAlias = Annotated[Literal["reject", "notify"] | str, OPEN]
 
 
 class SpendingLimitResponse(StraitModel):

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 
-DeploymentStrategy: TypeAlias = Literal["direct", "canary"] | str
-DeploymentVersionStatus: TypeAlias = Literal["draft", "finalized", "promoted"] | str
+DeploymentStrategy: TypeAlias = Annotated[Literal["direct", "canary"] | str, OPEN]
+DeploymentVersionStatus: TypeAlias = Annotated[
+    Literal["draft", "finalized", "promoted"] | str, OPEN
+]
 
 
 class DeploymentVersion(StraitModel):

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 
-HealthStatus: TypeAlias = Literal["up", "down", "degraded"] | str
+HealthStatus: TypeAlias = Annotated[Literal["up", "down", "degraded"] | str, OPEN]
 
 
 class ComponentResult(StraitModel):
@@ -18,7 +18,7 @@ class ComponentResult(StraitModel):
     error: str | None = None
 
 
-Edition: TypeAlias = Literal["community", "cloud"] | str
+Edition: TypeAlias = Annotated[Literal["community", "cloud"] | str, OPEN]
 
 
 class HealthStatusResponse(StraitModel):

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 from strait.models.shared import ExecutionMode, Job, JobDependency, RunStatus
 
 
@@ -49,7 +49,7 @@ class DryRunJobInfo(StraitModel):
     version_id: str | None = None
 
 
-HealthWindow: TypeAlias = Literal["1h", "1d", "7d", "30d"] | str
+HealthWindow: TypeAlias = Annotated[Literal["1h", "1d", "7d", "30d"] | str, OPEN]
 
 
 class JobDependencyPage(StraitModel):

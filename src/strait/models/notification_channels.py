@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 
-ChannelType: TypeAlias = Literal["slack", "discord", "webhook", "email"] | str
+ChannelType: TypeAlias = Annotated[Literal["slack", "discord", "webhook", "email"] | str, OPEN]
 
 
 class NotificationChannel(StraitModel):

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 
-ReferralStatus: TypeAlias = Literal["pending", "activated", "expired"] | str
+ReferralStatus: TypeAlias = Annotated[Literal["pending", "activated", "expired"] | str, OPEN]
 
 
 class Referral(StraitModel):

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 from strait.models.shared import (
     JobDependency,
     JobRun,
@@ -60,7 +60,7 @@ class DebugBundle(StraitModel):
     resource_snapshots: list[RunResourceSnapshot]
 
 
-ErrorClass: TypeAlias = (
+ErrorClass: TypeAlias = Annotated[
     Literal[
         "rate_limited",
         "auth",
@@ -73,8 +73,9 @@ ErrorClass: TypeAlias = (
         "budget",
         "unknown",
     ]
-    | str
-)
+    | str,
+    OPEN,
+]
 
 
 class GetRunDependencyStatusResponse(StraitModel):

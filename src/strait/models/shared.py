@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 
 
 class RateLimitKey(StraitModel):
@@ -17,10 +17,12 @@ class RateLimitKey(StraitModel):
     window_secs: int
 
 
-JobRetryStrategy: TypeAlias = Literal["exponential", "linear", "fixed", "custom"] | str
-VersionPolicy: TypeAlias = Literal["pin", "latest", "minor"] | str
-CronOverlapPolicy: TypeAlias = Literal["allow", "skip", "cancel_running"] | str
-ExecutionMode: TypeAlias = Literal["http", "worker"] | str
+JobRetryStrategy: TypeAlias = Annotated[
+    Literal["exponential", "linear", "fixed", "custom"] | str, OPEN
+]
+VersionPolicy: TypeAlias = Annotated[Literal["pin", "latest", "minor"] | str, OPEN]
+CronOverlapPolicy: TypeAlias = Annotated[Literal["allow", "skip", "cancel_running"] | str, OPEN]
+ExecutionMode: TypeAlias = Annotated[Literal["http", "worker"] | str, OPEN]
 
 
 class Job(StraitModel):
@@ -82,7 +84,7 @@ class Job(StraitModel):
     updated_at: datetime
 
 
-RunStatus: TypeAlias = (
+RunStatus: TypeAlias = Annotated[
     Literal[
         "delayed",
         "queued",
@@ -100,8 +102,9 @@ RunStatus: TypeAlias = (
         "replay_staged",
         "paused",
     ]
-    | str
-)
+    | str,
+    OPEN,
+]
 
 
 class ExecutionTrace(StraitModel):
@@ -204,7 +207,7 @@ class RunResourceSnapshot(StraitModel):
     created_at: datetime
 
 
-DependencyCondition: TypeAlias = Literal["completed", "failed", "any"] | str
+DependencyCondition: TypeAlias = Annotated[Literal["completed", "failed", "any"] | str, OPEN]
 
 
 class JobDependency(StraitModel):
@@ -215,9 +218,9 @@ class JobDependency(StraitModel):
     created_at: datetime
 
 
-WorkflowStepType: TypeAlias = (
-    Literal["job", "approval", "sub_workflow", "wait_for_event", "sleep"] | str
-)
+WorkflowStepType: TypeAlias = Annotated[
+    Literal["job", "approval", "sub_workflow", "wait_for_event", "sleep"] | str, OPEN
+]
 
 
 class JobPage(StraitModel):
@@ -286,7 +289,7 @@ class Workflow(StraitModel):
     updated_at: datetime
 
 
-WorkflowRunStatus: TypeAlias = (
+WorkflowRunStatus: TypeAlias = Annotated[
     Literal[
         "pending",
         "running",
@@ -299,8 +302,9 @@ WorkflowRunStatus: TypeAlias = (
         "compensated",
         "compensation_failed",
     ]
-    | str
-)
+    | str,
+    OPEN,
+]
 
 
 class WorkflowRun(StraitModel):

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 
 
 class WebhookSubscription(StraitModel):
@@ -38,7 +38,9 @@ class TestWebhookResponse(StraitModel):
     response_body: str | None = None
 
 
-WebhookDeliveryStatus: TypeAlias = Literal["pending", "delivered", "failed", "dead"] | str
+WebhookDeliveryStatus: TypeAlias = Annotated[
+    Literal["pending", "delivered", "failed", "dead"] | str, OPEN
+]
 
 
 class WebhookDelivery(StraitModel):
@@ -68,7 +70,7 @@ class WebhookDeliveryPage(StraitModel):
     has_more: bool
 
 
-WebhookEventType: TypeAlias = (
+WebhookEventType: TypeAlias = Annotated[
     Literal[
         "run.completed",
         "run.failed",
@@ -88,5 +90,6 @@ WebhookEventType: TypeAlias = (
         "workflow.registration_rejected",
         "sla.credit_issued",
     ]
-    | str
-)
+    | str,
+    OPEN,
+]

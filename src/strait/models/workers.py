@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 
 ForceDisconnectWorkerResponse: TypeAlias = dict[str, str] | None
-WorkerTaskStatus: TypeAlias = (
-    Literal["assigned", "accepted", "result_received", "finalizing", "completed", "failed"] | str
-)
+WorkerTaskStatus: TypeAlias = Annotated[
+    Literal["assigned", "accepted", "result_received", "finalizing", "completed", "failed"] | str,
+    OPEN,
+]
 
 
 class WorkerTaskResult(StraitModel):
@@ -41,7 +42,7 @@ class ListWorkerTasksResponse(StraitModel):
     has_more: bool
 
 
-WorkerStatus: TypeAlias = Literal["active", "draining", "offline"] | str
+WorkerStatus: TypeAlias = Annotated[Literal["active", "draining", "offline"] | str, OPEN]
 
 
 class Worker(StraitModel):

@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 from strait.models.shared import ReplayResult, WorkflowStepType
 
-ApprovalStatus: TypeAlias = Literal["pending", "approved", "rejected"] | str
-StepRunStatus: TypeAlias = (
-    Literal["pending", "waiting", "running", "completed", "failed", "skipped", "canceled"] | str
-)
+ApprovalStatus: TypeAlias = Annotated[Literal["pending", "approved", "rejected"] | str, OPEN]
+StepRunStatus: TypeAlias = Annotated[
+    Literal["pending", "waiting", "running", "completed", "failed", "skipped", "canceled"] | str,
+    OPEN,
+]
 
 
 class WorkflowStepRun(StraitModel):

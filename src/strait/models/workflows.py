@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 from strait.models.shared import VersionPolicy, Workflow, WorkflowStepType
 
 
@@ -36,7 +36,9 @@ class DryRunWorkflowResponse(StraitModel):
     step_count: int
 
 
-FailurePolicy: TypeAlias = Literal["fail_workflow", "skip_dependents", "continue"] | str
+FailurePolicy: TypeAlias = Annotated[
+    Literal["fail_workflow", "skip_dependents", "continue"] | str, OPEN
+]
 
 
 class GetWorkflowVersionImpactResponse(StraitModel):
@@ -53,7 +55,7 @@ class PlanWorkflowResponse(StraitModel):
     topological_order: list[str]
 
 
-RetryBackoffPolicy: TypeAlias = Literal["exponential", "fixed"] | str
+RetryBackoffPolicy: TypeAlias = Annotated[Literal["exponential", "fixed"] | str, OPEN]
 
 
 class SimulateWorkflowResponse(StraitModel):
