@@ -29,6 +29,10 @@ demo: bootstrap  ## Run the main job: audit the distributions that are really in
 test: bootstrap lint typecheck generate-check docs  ## Run every check and every test
 	@$(BIN)/python -m pytest
 
+.PHONY: test-lowest
+test-lowest: bootstrap  ## Test the client wing on the oldest dependencies that are allowed
+	@$(BIN)/python -m tests.lowest
+
 .PHONY: lint
 lint: bootstrap  ## Run ruff and hold the floors of the house
 	@$(BIN)/ruff check .
@@ -80,4 +84,4 @@ run-all: lint typecheck test  ## Lint, typecheck and test
 
 .PHONY: clean
 clean:  ## Remove what was built, and the virtual environment
-	@rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-lowest .bench dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,12 +8,12 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks import client, imports, server
+from benchmarks import client, imports, peers, server
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("only", nargs="*", choices=["imports", "client", "server", []])
+    parser.add_argument("only", nargs="*", choices=["imports", "client", "server", "peers", []])
     parser.add_argument("--runs", type=int, default=5_000, help="how many runs the server does")
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}\n")
@@ -27,6 +27,10 @@ def main() -> None:
         if not options.only or name in options.only:
             for row in measure():
                 print("| " + " | ".join(row) + " |", flush=True)
+    if not options.only or "peers" in options.only:
+        print()
+        for line in peers.table(client.JOB):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

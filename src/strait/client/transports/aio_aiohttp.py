@@ -105,18 +105,21 @@ class AiohttpTransport:
             # aiohttp has no bound for writing, and wants to write a long body in pieces.
             body, bound = BytesIO(content), 3 * secs if secs else None
         try:
+            asked = session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                data=body,
+                timeout=aiohttp.ClientTimeout(
+                    connect=secs, sock_connect=secs, sock_read=request.idle or secs
+                ),
+                proxy=proxy,
+                allow_redirects=False,
+            )
+            if bound is None:
+                return await asked
             async with asyncio.timeout(bound):
-                return await session.request(
-                    request.method,
-                    request.url,
-                    headers=request.headers,
-                    data=body,
-                    timeout=aiohttp.ClientTimeout(
-                        connect=secs, sock_connect=secs, sock_read=request.idle or secs
-                    ),
-                    proxy=proxy,
-                    allow_redirects=False,
-                )
+                return await asked
         except Exception as error:  # nothing of the user's runs in there
             raise _mapped(error, request) from error
 

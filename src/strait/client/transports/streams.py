@@ -8,6 +8,7 @@ from typing import Any
 
 from strait.client.effects import Request, Response
 from strait.client.transports.failures import HttpxFailures, late
+from strait.client.transports.shards import Shard
 
 
 class HttpxBody:
@@ -50,10 +51,13 @@ class HttpxBody:
 class AsyncHttpxBody:
     """The body of an answer of `httpx` or `httpx2`, to be awaited."""
 
-    def __init__(self, answer: Any, request: Request, failures: HttpxFailures) -> None:
+    def __init__(
+        self, answer: Any, request: Request, failures: HttpxFailures, shard: Shard | None = None
+    ) -> None:
         self._answer = answer
         self._request = request
         self._failures = failures
+        self._shard = shard
         self._parts: AsyncIterator[bytes] = answer.aiter_bytes()
 
     async def read(self) -> bytes:
@@ -68,4 +72,7 @@ class AsyncHttpxBody:
 
     async def close(self) -> None:
         """Give the connection back."""
+        shard, self._shard = self._shard, None
+        if shard is not None:
+            shard.busy -= 1
         await self._answer.aclose()
