@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from strait._version import __version__
+from strait.cli.db_commands import db
 from strait.server.options import OPTIONS, PREFIX
 
 _DEFAULT_DB = Path(".strait") / "dev.db"
@@ -115,3 +116,6 @@ def config(path: str | None, profile: str | None, as_json: bool, **arguments: An
     from strait.cli.config import show
 
     show(path=path, profile=profile, arguments=arguments, as_json=as_json)
+
+
+cli.add_command(db)

@@ -19,13 +19,13 @@ def migrate(connection: sqlite3.Connection) -> int:
     """
     (present,) = connection.execute("PRAGMA user_version").fetchone()
     newest = present
-    for version, script in _scripts():
+    for version, script in scripts():
         newest = max(newest, version)
         if version > present:
             connection.executescript(
                 f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={version};\nCOMMIT;"
             )
-    if present > max((version for version, _ in _scripts()), default=0):
+    if present > max((version for version, _ in scripts()), default=0):
         raise StoreError(
             f"the database has schema version {present}, which a newer release wrote; "
             "upgrade strait-python, or choose another file with `--db`"
@@ -33,7 +33,13 @@ def migrate(connection: sqlite3.Connection) -> int:
     return int(newest)
 
 
-def _scripts() -> Iterator[tuple[int, str]]:
+def newest() -> int:
+    """Return the newest version of the schema that this release knows."""
+    return max(version for version, _ in scripts())
+
+
+def scripts() -> Iterator[tuple[int, str]]:
+    """Iterate over the changes in their order, as (version, SQL)."""
     files = resources.files(__package__)
     for entry in sorted(files.iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".sql"):

@@ -1,0 +1,159 @@
+"""`strait db …`: looking after the database of a platform.
+
+Exit codes: 0 done; 1 it could not be done, or the database is broken; 2 the command line is wrong;
+3 another process has the database.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from strait.store import backup as copies
+from strait.store import maintenance
+from strait.store.connection import StoreError
+from strait.store.owner import OwnedError
+
+T = TypeVar("T")
+
+FAILED = 1
+IN_USE = 3
+# What is over sooner needs no bar.
+_BAR_AFTER_SECS = 1.0
+_BAR_CHARS = 30
+
+
+def check(db: Path, *, as_json: bool) -> None:
+    """Print what there is, and what is wrong; exit with 1 when anything is."""
+    report = _attempt(lambda: maintenance.check(db))
+    if as_json:
+        tables = {
+            table.name: {"rows": table.rows, "bytes": table.size_bytes} for table in report.tables
+        }
+        _print_json(
+            ok=not report.problems,
+            path=str(report.path),
+            schema_version=report.version,
+            newest_schema_version=report.newest_version,
+            bytes=report.size_bytes,
+            tables=tables,
+            problems=report.problems,
+        )
+    else:
+        _print_report(report)
+    if report.problems:
+        sys.exit(FAILED)
+
+
+def _print_report(report: maintenance.Report) -> None:
+    for table in report.tables:
+        size = "-" if table.size_bytes is None else _size(table.size_bytes)
+        print(f"{table.name:<24} {table.rows:>12,} rows {size:>12}")
+    behind = "" if report.version == report.newest_version else f" of {report.newest_version}"
+    print(f"{report.path}: schema version {report.version}{behind}, {_size(report.size_bytes)}")
+    for problem in report.problems:
+        print(f"broken: {problem}")
+    print("restore a backup: `strait db restore`" if report.problems else "ok")
+
+
+def backup(db: Path, out: Path, *, with_key: bool, force: bool, as_json: bool) -> None:
+    """Copy a database, also one that is served."""
+    bar = _Bar("backup")
+    done = _attempt(
+        lambda: copies.backup(db, out, with_key=with_key, force=force, progress=bar.move)
+    )
+    bar.end()
+    _print_copied(done, as_json=as_json)
+
+
+def restore(source: Path, db: Path, *, force: bool, as_json: bool) -> None:
+    """Put a copy in the place of a database."""
+    bar = _Bar("restore")
+    done = _attempt(lambda: copies.restore(source, db, force=force, progress=bar.move))
+    bar.end()
+    _print_copied(done, as_json=as_json)
+
+
+def _print_copied(done: copies.Copied, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(path=str(done.path), bytes=done.size_bytes, with_key=done.with_key)
+        return
+    key = f", its key in {copies.key_beside(done.path)}" if done.with_key else ", without a key"
+    print(f"{done.path}: {_size(done.size_bytes)}{key}")
+
+
+def vacuum(db: Path, *, as_json: bool) -> None:
+    """Rewrite a database without the room that deleted rows have left."""
+    done = _attempt(lambda: maintenance.vacuum(db))
+    if as_json:
+        _print_json(path=str(db), bytes_before=done.before_bytes, bytes=done.after_bytes)
+    else:
+        print(f"{db}: {_size(done.before_bytes)} -> {_size(done.after_bytes)}")
+
+
+def migrate(db: Path, *, as_json: bool) -> None:
+    """Bring the schema of a database to this release's version."""
+    done = _attempt(lambda: maintenance.migrate(db))
+    if as_json:
+        _print_json(path=str(db), schema_version_before=done.before, schema_version=done.after)
+    elif done.before == done.after:
+        print(f"{db}: schema version {done.after}, nothing to do")
+    else:
+        print(f"{db}: schema version {done.before} -> {done.after}")
+
+
+# -------------------------------------------------------------------------------------- how to say
+
+
+class _Bar:
+    """A bar on the terminal, for what takes longer than a moment."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._started = time.monotonic()
+        self._shown = ""
+
+    def move(self, done: int, of: int) -> None:
+        """Show how far it is."""
+        if not sys.stderr.isatty() or time.monotonic() - self._started < _BAR_AFTER_SECS:
+            return
+        share = done / max(of, 1)
+        filled = round(share * _BAR_CHARS)
+        text = f"\r{self._what} [{'#' * filled:<{_BAR_CHARS}}] {share:4.0%}"
+        if text != self._shown:
+            self._shown = text
+            print(text, end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._shown:
+            print(file=sys.stderr)
+
+
+def _attempt(work: Callable[[], T]) -> T:
+    """Do it, or exit with one line that says why not."""
+    try:
+        return work()
+    except OwnedError as error:
+        print(f"strait: {error}", file=sys.stderr)
+        sys.exit(IN_USE)
+    except StoreError as error:
+        print(f"strait: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+
+
+def _print_json(**fields: object) -> None:
+    print(json.dumps(fields))
+
+
+def _size(size_bytes: int) -> str:
+    size, unit = float(size_bytes), "B"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,0 +1,85 @@
+"""The commands of `strait db` and their options; what they do is in `strait.cli.db`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_DEFAULT_DB = Path(".strait") / "dev.db"
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+_database = click.option(
+    "--db", type=_FILE, default=_DEFAULT_DB, show_default=True, help="The database."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group()
+def db() -> None:
+    """Look after the database of a platform.
+
+    Exit codes: 0 done; 1 it could not be done, or the database is broken; 2 the command line is
+    wrong; 3 another process has the database.
+    """
+
+
+@db.command()
+@_database
+@_json
+def check(db: Path, *, as_json: bool) -> None:
+    """Look the database over: every page, every history, every status.
+
+    It only reads, and runs beside a server too.
+    """
+    from strait.cli import db as commands
+
+    commands.check(db, as_json=as_json)
+
+
+@db.command()
+@click.argument("out", type=_FILE)
+@_database
+@click.option("--without-key", is_flag=True, help="Leave the key of the secrets out.")
+@click.option("--force", is_flag=True, help="Write over OUT.")
+@_json
+def backup(out: Path, db: Path, *, without_key: bool, force: bool, as_json: bool) -> None:
+    """Copy the database to OUT, and the key of its secrets to OUT.secrets.
+
+    A server may serve it meanwhile: the copy is of the moment in which it begins.
+    """
+    from strait.cli import db as commands
+
+    commands.backup(db, out, with_key=not without_key, force=force, as_json=as_json)
+
+
+@db.command()
+@click.argument("source", type=_FILE)
+@_database
+@click.option("--force", is_flag=True, help="Replace the database that is there.")
+@_json
+def restore(source: Path, db: Path, *, force: bool, as_json: bool) -> None:
+    """Put the backup SOURCE in the place of the database, once it was looked over."""
+    from strait.cli import db as commands
+
+    commands.restore(source, db, force=force, as_json=as_json)
+
+
+@db.command()
+@_database
+@_json
+def vacuum(db: Path, *, as_json: bool) -> None:
+    """Give back the room that deleted rows have left. No server may run."""
+    from strait.cli import db as commands
+
+    commands.vacuum(db, as_json=as_json)
+
+
+@db.command()
+@_database
+@_json
+def migrate(db: Path, *, as_json: bool) -> None:
+    """Bring the schema to this release's version, as a start of the server would."""
+    from strait.cli import db as commands
+
+    commands.migrate(db, as_json=as_json)
