@@ -23,7 +23,7 @@ from strait.authoring.logs import error_data
 from strait.authoring.session import AttemptSuspended, RunSession
 from strait.authoring.sync_context import SyncRunContext
 from strait.errors import NonRetryable, RetryAfter, StraitError
-from strait.serve import answers
+from strait.serve import answers, tracing
 from strait.serve.answers import Answer, NotJsonError
 
 if TYPE_CHECKING:
@@ -115,7 +115,13 @@ class Executor:
                 dispatch = _typed(job, dispatch)
                 if job.on_start is not None:
                     await self._call(job.on_start, session, dispatch.payload)
-                value = await self._call(job.handler, session, dispatch.payload)
+                with tracing.attempt(
+                    dispatch.trace,
+                    job=job.name,
+                    run_id=dispatch.run_id,
+                    attempt=dispatch.attempt,
+                ):
+                    value = await self._call(job.handler, session, dispatch.payload)
         except AttemptSuspended:
             return await _settled(session, answers.SUSPENDED)
         except BaseExceptionGroup as group:

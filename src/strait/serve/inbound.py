@@ -13,7 +13,7 @@ import binascii
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Dispatch:
         last_checkpoint: the state that an earlier attempt checkpointed.
         previous_error: what the attempt before failed with.
         secrets: the job's secrets by name.
+        trace: the trace headers that came with it, by lower-case name.
     """
 
     run_id: str
@@ -55,6 +56,7 @@ class Dispatch:
     last_checkpoint: Json
     previous_error: str | None
     secrets: Mapping[str, str]
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse(headers: Headers, body: bytes) -> Dispatch:
@@ -83,6 +85,11 @@ def parse(headers: Headers, body: bytes) -> Dispatch:
             _text(name[len(_SECRET_PREFIX) :]).upper(): _text(value)
             for name, value in headers.items()
             if name.startswith(_SECRET_PREFIX)
+        },
+        trace={
+            name.decode(): _text(headers[name])
+            for name in (b"traceparent", b"tracestate")
+            if name in headers
         },
     )
 

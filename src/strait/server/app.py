@@ -54,6 +54,8 @@ _STANDARD_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 _JSON_PLANES = frozenset({"v1"})
+# Operations that begin a trace, or go on with that of their caller.
+_STARTS = frozenset({"trigger-job", "bulk-trigger-job", "trigger-workflow"})
 # Operations that keep their own record of idempotency keys, in the run that a key has made.
 _OWN_IDEMPOTENCY = frozenset({"trigger-job"})
 
@@ -150,10 +152,19 @@ class App:
         if scope["method"] not in {"GET", "HEAD"}:
             limit = self._platform.settings.max_body_bytes
             call.body_bytes = await _read_body(receive, headers, limit)
-        answer = await self._run(call)
+        answer = await self._traced(call)
         if call.rate is not None and isinstance(answer, Reply):
             return answer._replace(headers=(*answer.headers, *call.rate.headers()))
         return answer
+
+    async def _traced(self, call: Call) -> Reply | StreamReply:
+        tracing = self._platform.tracing
+        if tracing is None or call.route.id not in _STARTS:
+            return await self._run(call)
+        with tracing.trigger(call) as span:
+            answer = await self._run(call)
+            span.answered(answer)
+            return answer
 
     def _below_root(self, path: str) -> str:
         """Return a path without the prefix of the proxy, which may have taken it off already."""

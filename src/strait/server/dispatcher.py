@@ -222,6 +222,16 @@ class Dispatcher:
         self._platform.scheduler.pump()
 
     async def _call(self, dispatch: Dispatch) -> None:
+        tracing = self._platform.tracing
+        if tracing is None:
+            await self._call_and_take_in(dispatch)
+            return
+        with tracing.dispatch(dispatch.run, dispatch.headers) as span:
+            span.ended(await self._call_and_take_in(dispatch._replace(headers=span.headers)))
+
+    async def _call_and_take_in(
+        self, dispatch: Dispatch
+    ) -> outcomes.Succeeded | outcomes.Erred | None:
         # The run's own deadline ends the call as a rule. This bounds what a handler may hold on to
         # after the run was completed or began to wait.
         limit = self._timeout_secs(dispatch.run, dispatch.job) + _HANG_UP_SECS
@@ -230,8 +240,9 @@ class Dispatcher:
                 outcome = await self._outcome(dispatch)
         except TimeoutError:
             self._circuit(dispatch.job, dispatch.entry.endpoint_url).cancelled()
-            return
+            return None
         await self._take_in(dispatch, outcome)
+        return outcome
 
     def _circuit(self, job: Job, url: str) -> Circuit:
         return self._circuits[job.project_id, url]

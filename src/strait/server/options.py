@@ -94,6 +94,8 @@ OPTIONS = (
            "when an event stream is ended; clients connect again"),
     Option("open_metrics", _flag, "`true` or `false`",
            "answer `GET /metrics` without the internal secret"),
+    Option("traces", _flag, "`true` or `false`",
+           "make OpenTelemetry spans of triggers and dispatches"),
     Option("root_path", _prefix, "a path like `/strait`",
            "the path prefix that a proxy serves this server under"),
     Option("trusted_proxies", _list, "addresses or networks, with commas between",

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from strait.clock import SECOND, Clock, SystemClock
 from strait.server import recovery, tokens
@@ -30,15 +30,29 @@ from strait.server.work import due
 from strait.server.work.audit import SigningKeys
 from strait.server.work.settle import settle
 from strait.store import meta
-from strait.store.connection import open_reader, open_writer, refuse_network_file_system
+from strait.store.connection import StoreError, open_reader, open_writer, refuse_network_file_system
 from strait.store.ledger import Line
 from strait.store.migrations import migrate
 from strait.store.owner import Ownership
 from strait.store.writer import Writer
 
+if TYPE_CHECKING:
+    from strait.server.tracing import Tracing
+
 T = TypeVar("T")
 
 logger = logging.getLogger("strait.server")
+
+
+def _tracing() -> Tracing:
+    try:
+        # Nobody who traces nothing needs it.
+        from strait.server import tracing  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"`traces` needs `{error.name}`: pip install 'strait-python[otel]'"
+        ) from None
+    return tracing.Tracing()
 
 
 class Platform:
@@ -65,6 +79,7 @@ class Platform:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.figures = Figures()
         self.draining = False
+        self.tracing: Tracing | None = _tracing() if settings.traces else None
         # Whether anybody set a budget; None is unknown (see `work.budgets`).
         self.has_budgets: bool | None = None
         self._last_tick = 0

@@ -26,6 +26,7 @@ class Settings:
         drain_secs: how long a clean stop waits for handlers that are running.
         open_metrics: answer `GET /metrics` without the internal secret.
         limits: `none`, or `platform` to refuse what the hosted platform refuses (see `limits`).
+        traces: make OpenTelemetry spans of triggers and dispatches.
         root_path: the path prefix that a proxy serves this server under.
         trusted_proxies: addresses and networks whose `X-Forwarded-*` headers are believed.
         hold: start no runs until `scheduler.start()` is called, for who starts handlers first.
@@ -44,6 +45,7 @@ class Settings:
     drain_secs: float = 10.0
     open_metrics: bool = False
     limits: str = "none"
+    traces: bool = False
     root_path: str = ""
     trusted_proxies: tuple[str, ...] = ()
     hold: bool = False

@@ -53,7 +53,7 @@ def trigger(call: Call, unit: Unit) -> Reply:
         return _replayed(call, unit, present)
     check_open(job)
     body = call.body(bodies.TriggerRequest)
-    metadata = _trace(call)
+    metadata = trace(call)
     scheduled_at = _scheduled_at(body.scheduled_at, unit.now)
     payload = checks.canonical(body.payload)
     asked = Asked(
@@ -250,7 +250,12 @@ def _bulk_item(job: Job, item: bodies.BulkTriggerItem, index: int, now: int) -> 
     )
 
 
-def _trace(call: Call) -> dict[str, str]:
+def trace(call: Call) -> dict[str, str]:
+    """Return the trace headers of a request, as they are kept with what it starts.
+
+    Raises:
+        ApiError: 400, one of them is too long.
+    """
     metadata = {}
     for header, name, longest in _TRACE_HEADERS:
         value = call.headers.get(header)

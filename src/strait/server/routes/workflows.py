@@ -18,6 +18,7 @@ from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
 from strait.server.registry import Registry
+from strait.server.routes.triggers import trace
 from strait.server.unit import Unit
 from strait.server.work import budgets, schedules, workflow_policies, workflow_starts
 from strait.store import jobs, workflow_runs, workflows
@@ -219,6 +220,7 @@ def trigger(call: Call, unit: Unit) -> Reply:
         tags=checks.tags(body.tags),
         labels=body.labels or {},
         overrides=overrides(body.step_overrides),
+        trace_context=trace(call),
     )
     return reply(run, 201)
 

@@ -1,0 +1,147 @@
+"""Spans from a trigger to its handler, with the real SDK and its exporter into memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from strait.serve import tracing
+from support.handlers import Answer, Handlers, ok
+from support.workflows import Flows
+from support.world import World, world
+
+CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACE = int("4bf92f3577b34da6a3ce929d0e0e4736", 16)
+_exporter = InMemorySpanExporter()
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """What is exported; a process can set its provider once only."""
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(_exporter))
+        trace.set_tracer_provider(provider)
+    _exporter.clear()
+    yield _exporter
+    _exporter.clear()
+
+
+@pytest.fixture
+async def traced(handlers: Handlers) -> AsyncIterator[World]:
+    async with world(handlers, traces=True) as made:
+        yield made
+
+
+def named(exporter: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
+    return [span for span in exporter.get_finished_spans() if span.name == name]
+
+
+def context(header: str) -> tuple[int, int]:
+    _, trace_id, span_id, _ = header.split("-")
+    return int(trace_id, 16), int(span_id, 16)
+
+
+async def test_the_trace_of_a_trigger_goes_on_into_its_handler(
+    traced: World, spans: InMemorySpanExporter
+) -> None:
+    job = await traced.job()
+    answer = await traced.api.post(
+        f"/v1/jobs/{job['id']}/trigger", json={}, headers={"traceparent": CALLER}
+    )
+    run_id = answer.json()["id"]
+    await traced.until(run_id, "completed")
+    await traced.settled()
+    (trigger,), (dispatch,) = named(spans, "strait.trigger"), named(spans, "strait.dispatch")
+    assert trigger.context.trace_id == dispatch.context.trace_id == TRACE
+    assert trigger.parent is not None
+    assert trigger.parent.span_id == context(CALLER)[1]
+    assert dispatch.parent is not None
+    assert dispatch.parent.span_id == trigger.context.span_id
+    assert dict(dispatch.attributes or {}) == {
+        "strait.run_id": run_id,
+        "strait.job_id": job["id"],
+        "strait.project_id": "proj-1",
+        "strait.attempt": 1,
+    }
+    (call,) = traced.handlers.received
+    assert context(call.headers["traceparent"]) == (TRACE, dispatch.context.span_id)
+
+
+async def test_each_attempt_has_a_span_below_the_same_trigger(
+    traced: World, spans: InMemorySpanExporter
+) -> None:
+    traced.handlers.script = lambda call: Answer(503, b"secret text") if call.attempt == 1 else ok()
+    job = await traced.job(max_attempts=2)
+    await traced.until(await traced.trigger(job), "completed")
+    await traced.settled()
+    (trigger,) = named(spans, "strait.trigger")
+    first, second = named(spans, "strait.dispatch")
+    for span in (first, second):
+        assert span.parent is not None
+        assert span.parent.span_id == trigger.context.span_id
+    assert (first.status.status_code, first.status.description) == (
+        trace.StatusCode.ERROR, "server"
+    )  # fmt: skip
+    assert second.status.status_code is trace.StatusCode.UNSET
+    assert "secret text" not in first.to_json()
+
+
+async def test_the_steps_of_a_workflow_are_in_the_trace_of_its_trigger(
+    traced: World, spans: InMemorySpanExporter
+) -> None:
+    flows = Flows(traced)
+    run_id = await flows.start(await flows.job("one"), await flows.job("two", "one"))
+    await flows.until(run_id, "completed")
+    await traced.settled()
+    (trigger,) = named(spans, "strait.trigger")
+    found = {span.context.trace_id for span in named(spans, "strait.dispatch")}
+    assert found == {trigger.context.trace_id}
+
+
+async def test_a_refused_trigger_has_a_span_too(traced: World, spans: InMemorySpanExporter) -> None:
+    assert (await traced.api.post("/v1/jobs/unknown/trigger", json={})).status_code == 404
+    (trigger,) = named(spans, "strait.trigger")
+    assert trigger.status.status_code is trace.StatusCode.ERROR
+
+
+async def test_without_the_setting_the_callers_own_trace_reaches_the_handler(
+    world: World, spans: InMemorySpanExporter
+) -> None:
+    job = await world.job()
+    path = f"/v1/jobs/{job['id']}/trigger"
+    answer = await world.api.post(path, json={}, headers={"traceparent": CALLER})
+    await world.until(answer.json()["id"], "completed")
+    (call,) = world.handlers.received
+    assert call.headers["traceparent"] == CALLER
+    assert not spans.get_finished_spans()
+
+
+def test_a_handler_runs_in_a_span_below_its_dispatch(spans: InMemorySpanExporter) -> None:
+    with tracing.attempt({"traceparent": CALLER}, job="j", run_id="r", attempt=2):
+        own = trace.get_tracer("user").start_span("own")
+        own.end()
+    (handler,), (inner,) = named(spans, "strait.handler"), named(spans, "own")
+    assert handler.context.trace_id == TRACE
+    assert handler.parent is not None
+    assert handler.parent.span_id == context(CALLER)[1]
+    assert inner.parent is not None
+    assert inner.parent.span_id == handler.context.span_id
+
+
+def test_the_span_of_a_handler_that_raised_names_the_type_only(
+    spans: InMemorySpanExporter,
+) -> None:
+    with (
+        pytest.raises(RuntimeError),
+        tracing.attempt({}, job="j", run_id="r", attempt=1),
+    ):
+        raise RuntimeError("a password")
+    (handler,) = named(spans, "strait.handler")
+    assert handler.status.description == "RuntimeError"
+    assert "a password" not in handler.to_json()
