@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NotRequired, TypedDict
 
 import pytest
@@ -291,4 +292,26 @@ def test_a_transform_that_finds_nothing_is_told_and_one_that_does_is_followed():
     assert check(order("{total,receipt}")) == []
     assert [text for _, text in told(order("receipt"))] == [
         "the payload of job `ship`: `parent_outputs.pay` is a string, not an integer"
+    ]
+
+
+class Kind(IntEnum):
+    SMALL = 1
+
+
+def test_everything_that_is_json_can_stand_in_a_payload():
+    def handler(payload: User, ctx):
+        return None
+
+    target = define_job(JobOptions(name="t", slug="t", endpoint_url="https://w.test", run=handler))
+    payload = {"mail": "a@b.test", "tags": ("a", "{{id}}"), "kind": Kind.SMALL}
+    options = WorkflowOptions(
+        name="w", slug="w", payload_type=Order, steps=[job_step("t", target, payload=payload)]
+    )
+    assert check(define_workflow(options)) == []
+    wrong = WorkflowOptions(
+        name="w", slug="w", steps=[job_step("t", target, payload={"mail": Kind.SMALL})]
+    )
+    assert [str(one) for one in check(define_workflow(wrong))] == [
+        "workflow `w`, step `t`: the payload of job `t`: `mail` is an integer, not a string"
     ]

@@ -7,7 +7,13 @@ import logging
 
 import pytest
 
-from strait.authoring import AttemptSuspended, DefinitionError, RunContext, create_run_context
+from strait.authoring import (
+    AttemptSuspended,
+    DefinitionError,
+    RunContext,
+    create_run_context,
+    create_test_context,
+)
 from strait.authoring.session import RunSession
 from strait.errors import ApiError, NotFoundError, map_http_error
 from strait.reserved import child_outcome_key, event_state_key, spawn_key
@@ -277,3 +283,10 @@ async def test_a_context_shows_neither_payload_nor_secrets():
     assert repr(context) == "<RunContext run_id='run_1' attempt=2>"
     assert context.secrets["KEY"] == "s3cret"
     assert context.payload == {"card": "4111"}
+
+
+async def test_a_chunk_that_no_platform_takes_is_refused_before_it_is_sent():
+    ctx, record = create_test_context()
+    with pytest.raises(DefinitionError, match="`chunk` must be a string"):
+        await ctx.stream_chunk({"a": 1})
+    assert record.stream_chunks == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
+from pydantic import BaseModel
 
 from strait.authoring import (
     RunContext,
@@ -13,7 +16,7 @@ from strait.authoring import (
 )
 from strait.authoring.harness import RecordingRuns
 from strait.authoring.run_api import RunContextClient
-from strait.errors import ApiError
+from strait.errors import ApiError, ValidationError
 
 from .fakes import AsyncRuns
 
@@ -134,6 +137,24 @@ def test_the_harness_has_all_that_a_context_may_call():
     assert calls <= set(dir(RecordingRuns))
     both = [{n for n in dir(kind) if n[0] != "_"} for kind in (RunContext, SyncRunContext)]
     assert both[0] == both[1]
+
+
+class Order(BaseModel):
+    at: datetime
+
+
+async def test_what_is_recorded_is_what_a_platform_reads():
+    ctx, record = create_test_context()
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    await ctx.spawn("child", "p", Order(at=moment))
+    await ctx.state.set("pair", (1, 2))
+    await ctx.checkpoint({"at": moment})
+    assert record.spawns[0]["payload"] == {"at": "2026-01-01T00:00:00Z"}
+    assert record.state_store == {"pair": [1, 2]}
+    assert record.checkpoints == [{"at": "2026-01-01T00:00:00.000000Z"}]
+    with pytest.raises(ValidationError, match="no JSON"):
+        await ctx.complete(object())
+    assert not record.completed
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import typing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Annotated, NotRequired, TypedDict
+from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from strait.authoring import (
     AgentOptions,
@@ -254,3 +255,28 @@ def test_two_schemas_misfit_only_where_that_is_certain():
 def test_references_beside_other_words_keep_them():
     schema = {"$defs": {"A": {"type": "string"}}, "$ref": "#/$defs/A", "description": "d"}
     assert inlined(schema) == {"type": "string", "description": "d"}
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    at: datetime
+    who: UUID
+    pair: tuple[int, int]
+
+
+def test_a_strict_model_takes_what_json_has_for_its_types():
+    job = define_job(
+        JobOptions(name="j", slug="j", endpoint_url="https://w.test", run=takes_strict)
+    )
+    who = UUID(int=1)
+    given = {"at": "2026-01-01T00:00:00Z", "who": str(who), "pair": [1, 2]}
+    expected = Strict(at=datetime(2026, 1, 1, tzinfo=UTC), who=who, pair=(1, 2))
+    assert job.parse_payload(given) == expected
+    assert job.parse_payload(expected) is expected
+    with pytest.raises(PayloadError, match=r"`pair\[0\]`: input should be a valid integer"):
+        job.parse_payload({**given, "pair": ["1", 2]})
+
+
+async def takes_strict(payload: Strict, ctx):
+    return None

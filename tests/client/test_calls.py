@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from strait import IdempotencyWarning, Job, UnsupportedByPlatform, ValidationError
 from strait.client.address import query_string
@@ -61,6 +62,24 @@ def test_a_body_is_a_mapping_or_keywords_or_both(
     assert run["id"] == run.id == "run_1"
     assert platform.sent() == {"payload": {"a": 1}, "priority": 3}
     assert platform.last.headers["content-type"] == "application/json"
+
+
+class Order(BaseModel):
+    number: int = Field(alias="no")
+    at: datetime
+
+
+def test_a_pydantic_model_of_the_user_is_a_body_or_stands_in_one(
+    either: Harness, platform: Platform
+) -> None:
+    platform.answers_with(201, {"id": "run_1"})
+    client = either.client()
+    order = Order(no=1, at=datetime(2026, 1, 1, tzinfo=UTC))
+    either.run(lambda: client.jobs.trigger("job_1", payload=[order]))
+    either.run(lambda: client.do_request("POST", "/v1/any", body=order))
+    sent = {"no": 1, "at": "2026-01-01T00:00:00Z"}
+    assert platform.sent(0) == {"payload": [sent]}
+    assert platform.sent(1) == sent
 
 
 def test_a_model_can_be_sent_back_as_a_body(either: Harness, platform: Platform) -> None:

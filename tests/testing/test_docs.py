@@ -20,7 +20,7 @@ def test_the_examples_of_the_page_run_in_its_order(monkeypatch):
     found = blocks(PAGE)
     for block in found:
         block.run(names)
-    assert len(found) == 12
+    assert len(found) == 13
     assert names["later"].slug == "later"
 
 

@@ -152,16 +152,17 @@ class _Facts:
         """Return the schema of a step's payload when its placeholders are replaced."""
         if isinstance(value, dict):
             return _object({name: self._rendered(inner) for name, inner in value.items()})
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return {"type": "array"}
         if isinstance(value, str):
             whole = _PLACEHOLDER.fullmatch(value)
             found = _walk(self.payload, whole[1], indexes=False) if whole else {"type": "string"}
             return ANYTHING if found is None else found
-        return {"type": _TYPES[type(value)]}
+        return next(({"type": name} for kind, name in _TYPES if isinstance(value, kind)), ANYTHING)
 
 
-_TYPES = {bool: "boolean", int: "integer", float: "number", type(None): "null"}
+# In this order, because a bool is an int.
+_TYPES = ((bool, "boolean"), (int, "integer"), (float, "number"), (type(None), "null"))
 
 
 def _step_faults(facts: _Facts, step: Step) -> Iterator[str]:
@@ -261,7 +262,7 @@ def _placeholder_faults(facts: _Facts, field: str, text: str, *, indexes: bool) 
 def _texts(value: Json) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
+    elif isinstance(value, dict | list | tuple):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _texts(inner)
 

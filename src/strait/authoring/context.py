@@ -170,7 +170,7 @@ class RunContext(RunFacts):
         await self._run(self._session.save_output(key, value, schema))
 
     async def stream_chunk(
-        self, chunk: Json, stream_id: str | None = None, done: bool | None = None
+        self, chunk: str, stream_id: str | None = None, done: bool | None = None
     ) -> None:
         """Publish a chunk to whoever follows the run; chunks are not kept."""
         await self._run(self._session.stream_chunk(chunk, stream_id, done))

@@ -7,6 +7,7 @@ platform refuses: a run that has ended takes nothing any more.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from strait.authoring.context import RunContext
 from strait.authoring.logs import RecordingHandler
 from strait.authoring.session import RunSession
 from strait.authoring.sync_context import SyncRunContext
+from strait.client.body import encode
 from strait.errors import NotFoundError, map_http_error
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class TestRunRecord:
-    """Everything that a handler did; values are copies, as they were at the call.
+    """Everything that a handler did; values are copies, as a platform would read them at the call.
 
     Attributes:
         checkpoints: the states given to `checkpoint`.
@@ -80,11 +82,15 @@ class RecordingRuns:
     def __init__(self, record: TestRunRecord) -> None:
         self._record = record
 
-    def _open(self, body: T) -> T:
-        """Return a copy of a body; refuse it if the run has ended."""
+    def _open(self, body: Json) -> Json:
+        """Return a body as a platform reads it; refuse it if it is no JSON, or the run has ended.
+
+        What is recorded is a copy for that reason, too.
+        """
+        sent = json.loads(encode(body))
         if self._record.completed or self._record.failed:
             raise map_http_error(410, "run has reached a terminal state")
-        return copy.deepcopy(body)
+        return sent
 
     async def checkpoint_run(self, run_id: str, body: dict[str, Json], /) -> None:
         """Record a state."""

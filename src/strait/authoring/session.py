@@ -209,8 +209,12 @@ class RunSession:
         body = {"output_key": key, "value": value} | _given(schema=schema)
         yield lambda: self.api.output_run(self.run_id, body)
 
-    def stream_chunk(self, chunk: Json, stream_id: str | None, done: bool | None) -> Flow[None]:
+    def stream_chunk(self, chunk: str, stream_id: str | None, done: bool | None) -> Flow[None]:
         """Publish a chunk of a stream."""
+        if not isinstance(chunk, str):
+            raise Checks("stream_chunk").refuse(
+                f"`chunk` must be a string, not {chunk!r}; write JSON with `json.dumps`"
+            )
         body = {"chunk": chunk} | _given(stream_id=stream_id, done=done)
         yield lambda: self.api.stream_run(self.run_id, body)
 

@@ -123,7 +123,7 @@ class SyncRunContext(RunFacts):
         self._run(self._session.save_output(key, value, schema))
 
     def stream_chunk(
-        self, chunk: Json, stream_id: str | None = None, done: bool | None = None
+        self, chunk: str, stream_id: str | None = None, done: bool | None = None
     ) -> None:
         """See `RunContext.stream_chunk`."""
         self._run(self._session.stream_chunk(chunk, stream_id, done))

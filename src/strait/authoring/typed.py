@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import json
 import sys
 import typing
 from collections.abc import Callable
@@ -71,12 +72,27 @@ class DataType:
         from pydantic import ValidationError  # noqa: PLC0415 - see above
 
         try:
-            return self._adapter.validate_python(value)
+            return self._loaded(value)
         except ValidationError as error:
             issues = _issues(error)
             text = f"{what} does not fit `{self.name}`: {'; '.join(issues)}"
             # Without the cause, which shows the values, and those may be secret.
             raise PayloadError(text, issues) from None
+
+    def _loaded(self, value: Json) -> object:
+        from pydantic import ValidationError  # noqa: PLC0415 - see above
+
+        try:
+            return self._adapter.validate_python(value)
+        except ValidationError:
+            # A strict model takes a text for an instant in JSON, and only there.
+            try:
+                text = json.dumps(value)
+            except (TypeError, ValueError):
+                text = ""
+            if not text:
+                raise
+            return self._adapter.validate_json(text)
 
     def dump(self, value: object) -> Json:
         """Return a value of the type as JSON; what is of another type is written as it can be."""

@@ -52,7 +52,14 @@ def _fields(body: object) -> dict[str, Any] | None:
         return fields
     if is_dataclass(body) and not isinstance(body, type):
         return asdict(body)
-    return None
+    dumped = _dumped(body)
+    return dumped if isinstance(dumped, dict) else None
+
+
+def _dumped(value: object) -> Json:
+    """Return what a pydantic model of the user is in JSON; None for anything else."""
+    dump = None if isinstance(value, type) else getattr(value, "model_dump", None)
+    return None if dump is None else dump(mode="json", by_alias=True)
 
 
 def encode(body: Json) -> bytes:
@@ -74,6 +81,8 @@ def encode(body: Json) -> bytes:
 def _plain(value: object) -> Json:
     """Return what JSON has for a value that it does not know."""
     fields = _fields(value)
+    if fields is None:
+        fields = _dumped(value)  # a model of something that is no object
     if fields is not None:
         return fields
     match value:

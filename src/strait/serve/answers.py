@@ -86,7 +86,7 @@ def _plain(value: object) -> Json:
     """Turn models and dataclasses into JSON; refuse everything else by the name of its type."""
     dump = getattr(value, "model_dump", None)
     if dump is not None:
-        return dump(mode="json")
+        return dump(mode="json", by_alias=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     raise NotJsonError(

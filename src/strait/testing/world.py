@@ -115,9 +115,10 @@ class TestPlatform:
     ) -> JobRun | WorkflowRun:
         """Trigger a job or a workflow, let time pass to its end, and return the run.
 
-        A definition that is not registered yet is. A run that waits for something that does not
-        come by itself, such as an approval or an event, is returned as it waits, and so is one
-        that takes longer than `within`.
+        A definition that is not registered yet is. A run that has not ended `within` so much time
+        is returned as it is. What waits for an event or an approval that nobody gives runs into
+        its timeout, if that comes first: give a shorter time, such as `timedelta(0)`, and then
+        the event.
 
         Args:
             definition: the job or the workflow.
