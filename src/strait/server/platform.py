@@ -20,6 +20,7 @@ from strait.server.dispatcher import Dispatcher
 from strait.server.figures import Figures
 from strait.server.hub import Hub
 from strait.server.jobs_cache import JobsCache
+from strait.server.log_drains import LogDrains
 from strait.server.outside import Outside
 from strait.server.scheduler import Scheduler
 from strait.server.settings import Settings
@@ -119,6 +120,7 @@ class Platform:
         self.scheduler = Scheduler(self)
         self.dispatcher = Dispatcher(self, max_in_flight=self.settings.max_in_flight)
         self.courier = Courier(self)
+        self.log_drains = LogDrains(self)
         self._last_tick = recovery.newest_instant(connection)
         await self.write(self._claim)
         await self.write(recovery.take_over)
@@ -136,6 +138,7 @@ class Platform:
         await self.dispatcher.stop(self.settings.drain_secs)
         await self.timers.stop()
         await self.courier.stop()
+        await self.log_drains.stop()
         for hub in (self.hub, self.chunk_hub, self.trigger_hub, self.activity_hub):
             hub.close()
 

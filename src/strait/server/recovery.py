@@ -12,6 +12,7 @@ from strait.server.work import (
     deliveries,
     events,
     housekeeping,
+    log_drains,
     runs,
     schedules,
     workflows,
@@ -50,4 +51,5 @@ def take_over(unit: Unit) -> None:
     workflows.after_restart(unit)
     buffers.after_restart(unit)
     deliveries.after_restart(unit)
+    log_drains.after_restart(unit)
     housekeeping.watch(unit)

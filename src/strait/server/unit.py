@@ -89,6 +89,9 @@ class Unit:
         lines = write(self.db, subject, project_id, self.stamp, entries)
         hub = self.platform.hub
         self.after(lambda: hub.publish_all(subject, lines))
+        drains = self.platform.audience.of(self.db, project_id).drains
+        if drains:
+            self.after(lambda: self.platform.log_drains.heard(drains, len(lines)))
 
     def job(self, project_id: str, job_id: str) -> Job:
         """Return a job of a project.

@@ -11,6 +11,7 @@ from strait.server.work import (
     deliveries,
     events,
     housekeeping,
+    log_drains,
     runs,
     schedules,
     workflows,
@@ -50,5 +51,6 @@ _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "job_cron": schedules.job_due,
     "workflow_cron": schedules.workflow_due,
     "deliveries": deliveries.due,
+    "log_drain": log_drains.due,
     "housekeeping": housekeeping.clean,
 }
