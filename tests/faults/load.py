@@ -187,6 +187,8 @@ class Worker:
             await self._made(lambda: call(**options))
         except StraitError as error:
             self.figures.errors[type(error).__name__] += 1
+            if _is_refusal(error) and not any(one.fault for one in self._proxy.attempts):
+                self.figures.wrong.append(f"{self._name}: {operation} was refused: {error}")
             done = False
         except Exception as error:  # noqa: BLE001 - that there is none is what is tested
             self.figures.wrong.append(f"{self._name}: {operation} raised {error!r} in {script}")
@@ -247,8 +249,17 @@ class Worker:
             case "list":
                 return lambda **o: client.jobs.list(limit=2, **o)
         return lambda **o: client.api_keys.create(
-            project_id=self._scene.project_id, name=key, scopes=["jobs:read"], **o
+            project_id=self._scene.project_id,
+            name=key,
+            scopes=["jobs:read"],
+            expires_in_days=30,
+            **o,
         )
+
+
+def _is_refusal(error: StraitError) -> bool:
+    """Tell whether the platform itself did not like a call; 409 is one that is still under way."""
+    return error.status is not None and error.status != 409
 
 
 _present: ContextVar[Worker] = ContextVar("worker")
