@@ -57,7 +57,7 @@ def admit(job: Job, request: Request, run_id: str, now: int) -> tuple[State, tup
     delayed = request.scheduled_at > now
     base = request.scheduled_at if delayed else now
     timeout = request.timeout_secs_override or job.timeout_secs
-    renewable = 0 if request.ttl_secs else (job.run_ttl_secs or timeout + _DEFAULT_TTL_MARGIN_SECS)
+    renewable = 0 if request.ttl_secs else (job.run_ttl_secs or _patience_secs(job, timeout))
     run = Run(
         id=run_id,
         job_id=job.id,
@@ -93,3 +93,11 @@ def admit(job: Job, request: Request, run_id: str, now: int) -> tuple[State, tup
     )
     entry = Entry("state_change", f"created, {run.status}", "info", {"to": run.status})
     return State(run, ttl_secs=renewable), (entry,)
+
+
+def _patience_secs(job: Job, timeout_secs: int) -> int:
+    """Return how long a run waits for its start that nobody has bounded."""
+    if job.throttles:
+        # It is meant to wait, for as long as it takes.
+        return MAX_SCHEDULE_AHEAD_SECS
+    return timeout_secs + _DEFAULT_TTL_MARGIN_SECS

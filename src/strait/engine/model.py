@@ -74,6 +74,8 @@ class Job(Record, frozen=True):
     batch_max_size: int = 0
     execution_mode: str = ""
     queue: str = ""
+    throttles: list[dict[str, str]] = field(default_factory=list)
+    cron_catchup: str = ""
     on_complete_trigger_workflow: str = ""
     on_complete_trigger_job: str = ""
     on_complete_payload_mapping: Json = None
@@ -261,7 +263,7 @@ class EventTrigger(Record, frozen=True):
     event_key: str
     project_id: str
     source_type: str  # workflow_step | job_run
-    status: str  # waiting | received | timed_out | canceled
+    status: str  # waiting | received | timed_out | canceled | held
     timeout_secs: int
     requested_at: Timestamp
     expires_at: Timestamp

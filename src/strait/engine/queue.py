@@ -10,10 +10,13 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from strait.engine.throttles import Rate, Throttles, Use
+
+Line = TypeVar("Line")
 Rank: TypeAlias = tuple[int, str]  # (-priority, created_at): smaller goes first
 # A place in line: rank, number of the push, run. It is stale unless the push is the run's last.
 Place: TypeAlias = tuple[Rank, int, str]
@@ -37,12 +40,21 @@ class Ticket(Struct):
     job_id: str
     rank: Rank
     key: str = ""
+    uses: tuple[Use, ...] = ()
 
 
 class ReadyQueue:
-    """Queued runs by rank, held runs by the limit that holds them, and what is executing."""
+    """Queued runs by rank, held runs by the limit that holds them, and what is executing.
+
+    Attributes:
+        throttles: what holds runs back beside the limits of their jobs.
+    """
 
     def __init__(self) -> None:
+        self.throttles = Throttles()
+        self._throttled: dict[Use, list[Place]] = defaultdict(list)
+        self._openings: list[tuple[int, Use]] = []
+        self._opens_at: dict[Use, int] = {}
         self._ready: list[Place] = []
         self._held: dict[tuple[str, str], list[Place]] = defaultdict(list)
         self._queued: dict[str, tuple[int, Ticket]] = {}
@@ -77,8 +89,9 @@ class ReadyQueue:
         if queued is not None:
             # It may have been the one that was let out to take a free slot: let another try.
             self._let_out(queued[1])
+            self._let_through(queued[1].uses)
 
-    def pop(self) -> Ticket | None:
+    def pop(self, now: int = 0) -> Ticket | None:
         """Take the first run that may start and count it as executing."""
         while self._ready:
             place = heapq.heappop(self._ready)
@@ -92,10 +105,38 @@ class ReadyQueue:
                     # Its key is at its limit but its job is not: another key may have the slot.
                     self._unpark((ticket.job_id, ""), 1)
                 continue
+            if ticket.uses and self._is_throttled(ticket, place, now):
+                continue
             del self._queued[ticket.run_id]
-            self._start(ticket)
+            self._start(ticket, now)
+            # Its throttles may have room for more than one.
+            self._let_through(ticket.uses)
             return ticket
         return None
+
+    def next_opening(self) -> int | None:
+        """Return when a throttle may let a held run through, or None when no time will."""
+        while self._openings:
+            instant, use = self._openings[0]
+            if self._opens_at.get(use) == instant:
+                if use in self._throttled:
+                    return instant
+                del self._opens_at[use]
+            heapq.heappop(self._openings)
+        return None
+
+    def open_throttles(self, now: int) -> None:
+        """Let the first run behind each throttle try that has opened by now."""
+        while (instant := self.next_opening()) is not None and instant <= now:
+            _, use = heapq.heappop(self._openings)
+            del self._opens_at[use]
+            self._let_through((use,))
+
+    def set_rate(self, throttle_id: str, rate: Rate | None) -> None:
+        """Apply what a throttle lets through, and reconsider all that it held back."""
+        self.throttles.set_rate(throttle_id, rate)
+        for use in [use for use in self._throttled if use.throttle_id == throttle_id]:
+            self._let_try(self._throttled, use, len(self._throttled[use]))
 
     def release(self, run_id: str) -> None:
         """Count a run as executing no more, and let the next of those it held back try."""
@@ -110,6 +151,8 @@ class ReadyQueue:
             self._active_by_key[pair] -= 1
             if not self._active_by_key[pair]:
                 del self._active_by_key[pair]
+        self.throttles.ended(ticket.uses)
+        self._let_through(ticket.uses)
         self._let_out(ticket)
 
     def set_limits(self, job_id: str, limits: Limits) -> None:
@@ -123,7 +166,23 @@ class ReadyQueue:
             for holder in [h for h in self._held if h[0] == job_id]:
                 self._unpark(holder, len(self._held[holder]))
 
-    def _start(self, ticket: Ticket) -> None:
+    def _is_throttled(self, ticket: Ticket, place: Place, now: int) -> bool:
+        """Park a run under the first throttle that holds it back; return whether one does."""
+        closed = self.throttles.closed(ticket.uses, now)
+        if closed is None:
+            return False
+        use, opens_at = closed
+        heapq.heappush(self._throttled[use], place)
+        if opens_at is not None and opens_at < self._opens_at.get(use, opens_at + 1):
+            self._opens_at[use] = opens_at
+            heapq.heappush(self._openings, (opens_at, use))
+        # What it could have had, a slot of its job or of an earlier throttle, is for another run.
+        self._let_out(ticket)
+        self._let_through(ticket.uses[: ticket.uses.index(use)])
+        return True
+
+    def _start(self, ticket: Ticket, now: int) -> None:
+        self.throttles.let_through(ticket.uses, now)
         self._executing[ticket.run_id] = ticket
         self._active[ticket.job_id] += 1
         if ticket.key:
@@ -154,11 +213,19 @@ class ReadyQueue:
         self._unpark((ticket.job_id, ""), 1)
 
     def _unpark(self, holder: tuple[str, str], count: int) -> None:
-        held = self._held.get(holder)
+        self._let_try(self._held, holder, count)
+
+    def _let_through(self, uses: tuple[Use, ...]) -> None:
+        """Let the first run behind each of some throttles try."""
+        for use in uses:
+            self._let_try(self._throttled, use, 1)
+
+    def _let_try(self, lines: dict[Line, list[Place]], line: Line, count: int) -> None:
+        held = lines.get(line)
         while held and count:
             place = heapq.heappop(held)
             if self._ticket(place) is not None:
                 heapq.heappush(self._ready, place)
                 count -= 1
         if held is not None and not held:
-            del self._held[holder]
+            del lines[line]

@@ -226,6 +226,7 @@ if TYPE_CHECKING:
     from strait.models.shared import JobRetryStrategy as JobRetryStrategy
     from strait.models.shared import JobRun as JobRun
     from strait.models.shared import JobRunPage as JobRunPage
+    from strait.models.shared import JobThrottle as JobThrottle
     from strait.models.shared import RateLimitKey as RateLimitKey
     from strait.models.shared import ReplayResult as ReplayResult
     from strait.models.shared import RunCheckpoint as RunCheckpoint
@@ -244,6 +245,8 @@ if TYPE_CHECKING:
     from strait.models.shared import WorkflowStepType as WorkflowStepType
     from strait.models.sse_tokens import CreateSseTokenResponse as CreateSseTokenResponse
     from strait.models.stats import QueueStats as QueueStats
+    from strait.models.throttles import Throttle as Throttle
+    from strait.models.throttles import ThrottlePage as ThrottlePage
     from strait.models.webhooks import (
         CreateWebhookSubscriptionResponse as CreateWebhookSubscriptionResponse,
     )
@@ -454,6 +457,7 @@ _MODULES = {
     "JobRunPage": "shared",
     "JobSecret": "secrets",
     "JobSecretPage": "secrets",
+    "JobThrottle": "shared",
     "JobVersion": "jobs",
     "JobVersionPage": "jobs",
     "ListDeadletterResponse": "audit_admin",
@@ -547,6 +551,8 @@ _MODULES = {
     "TagPolicyPage": "rbac",
     "TagSummary": "analytics",
     "TestWebhookResponse": "webhooks",
+    "Throttle": "throttles",
+    "ThrottlePage": "throttles",
     "ThroughputStats": "analytics",
     "TimelineResponse": "workflow_runs",
     "TimelineStep": "workflow_runs",

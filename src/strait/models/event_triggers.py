@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from strait.models.base import OPEN, StraitModel
+from strait.models.base import StraitModel
 
-EventSourceType: TypeAlias = Annotated[Literal["workflow_step", "job_run"] | str, OPEN]
-EventTriggerStatus: TypeAlias = Annotated[
-    Literal["waiting", "received", "timed_out", "canceled"] | str, OPEN
-]
-EventTriggerType: TypeAlias = Annotated[Literal["event", "sleep"] | str, OPEN]
+EventSourceType: TypeAlias = Literal["workflow_step", "job_run"] | str
+EventTriggerStatus: TypeAlias = (
+    Literal["waiting", "received", "timed_out", "canceled", "held"] | str
+)
+EventTriggerType: TypeAlias = Literal["event", "sleep"] | str
 
 
 class EventTrigger(StraitModel):

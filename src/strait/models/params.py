@@ -40,6 +40,11 @@ class AssignMemberRequest(TypedDict, total=False):
     role_id: Required[str]
 
 
+class ThrottleUse(TypedDict, total=False):
+    name: Required[str]
+    key: str
+
+
 class CreateJobRequest(TypedDict, total=False):
     project_id: Required[str]
     group_id: str
@@ -84,6 +89,8 @@ class CreateJobRequest(TypedDict, total=False):
     on_failure_trigger_job: str
     on_failure_trigger_workflow: str
     on_failure_payload_mapping: Any
+    throttles: Sequence[ThrottleUse] | None
+    cron_catchup: str
 
 
 class BatchCreateJobsRequest(TypedDict, total=False):
@@ -335,6 +342,7 @@ class CreateWorkflowRequest(TypedDict, total=False):
     skip_if_running: bool
     version_policy: str
     steps: Sequence[WorkflowStepRequest | Mapping[str, Any]] | None
+    cron_catchup: str
 
 
 class DeploymentVersionMutationRequest(TypedDict, total=False):
@@ -368,6 +376,12 @@ class PauseJobRequest(TypedDict, total=False):
 class PurgeEventTriggersRequest(TypedDict, total=False):
     older_than_days: int
     dry_run: bool
+
+
+class PutThrottleRequest(TypedDict, total=False):
+    limit: int
+    period_secs: int
+    max_concurrency: int
 
 
 class RescheduleRunRequest(TypedDict, total=False):
@@ -501,6 +515,7 @@ class SdkIterationRequest(TypedDict, total=False):
 
 class SendEventRequest(TypedDict, total=False):
     payload: Any
+    hold_secs: int
 
 
 class SetAuditRetentionRequest(TypedDict, total=False):
@@ -643,6 +658,8 @@ class UpdateJobRequest(TypedDict, total=False):
     on_failure_trigger_job: str | None
     on_failure_trigger_workflow: str | None
     on_failure_payload_mapping: Any
+    throttles: Sequence[ThrottleUse] | None
+    cron_catchup: str
 
 
 class UpdateLogDrainRequest(TypedDict, total=False):
@@ -700,6 +717,7 @@ class UpdateWorkflowRequest(TypedDict, total=False):
     backwards_compatible: bool | None
     steps: Sequence[WorkflowStepRequest | Mapping[str, Any]] | None
     breaking_change: bool | None
+    cron_catchup: str
 
 
 class UpsertWorkflowPolicyRequest(TypedDict, total=False):

@@ -25,6 +25,11 @@ CronOverlapPolicy: TypeAlias = Annotated[Literal["allow", "skip", "cancel_runnin
 ExecutionMode: TypeAlias = Annotated[Literal["http", "worker"] | str, OPEN]
 
 
+class JobThrottle(StraitModel):
+    name: str
+    key: str | None = None
+
+
 class Job(StraitModel):
     id: str
     project_id: str
@@ -82,6 +87,8 @@ class Job(StraitModel):
     updated_by: str | None = None
     created_at: datetime
     updated_at: datetime
+    throttles: list[JobThrottle] | None = None
+    cron_catchup: str | None = None
 
 
 RunStatus: TypeAlias = Annotated[
@@ -287,6 +294,7 @@ class Workflow(StraitModel):
     updated_by: str | None = None
     created_at: datetime
     updated_at: datetime
+    cron_catchup: str | None = None
 
 
 WorkflowRunStatus: TypeAlias = Annotated[

@@ -17,7 +17,7 @@ from strait.server.answers import read_answer
 from strait.server.jobs_cache import JobEntry
 from strait.server.outbound import CallError, Header
 from strait.server.unit import Unit
-from strait.server.work import records, runs
+from strait.server.work import records, runs, throttles
 from strait.store import runs as run_rows
 from strait.store.writer import StoreUnavailable
 
@@ -128,6 +128,7 @@ class Dispatcher:
         transition = runs.apply(unit, stored, engine.Dispatched(assignment, timeout))
         if transition is None:
             return False
+        throttles.started(unit, ticket)
         dispatch = self._prepare(unit, transition.run, entry, assignment, stored.run.error)
         if first:
             self._count_wait(transition.run)

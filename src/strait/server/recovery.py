@@ -15,6 +15,7 @@ from strait.server.work import (
     log_drains,
     runs,
     schedules,
+    throttles,
     workflows,
 )
 from strait.store import jobs
@@ -40,6 +41,7 @@ def take_over(unit: Unit) -> None:
     handler may still be at work, and what that one writes is refused from now on.
     """
     scheduler = unit.platform.scheduler
+    throttles.after_restart(unit)
     for job in jobs.everything(unit.db):
         schedules.watch_job(unit, job)
         unit.after(partial(scheduler.job_changed, job))

@@ -12,6 +12,8 @@ from strait.clock import from_timestamp, to_timestamp
 from strait.engine import runs as engine
 from strait.engine.model import Job
 from strait.engine.queue import Limits, ReadyQueue, Ticket
+from strait.engine.throttles import Rate, Use
+from strait.server.work import throttles
 
 if TYPE_CHECKING:
     from strait.server.platform import Platform
@@ -59,6 +61,20 @@ class Scheduler:
         self._queue.set_limits(job.id, limits)
         self.pump()
 
+    def throttle_changed(self, throttle_id: str, rate: Rate | None) -> None:
+        """Apply what a throttle lets through; None is everything."""
+        self._queue.set_rate(throttle_id, rate)
+        self.pump()
+
+    def restore_start(self, use: Use, at: int) -> None:
+        """Take note of a start that an earlier server has let through."""
+        self._queue.throttles.restore(use, at)
+
+    def throttles_due(self) -> None:
+        """Let runs try whose throttles have opened."""
+        self._queue.open_throttles(self._platform.clock.now())
+        self.pump()
+
     def observe(self, state: engine.State, *, abort: bool = False) -> None:
         """Take note of what a run has become."""
         run = state.run
@@ -102,10 +118,13 @@ class Scheduler:
         """Start what may start."""
         dispatcher = self._platform.dispatcher
         while self._running and dispatcher.has_room():
-            ticket = self._queue.pop()
+            ticket = self._queue.pop(self._platform.clock.now())
             if ticket is None:
-                return
+                break
             dispatcher.begin(ticket)
+        opening = self._queue.next_opening()
+        if opening is not None:
+            self._platform.timers.set(("throttles", ""), opening)
 
     def _offer(self, state: engine.State) -> bool:
         """Queue a run if it may be dispatched by this server now; return whether it may."""
@@ -116,5 +135,6 @@ class Scheduler:
         if run.next_retry_at and run.next_retry_at > now:
             return False
         rank = (-run.priority, run.created_at)
-        self._queue.push(Ticket(run.id, run.job_id, rank, run.concurrency_key))
+        uses = throttles.uses_of(run) if run.metadata else ()
+        self._queue.push(Ticket(run.id, run.job_id, rank, run.concurrency_key, uses))
         return True

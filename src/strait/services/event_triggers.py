@@ -203,6 +203,7 @@ class EventTriggersService(SyncService):
         body: SendEventRequest | Mapping[str, Any] | StraitModel | None = None,
         *,
         payload: Any = UNSET,
+        hold_secs: int | None = None,
         **options: Unpack[RequestOptions],
     ) -> SendEventByPrefixResponse:
         """Send a payload to every waiting event trigger whose key starts so.
@@ -215,7 +216,11 @@ class EventTriggersService(SyncService):
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return self._caller.call(
-            _SEND_PREFIX, options, (prefix,), body=body, fields={"payload": payload}
+            _SEND_PREFIX,
+            options,
+            (prefix,),
+            body=body,
+            fields={"payload": payload, "hold_secs": hold_secs},
         )
 
     def get_event(self, event_key: str, **options: Unpack[RequestOptions]) -> EventTrigger:
@@ -246,6 +251,7 @@ class EventTriggersService(SyncService):
         body: SendEventRequest | Mapping[str, Any] | StraitModel | None = None,
         *,
         payload: Any = UNSET,
+        hold_secs: int | None = None,
         until: float | None = None,
         **options: Unpack[RequestOptions],
     ) -> EventTrigger:
@@ -261,10 +267,19 @@ class EventTriggersService(SyncService):
         """
         if until is not None:
             return self._caller.until(
-                _SEND_EVENT, options, (event_key,), until, body=body, fields={"payload": payload}
+                _SEND_EVENT,
+                options,
+                (event_key,),
+                until,
+                body=body,
+                fields={"payload": payload, "hold_secs": hold_secs},
             )
         return self._caller.call(
-            _SEND_EVENT, options, (event_key,), body=body, fields={"payload": payload}
+            _SEND_EVENT,
+            options,
+            (event_key,),
+            body=body,
+            fields={"payload": payload, "hold_secs": hold_secs},
         )
 
     send = send_event
@@ -376,6 +391,7 @@ class AsyncEventTriggersService(AsyncService):
         body: SendEventRequest | Mapping[str, Any] | StraitModel | None = None,
         *,
         payload: Any = UNSET,
+        hold_secs: int | None = None,
         **options: Unpack[RequestOptions],
     ) -> SendEventByPrefixResponse:
         """Send a payload to every waiting event trigger whose key starts so.
@@ -388,7 +404,11 @@ class AsyncEventTriggersService(AsyncService):
         Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(
-            _SEND_PREFIX, options, (prefix,), body=body, fields={"payload": payload}
+            _SEND_PREFIX,
+            options,
+            (prefix,),
+            body=body,
+            fields={"payload": payload, "hold_secs": hold_secs},
         )
 
     async def get_event(self, event_key: str, **options: Unpack[RequestOptions]) -> EventTrigger:
@@ -419,6 +439,7 @@ class AsyncEventTriggersService(AsyncService):
         body: SendEventRequest | Mapping[str, Any] | StraitModel | None = None,
         *,
         payload: Any = UNSET,
+        hold_secs: int | None = None,
         until: float | None = None,
         **options: Unpack[RequestOptions],
     ) -> EventTrigger:
@@ -434,10 +455,19 @@ class AsyncEventTriggersService(AsyncService):
         """
         if until is not None:
             return await self._caller.until(
-                _SEND_EVENT, options, (event_key,), until, body=body, fields={"payload": payload}
+                _SEND_EVENT,
+                options,
+                (event_key,),
+                until,
+                body=body,
+                fields={"payload": payload, "hold_secs": hold_secs},
             )
         return await self._caller.call(
-            _SEND_EVENT, options, (event_key,), body=body, fields={"payload": payload}
+            _SEND_EVENT,
+            options,
+            (event_key,),
+            body=body,
+            fields={"payload": payload, "hold_secs": hold_secs},
         )
 
     send = send_event

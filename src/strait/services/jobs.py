@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         CreateJobRequest,
         PauseJobRequest,
         SetJobEndpointRequest,
+        ThrottleUse,
         TriggerRequest,
         UpdateJobRequest,
     )
@@ -302,6 +303,8 @@ class JobsService(SyncService):
         on_failure_trigger_job: str | None = None,
         on_failure_trigger_workflow: str | None = None,
         on_failure_payload_mapping: Any = UNSET,
+        throttles: Sequence[ThrottleUse] | None = None,
+        cron_catchup: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> Job:
         """Create a job: where its runs are dispatched to, and under which limits.
@@ -361,6 +364,8 @@ class JobsService(SyncService):
                 "on_failure_trigger_job": on_failure_trigger_job,
                 "on_failure_trigger_workflow": on_failure_trigger_workflow,
                 "on_failure_payload_mapping": on_failure_payload_mapping,
+                "throttles": throttles,
+                "cron_catchup": cron_catchup,
             },
         )
 
@@ -502,6 +507,8 @@ class JobsService(SyncService):
         on_failure_trigger_job: str | None = None,
         on_failure_trigger_workflow: str | None = None,
         on_failure_payload_mapping: Any = UNSET,
+        throttles: Sequence[ThrottleUse] | None = None,
+        cron_catchup: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> Job:
         """Change a job; fields that are left out stay as they are, and a new version is made.
@@ -559,6 +566,8 @@ class JobsService(SyncService):
                 "on_failure_trigger_job": on_failure_trigger_job,
                 "on_failure_trigger_workflow": on_failure_trigger_workflow,
                 "on_failure_payload_mapping": on_failure_payload_mapping,
+                "throttles": throttles,
+                "cron_catchup": cron_catchup,
             },
         )
 
@@ -980,6 +989,8 @@ class AsyncJobsService(AsyncService):
         on_failure_trigger_job: str | None = None,
         on_failure_trigger_workflow: str | None = None,
         on_failure_payload_mapping: Any = UNSET,
+        throttles: Sequence[ThrottleUse] | None = None,
+        cron_catchup: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> Job:
         """Create a job: where its runs are dispatched to, and under which limits.
@@ -1039,6 +1050,8 @@ class AsyncJobsService(AsyncService):
                 "on_failure_trigger_job": on_failure_trigger_job,
                 "on_failure_trigger_workflow": on_failure_trigger_workflow,
                 "on_failure_payload_mapping": on_failure_payload_mapping,
+                "throttles": throttles,
+                "cron_catchup": cron_catchup,
             },
         )
 
@@ -1180,6 +1193,8 @@ class AsyncJobsService(AsyncService):
         on_failure_trigger_job: str | None = None,
         on_failure_trigger_workflow: str | None = None,
         on_failure_payload_mapping: Any = UNSET,
+        throttles: Sequence[ThrottleUse] | None = None,
+        cron_catchup: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> Job:
         """Change a job; fields that are left out stay as they are, and a new version is made.
@@ -1237,6 +1252,8 @@ class AsyncJobsService(AsyncService):
                 "on_failure_trigger_job": on_failure_trigger_job,
                 "on_failure_trigger_workflow": on_failure_trigger_workflow,
                 "on_failure_payload_mapping": on_failure_payload_mapping,
+                "throttles": throttles,
+                "cron_catchup": cron_catchup,
             },
         )
 

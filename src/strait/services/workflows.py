@@ -288,6 +288,7 @@ class WorkflowsService(SyncService):
         skip_if_running: bool | None = None,
         version_policy: str | None = None,
         steps: Sequence[WorkflowStepRequest | Mapping[str, Any]] | None = None,
+        cron_catchup: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> WorkflowResponse:
         """Create a workflow with its steps.
@@ -315,6 +316,7 @@ class WorkflowsService(SyncService):
                 "skip_if_running": skip_if_running,
                 "version_policy": version_policy,
                 "steps": steps,
+                "cron_catchup": cron_catchup,
             },
         )
 
@@ -372,6 +374,7 @@ class WorkflowsService(SyncService):
         backwards_compatible: bool | None = None,
         steps: Sequence[WorkflowStepRequest | Mapping[str, Any]] | None = None,
         breaking_change: bool | None = None,
+        cron_catchup: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> UpdateWorkflowResponseBody:
         """Change a workflow; fields that are left out stay as they are, and a new version is made.
@@ -401,6 +404,7 @@ class WorkflowsService(SyncService):
                 "backwards_compatible": backwards_compatible,
                 "steps": steps,
                 "breaking_change": breaking_change,
+                "cron_catchup": cron_catchup,
             },
         )
 
@@ -837,6 +841,7 @@ class AsyncWorkflowsService(AsyncService):
         skip_if_running: bool | None = None,
         version_policy: str | None = None,
         steps: Sequence[WorkflowStepRequest | Mapping[str, Any]] | None = None,
+        cron_catchup: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> WorkflowResponse:
         """Create a workflow with its steps.
@@ -864,6 +869,7 @@ class AsyncWorkflowsService(AsyncService):
                 "skip_if_running": skip_if_running,
                 "version_policy": version_policy,
                 "steps": steps,
+                "cron_catchup": cron_catchup,
             },
         )
 
@@ -921,6 +927,7 @@ class AsyncWorkflowsService(AsyncService):
         backwards_compatible: bool | None = None,
         steps: Sequence[WorkflowStepRequest | Mapping[str, Any]] | None = None,
         breaking_change: bool | None = None,
+        cron_catchup: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> UpdateWorkflowResponseBody:
         """Change a workflow; fields that are left out stay as they are, and a new version is made.
@@ -950,6 +957,7 @@ class AsyncWorkflowsService(AsyncService):
                 "backwards_compatible": backwards_compatible,
                 "steps": steps,
                 "breaking_change": breaking_change,
+                "cron_catchup": cron_catchup,
             },
         )
 

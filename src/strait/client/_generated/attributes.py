@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from strait.services.secrets import AsyncSecretsService, SecretsService
     from strait.services.sse_tokens import AsyncSseTokensService, SseTokensService
     from strait.services.stats import AsyncStatsService, StatsService
+    from strait.services.throttles import AsyncThrottlesService, ThrottlesService
     from strait.services.webhooks import AsyncWebhooksService, WebhooksService
     from strait.services.workers import AsyncWorkersService, WorkersService
     from strait.services.workflow_policies import (
@@ -314,6 +315,13 @@ class SyncServices:
         service: ReferralsService = module.ReferralsService(self._caller)
         return service
 
+    @cached_property
+    def throttles(self) -> ThrottlesService:
+        """How fast and how many runs of different jobs may start together; the embedded platform only."""
+        module = import_module("strait.services.throttles")
+        service: ThrottlesService = module.ThrottlesService(self._caller)
+        return service
+
 
 class AsyncServices:
     """What `AsyncClient` offers: an attribute for each part of the API."""
@@ -572,4 +580,11 @@ class AsyncServices:
         """Invitations."""
         module = import_module("strait.services.referrals")
         service: AsyncReferralsService = module.AsyncReferralsService(self._caller)
+        return service
+
+    @cached_property
+    def throttles(self) -> AsyncThrottlesService:
+        """How fast and how many runs of different jobs may start together; the embedded platform only."""
+        module = import_module("strait.services.throttles")
+        service: AsyncThrottlesService = module.AsyncThrottlesService(self._caller)
         return service

@@ -37,6 +37,11 @@ class AssignMemberRequest(Struct, kw_only=True):
     role_id: str = ""
 
 
+class ThrottleUse(Struct, kw_only=True):
+    name: str = ""
+    key: str | None = None
+
+
 class CreateJobRequest(Struct, kw_only=True):
     project_id: str = ""
     group_id: str | None = None
@@ -81,6 +86,8 @@ class CreateJobRequest(Struct, kw_only=True):
     on_failure_trigger_job: str | None = None
     on_failure_trigger_workflow: str | None = None
     on_failure_payload_mapping: Raw | UnsetType = UNSET
+    throttles: list[ThrottleUse] | None = None
+    cron_catchup: str | None = None
 
 
 class BatchCreateJobsRequest(Struct, kw_only=True):
@@ -340,6 +347,7 @@ class CreateWorkflowRequest(Struct, kw_only=True):
     skip_if_running: bool | None = None
     version_policy: str | None = None
     steps: list[WorkflowStepRequest] | None = None
+    cron_catchup: str | None = None
     timezone: str | None = None
 
     def __post_init__(self) -> None:
@@ -378,6 +386,12 @@ class PauseJobRequest(Struct, kw_only=True):
 class PurgeEventTriggersRequest(Struct, kw_only=True):
     older_than_days: Int64 | None = None
     dry_run: bool | None = None
+
+
+class PutThrottleRequest(Struct, kw_only=True):
+    limit: Int64 | None = None
+    period_secs: Int64 | None = None
+    max_concurrency: Int64 | None = None
 
 
 class RescheduleRunRequest(Struct, kw_only=True):
@@ -516,6 +530,7 @@ class SdkIterationRequest(Struct, kw_only=True):
 
 class SendEventRequest(Struct, kw_only=True):
     payload: Raw | UnsetType = UNSET
+    hold_secs: Int64 | None = None
 
 
 class SetAuditRetentionRequest(Struct, kw_only=True):
@@ -658,6 +673,8 @@ class UpdateJobRequest(Struct, kw_only=True):
     on_failure_trigger_job: str | None = None
     on_failure_trigger_workflow: str | None = None
     on_failure_payload_mapping: Raw | UnsetType = UNSET
+    throttles: list[ThrottleUse] | None = None
+    cron_catchup: str | None = None
 
 
 class UpdateLogDrainRequest(Struct, kw_only=True):
@@ -715,6 +732,7 @@ class UpdateWorkflowRequest(Struct, kw_only=True):
     backwards_compatible: bool | None = None
     steps: list[WorkflowStepRequest] | None = None
     breaking_change: bool | None = None
+    cron_catchup: str | None = None
     timezone: str | None = None
 
     def __post_init__(self) -> None:
@@ -741,6 +759,10 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "AssignMemberRequest": (
         Rule(field="user_id", attribute="user_id", required=True),
         Rule(field="role_id", attribute="role_id", required=True),
+    ),
+    "ThrottleUse": (
+        Rule(field="name", attribute="name", required=True, max_length=128),
+        Rule(field="key", attribute="key", zero_is_absent=True, max_length=512),
     ),
     "CreateJobRequest": (
         Rule(field="project_id", attribute="project_id", required=True),
@@ -826,6 +848,13 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             one_of=frozenset(["http", "worker"]),
         ),
         Rule(field="poison_pill_threshold", attribute="poison_pill_threshold", min=1),
+        Rule(field="throttles", attribute="throttles", max_length=10, dive="ThrottleUse"),
+        Rule(
+            field="cron_catchup",
+            attribute="cron_catchup",
+            zero_is_absent=True,
+            one_of=frozenset(["all", "last", "skip"]),
+        ),
     ),
     "BatchCreateJobsRequest": (Rule(field="jobs", attribute="jobs", required=True),),
     "BatchJobIDsRequest": (Rule(field="ids", attribute="ids", required=True),),
@@ -976,6 +1005,12 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             zero_is_absent=True,
             one_of=frozenset(["latest", "minor", "pin"]),
         ),
+        Rule(
+            field="cron_catchup",
+            attribute="cron_catchup",
+            zero_is_absent=True,
+            one_of=frozenset(["all", "last", "skip"]),
+        ),
     ),
     "DeploymentVersionMutationRequest": (
         Rule(field="project_id", attribute="project_id", required=True),
@@ -994,6 +1029,11 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(field="project_id", attribute="project_id", required=True),
     ),
     "DryRunWorkflowRequest": (Rule(field="steps", attribute="steps", required=True),),
+    "PutThrottleRequest": (
+        Rule(field="limit", attribute="limit", zero_is_absent=True, min=0, max=100000),
+        Rule(field="period_secs", attribute="period_secs", zero_is_absent=True, min=0, max=86400),
+        Rule(field="max_concurrency", attribute="max_concurrency", zero_is_absent=True, min=0),
+    ),
     "RescheduleRunRequest": (
         Rule(field="scheduled_at", attribute="scheduled_at", required=True, format="date-time"),
     ),
@@ -1027,6 +1067,9 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     ),
     "SDKWaitForEventRequest": (Rule(field="event_key", attribute="event_key", required=True),),
     "SdkIterationRequest": (Rule(field="iteration", attribute="iteration", required=True, min=1),),
+    "SendEventRequest": (
+        Rule(field="hold_secs", attribute="hold_secs", zero_is_absent=True, min=0, max=2592000),
+    ),
     "SetJobEndpointRequest": (
         Rule(field="endpoint_url", attribute="endpoint_url", required=True, format="uri"),
         Rule(
@@ -1110,6 +1153,13 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             field="execution_mode", attribute="execution_mode", one_of=frozenset(["http", "worker"])
         ),
         Rule(field="poison_pill_threshold", attribute="poison_pill_threshold", min=1),
+        Rule(field="throttles", attribute="throttles", max_length=10, dive="ThrottleUse"),
+        Rule(
+            field="cron_catchup",
+            attribute="cron_catchup",
+            zero_is_absent=True,
+            one_of=frozenset(["all", "last", "skip"]),
+        ),
     ),
     "UpdateRoleRequest": (
         Rule(field="name", attribute="name", required=True, max_length=255),
@@ -1121,6 +1171,12 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             field="version_policy",
             attribute="version_policy",
             one_of=frozenset(["latest", "minor", "pin"]),
+        ),
+        Rule(
+            field="cron_catchup",
+            attribute="cron_catchup",
+            zero_is_absent=True,
+            one_of=frozenset(["all", "last", "skip"]),
         ),
     ),
 }

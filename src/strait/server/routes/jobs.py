@@ -16,10 +16,11 @@ from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
 from strait.server.limits import check_ports
 from strait.server.registry import Registry
+from strait.server.resource import given
 from strait.server.unit import Unit
 from strait.server.vault import signing_place
-from strait.server.work import schedules
-from strait.store import jobs
+from strait.server.work import schedules, throttles
+from strait.store import jobs, records
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -35,8 +36,9 @@ _PLAIN = (
     "max_concurrency", "max_concurrency_per_key", "execution_window_cron", "timezone", "cron",
     "rate_limit_max", "rate_limit_window_secs", "dedup_window_secs", "run_ttl_secs",
     "retry_strategy", "retry_delays_secs", "retry_priority_boost", "environment_id",
-    "version_policy", "default_run_metadata", "cron_overlap_policy", "debounce_window_secs",
-    "batch_window_secs", "batch_max_size", "execution_mode", "poison_pill_threshold",
+    "version_policy", "default_run_metadata", "cron_overlap_policy", "cron_catchup",
+    "debounce_window_secs", "batch_window_secs", "batch_max_size", "execution_mode",
+    "poison_pill_threshold",
     "on_complete_trigger_workflow", "on_complete_trigger_job", "on_failure_trigger_job",
     "on_failure_trigger_workflow", "enabled", "backwards_compatible", "slug",
 )  # fmt: skip
@@ -87,6 +89,7 @@ def new_job(call: Call, unit: Unit, body: bodies.CreateJobRequest) -> Job:
     )
     job = _in_reach(call, _merged(job, body, keep_zero=False))
     check(job)
+    _check_throttles(unit.db, job)
     secret = body.endpoint_signing_secret or body.webhook_secret or ""
     insert(unit, job, secret)
     return job
@@ -152,6 +155,7 @@ def update(call: Call, unit: Unit) -> Reply:
     body = call.body(bodies.UpdateJobRequest)
     changed = _in_reach(call, _merged(job, body, keep_zero=True))
     check(changed)
+    _check_throttles(unit.db, changed)
     secret = body.endpoint_signing_secret or body.webhook_secret
     return reply(save(call, unit, changed, secret))
 
@@ -254,6 +258,15 @@ def check(job: Job) -> None:
             _check_cron(expression, job.timezone)
 
 
+def _check_throttles(db: sqlite3.Connection, job: Job) -> None:
+    names = [use["name"] for use in job.throttles]
+    for name in names:
+        if records.by_key(db, throttles.THROTTLE, job.project_id, name) is None:
+            raise ApiError(400, f"throttle {name!r} not found; make it with PUT /v1/throttles/NAME")
+        if names.count(name) > 1:
+            raise ApiError(400, f"throttle {name!r} is named twice")
+
+
 def _check_cron(expression: str, timezone: str) -> None:
     try:
         cron.validate_job_cron(expression)
@@ -287,6 +300,8 @@ def _merged(
         )
     if body.queue_name:
         changes["queue"] = body.queue_name
+    if body.throttles is not None:
+        changes["throttles"] = [given(use) for use in body.throttles]
     return replace(job, **changes)
 
 

@@ -40,9 +40,14 @@ def _run_due(unit: Unit, run_id: str) -> None:
         unit.after(lambda: scheduler.look_again(state))
 
 
+def _throttles_due(unit: Unit, _: str) -> None:
+    unit.after(unit.platform.scheduler.throttles_due)
+
+
 _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "run": _run_due,
     "trigger": events.expire,
+    "throttles": _throttles_due,
     "debounce": buffers.debounce_due,
     "batch": buffers.batch_due,
     "workflow_run": workflows.run_due,

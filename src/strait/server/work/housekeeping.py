@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from strait.clock import SECOND, to_timestamp
+from strait.engine.throttles import LONGEST_PERIOD_SECS
 from strait.server.unit import Unit
 from strait.server.work import audit
 from strait.store import audit as audit_rows
-from strait.store import meta
+from strait.store import meta, throttles
 
 # Answers to requests with an idempotency key are promised for this long (`contract/runs.md` §3.2).
 KEEP_ANSWERS_SECS = 24 * 3600
@@ -43,4 +44,13 @@ def _audit_events(unit: Unit) -> bool:
     return any(pruned)
 
 
-_ROUNDS: dict[str, Callable[[Unit], bool]] = {"answers": _answers, "audit": _audit_events}
+def _throttle_starts(unit: Unit) -> bool:
+    before = to_timestamp(unit.now - LONGEST_PERIOD_SECS * SECOND)
+    return throttles.forget_old(unit.db, before, limit=_AT_ONCE) == _AT_ONCE
+
+
+_ROUNDS: dict[str, Callable[[Unit], bool]] = {
+    "answers": _answers,
+    "audit": _audit_events,
+    "throttles": _throttle_starts,
+}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from strait.engine import admission
 from strait.engine import runs as engine
 from strait.engine.model import Job, Run
 from strait.server.errors import not_found
 from strait.server.unit import RunEnded, Unit
-from strait.server.work import dependencies
+from strait.server.work import dependencies, throttles
 from strait.store import runs
 
 
@@ -16,6 +18,8 @@ def create(
 ) -> Run:
     """Put a new run of a job into the queue, under an id that is known already or a new one."""
     now = unit.tick()
+    if job.throttles and (keys := throttles.keys_of(unit, job, payload)):
+        request = replace(request, metadata={**request.metadata, **keys})
     state, entries = admission.admit(job, request, run_id or unit.new_id(), now)
     entry = unit.platform.jobs.get(unit.db, job.id)
     if entry is not None and entry.waits and not dependencies.are_satisfied(unit, state.run):
