@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 _SECOND_US = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOOKS_BACK_US = (120 * 10**6, 7_200 * 10**6, 172_800 * 10**6, 5_356_800 * 10**6)
 _MICROSECOND = timedelta(microseconds=1)
 _MINUTE = timedelta(minutes=1)
 _LAST_YEAR = 9_990  # what lies behind it a `datetime` may not hold
@@ -99,6 +100,29 @@ def next_fire(expr: str, tz: str, after_us: int) -> int | None:
     fire = _next_passing if schedule.by_minute else _next_on_wall
     found = fire(schedule, after, zone)
     return None if found is None else (found - _EPOCH) // _MICROSECOND
+
+
+def last_fire(expr: str, tz: str, after_us: int, until_us: int) -> int | None:
+    """Return the last instant after `after_us` and not after `until_us` at which it fires.
+
+    Args:
+        expr: as in `next_fire`.
+        tz: as in `next_fire`.
+        after_us: microseconds since the epoch.
+        until_us: microseconds since the epoch.
+
+    Raises:
+        CronError: the expression or the zone is invalid.
+    """
+    # Looks back a little first, then further, so that few instants are counted however many there
+    # are; each look has at most some dozens.
+    for back_us in (*_LOOKS_BACK_US, until_us - after_us):
+        found, instant = None, max(after_us, until_us - back_us)
+        while (instant_ := next_fire(expr, tz, instant)) is not None and instant_ <= until_us:
+            found = instant = instant_
+        if found is not None or until_us - back_us <= after_us:
+            return found
+    return None
 
 
 def matches(expr: str, tz: str, instant_us: int) -> bool:

@@ -187,6 +187,7 @@ class Workflow(Record, frozen=True):
     max_parallel_steps: int = 0
     cron: str = ""
     cron_timezone: str = ""
+    cron_catchup: str = ""
     skip_if_running: bool = False
     version_id: str = ""
     version_policy: str = ""

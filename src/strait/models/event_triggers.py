@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from strait.models.base import StraitModel
 
-EventSourceType: TypeAlias = Literal["workflow_step", "job_run"] | str
+EventSourceType: TypeAlias = Literal["workflow_step", "job_run", "sender"] | str
 EventTriggerStatus: TypeAlias = (
     Literal["waiting", "received", "timed_out", "canceled", "held"] | str
 )

@@ -25,6 +25,7 @@ _DONE = {
     "pause": "paused",
     "promote": "promoted",
     "purge": "purged",
+    "put": "updated",
     "remove": "removed",
     "replay": "replayed",
     "reschedule": "rescheduled",

@@ -43,12 +43,12 @@ def take_over(unit: Unit) -> None:
     scheduler = unit.platform.scheduler
     throttles.after_restart(unit)
     for job in jobs.everything(unit.db):
-        schedules.watch_job(unit, job)
+        schedules.take_over(unit, schedules.of_job(job))
         unit.after(partial(scheduler.job_changed, job))
     for stored in list(run_rows.active(unit.db)):
         runs.after_restart(unit, stored)
     for workflow in workflow_rows.everything(unit.db):
-        schedules.watch_workflow(unit, workflow)
+        schedules.take_over(unit, schedules.of_workflow(workflow))
     events.after_restart(unit)
     workflows.after_restart(unit)
     buffers.after_restart(unit)

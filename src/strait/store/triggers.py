@@ -146,3 +146,53 @@ def purge(db: sqlite3.Connection, project_id: str, before: Timestamp, *, dry_run
         query = f"SELECT count(*) FROM event_triggers WHERE {where}"
         return int(db.execute(query, (project_id, before)).fetchone()[0])
     return db.execute(f"DELETE FROM event_triggers WHERE {where}", (project_id, before)).rowcount
+
+
+# ------------------------------------------------------------- events that nobody waits for as yet
+
+
+def hold(db: sqlite3.Connection, event: EventTrigger) -> None:
+    """Keep an event for whoever will wait for it."""
+    db.execute(
+        "INSERT INTO held_events (id, project_id, event_key, expires_at, doc) "
+        "VALUES (?, ?, ?, ?, ?)",
+        (
+            event.id,
+            event.project_id,
+            event.event_key,
+            event.expires_at,
+            _encoder.encode(event).decode(),
+        ),
+    )
+
+
+def count_held(db: sqlite3.Connection, project_id: str) -> int:
+    """Return how many events a project has held."""
+    (count,) = db.execute(
+        "SELECT count(*) FROM held_events WHERE project_id = ?", (project_id,)
+    ).fetchone()
+    return int(count)
+
+
+def take_held(
+    db: sqlite3.Connection, project_id: str, event_key: str, now: Timestamp
+) -> EventTrigger | None:
+    """Take the oldest event that is held under a key, or None."""
+    row = db.execute(
+        "SELECT id, doc FROM held_events WHERE project_id = ? AND event_key = ? "
+        "AND expires_at > ? ORDER BY id LIMIT 1",
+        (project_id, event_key, now),
+    ).fetchone()
+    if row is None:
+        return None
+    db.execute("DELETE FROM held_events WHERE id = ?", (row[0],))
+    return _decoder.decode(row[1])
+
+
+def forget_held(db: sqlite3.Connection, before: Timestamp, *, limit: int) -> int:
+    """Drop some events whose time is over; return how many."""
+    return db.execute(
+        "DELETE FROM held_events WHERE id IN "
+        "(SELECT id FROM held_events WHERE expires_at <= ? LIMIT ?)",
+        (before, limit),
+    ).rowcount

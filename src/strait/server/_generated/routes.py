@@ -3260,7 +3260,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             Query(
                 name="source_type",
                 unchecked=True,
-                enum=("workflow_step", "job_run"),
+                enum=("workflow_step", "job_run", "sender"),
                 ref="EventSourceType",
             ),
             Query(name="limit", type="integer", min=1, max=100, default=50, clamped=True),

@@ -75,10 +75,16 @@ def find(call: Call, db: sqlite3.Connection) -> EventTrigger:
 
 @registry.write("send-event")
 def send(call: Call, unit: Unit) -> Reply:
-    """Hand an event to who waits for it."""
-    trigger = find(call, unit.db)
-    call.principal.require(_scope(trigger))
+    """Hand an event to who waits for it, or hold it for a while for who will."""
     payload = _payload(call)
+    hold_secs = call.body(bodies.SendEventRequest).hold_secs or 0
+    trigger = triggers.newest(unit.db, call.project_id, call.params["eventKey"])
+    if hold_secs and (trigger is None or trigger.status != "waiting"):
+        key = call.params["eventKey"]
+        return reply(events.hold(unit, call.project_id, key, payload, hold_secs, _sender(call)))
+    if trigger is None:
+        raise not_found("event trigger")
+    call.principal.require(_scope(trigger))
     if trigger.status == "received" and _same_json(trigger.response_payload, payload):
         return reply(trigger)
     if trigger.status != "waiting":

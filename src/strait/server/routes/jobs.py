@@ -310,7 +310,7 @@ def _changed(unit: Unit, job: Job) -> None:
     platform.jobs.forget(job.id)
     unit.after(lambda: platform.jobs.forget(job.id))
     unit.after(lambda: platform.scheduler.job_changed(job))
-    schedules.watch_job(unit, job)
+    schedules.begin(unit, schedules.of_job(job))
 
 
 def _slug_taken(job: Job) -> ApiError:

@@ -28,8 +28,8 @@ registry = Registry()
 Steps = tuple[StepDefinition, ...]
 _PLAIN = (
     "name", "slug", "description", "enabled", "timeout_secs", "max_concurrent_runs",
-    "max_parallel_steps", "cron", "cron_timezone", "skip_if_running", "version_policy",
-    "backwards_compatible",
+    "max_parallel_steps", "cron", "cron_timezone", "cron_catchup",
+    "skip_if_running", "version_policy", "backwards_compatible",
 )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def insert(unit: Unit, workflow: Workflow, steps: Steps) -> None:
         workflows.insert(unit.db, workflow, steps)
     except sqlite3.IntegrityError as error:
         raise _slug_taken(workflow) from error
-    schedules.watch_workflow(unit, workflow)
+    schedules.begin(unit, schedules.of_workflow(workflow))
 
 
 @registry.read("list-workflows")
@@ -142,7 +142,7 @@ def update(call: Call, unit: Unit) -> Reply:
         workflows.update(unit.db, workflow, steps)
     except sqlite3.IntegrityError as error:
         raise _slug_taken(workflow) from error
-    schedules.watch_workflow(unit, workflow)
+    schedules.begin(unit, schedules.of_workflow(workflow))
     answer = with_steps(workflow, steps)
     active = _active_on(unit.db, old)
     if active:
@@ -171,7 +171,7 @@ def delete(call: Call, unit: Unit) -> Reply:
         how_many = f"{running} active run(s)" if running else "active run(s)"
         raise ApiError(409, f"workflow has {how_many} -- cancel them before deleting")
     workflows.delete(unit.db, workflow.id)
-    schedules.watch_workflow(unit, replace(workflow, cron=""))
+    schedules.begin(unit, schedules.of_workflow(replace(workflow, cron="")))
     return NO_CONTENT
 
 

@@ -19,6 +19,7 @@ from strait.store import triggers
 
 MAX_TIMEOUT_SECS = 30 * 24 * 3600
 DEFAULT_TIMEOUT_SECS = 3600
+MAX_HELD_EVENTS = 10_000
 AWAIT_PREFIX = "spawn-await:"
 
 
@@ -36,6 +37,47 @@ def open_wait(unit: Unit, trigger: EventTrigger) -> None:
         raise Refused(409, f"event key already in use: {trigger.event_key!r}") from error
     _watch(unit, trigger)
     announce.wait_opened(unit, trigger)
+    if trigger.trigger_type == "event":
+        _take_held(unit, trigger)
+
+
+def hold(
+    unit: Unit,
+    project_id: str,
+    event_key: str,
+    payload: Json | UnsetType,
+    hold_secs: int,
+    sender: str,
+) -> EventTrigger:
+    """Keep an event that nobody waits for as yet, for the first who will.
+
+    Raises:
+        Refused: 429, the project holds too many.
+    """
+    if triggers.count_held(unit.db, project_id) >= MAX_HELD_EVENTS:
+        raise Refused(429, f"more than {MAX_HELD_EVENTS} events are held for nobody")
+    unit.tick()
+    event = EventTrigger(
+        id=unit.new_id(),
+        event_key=event_key,
+        project_id=project_id,
+        source_type="sender",
+        status="held",
+        timeout_secs=hold_secs,
+        requested_at=unit.stamp,
+        expires_at=unit.in_secs(hold_secs),
+        response_payload=payload,
+        trigger_type="event",
+        sent_by=sender,
+    )
+    triggers.hold(unit.db, event)
+    return event
+
+
+def _take_held(unit: Unit, trigger: EventTrigger) -> None:
+    event = triggers.take_held(unit.db, trigger.project_id, trigger.event_key, unit.stamp)
+    if event is not None:
+        receive(unit, trigger, event.response_payload, event.sent_by)
 
 
 def for_run(

@@ -9,7 +9,7 @@ from strait.engine.throttles import LONGEST_PERIOD_SECS
 from strait.server.unit import Unit
 from strait.server.work import audit
 from strait.store import audit as audit_rows
-from strait.store import meta, throttles
+from strait.store import meta, throttles, triggers
 
 # Answers to requests with an idempotency key are promised for this long (`contract/runs.md` §3.2).
 KEEP_ANSWERS_SECS = 24 * 3600
@@ -49,8 +49,13 @@ def _throttle_starts(unit: Unit) -> bool:
     return throttles.forget_old(unit.db, before, limit=_AT_ONCE) == _AT_ONCE
 
 
+def _held_events(unit: Unit) -> bool:
+    return triggers.forget_held(unit.db, unit.stamp, limit=_AT_ONCE) == _AT_ONCE
+
+
 _ROUNDS: dict[str, Callable[[Unit], bool]] = {
     "answers": _answers,
     "audit": _audit_events,
     "throttles": _throttle_starts,
+    "held_events": _held_events,
 }

@@ -1,9 +1,18 @@
-"""Cron schedules: when a job or a workflow starts by itself (`contract/runs.md` §6.12)."""
+"""Cron schedules: when a job or a workflow starts by itself (`contract/runs.md` §6.12).
+
+Each schedule remembers the last tick that it has answered. A tick that comes more than a minute
+late, because no server ran or the machine slept, was missed: `cron_catchup` says what becomes of
+it. `skip`, the default and what the hosted platform does, starts nothing; `last` starts one for all
+that were missed; `all` starts one for each.
+"""
 
 from __future__ import annotations
 
-from strait.clock import SECOND, from_timestamp
-from strait.cron import next_fire
+from collections.abc import Callable
+from typing import NamedTuple
+
+from strait.clock import SECOND, from_timestamp, to_timestamp
+from strait.cron import last_fire, next_fire
 from strait.engine import runs as engine
 from strait.engine.admission import Request
 from strait.engine.model import Job, Workflow
@@ -12,31 +21,130 @@ from strait.server.unit import Unit
 from strait.server.work import budgets, runs, workflows
 from strait.store import jobs
 from strait.store import runs as run_rows
+from strait.store import schedules as rows
 from strait.store import workflows as workflow_rows
 
 _MINUTE = 60 * SECOND
+# A transaction answers this many ticks; what is left is answered by the next one.
+_AT_ONCE = 200
 
 
-def watch_job(unit: Unit, job: Job) -> None:
-    """Have a job fire at the next tick of its schedule, or no more when it has none."""
+class Schedule(NamedTuple):
+    """What fires when.
+
+    Attributes:
+        kind: `job` or `workflow`.
+        owner_id: which one.
+        cron: the expression; "" while it does not fire.
+        timezone: the zone of the expression; "" is UTC.
+        catchup: `skip`, `last`, `all`, or "" for the default.
+    """
+
+    kind: str
+    owner_id: str
+    cron: str
+    timezone: str
+    catchup: str
+
+    @property
+    def timer(self) -> tuple[str, str]:
+        """The key of its timer."""
+        return (f"{self.kind}_cron", self.owner_id)
+
+
+def of_job(job: Job) -> Schedule:
+    """Return the schedule of a job."""
     cron = job.cron if job.enabled and not job.paused else ""
-    _watch(unit, ("job_cron", job.id), cron, job.timezone)
+    return Schedule("job", job.id, cron, job.timezone, job.cron_catchup)
 
 
-def watch_workflow(unit: Unit, workflow: Workflow) -> None:
-    """Have a workflow fire at the next tick of its schedule, or no more when it has none."""
+def of_workflow(workflow: Workflow) -> Schedule:
+    """Return the schedule of a workflow."""
     cron = workflow.cron if workflow.enabled else ""
-    _watch(unit, ("workflow_cron", workflow.id), cron, workflow.cron_timezone)
+    return Schedule("workflow", workflow.id, cron, workflow.cron_timezone, workflow.cron_catchup)
+
+
+def begin(unit: Unit, schedule: Schedule) -> None:
+    """Have something fire from now on that was made or changed; what was before is not missed."""
+    if schedule.cron:
+        rows.mark(unit.db, schedule.kind, schedule.owner_id, unit.stamp)
+    _watch(unit, schedule)
+
+
+def take_over(unit: Unit, schedule: Schedule) -> None:
+    """Have something fire that an earlier server had in its care."""
+    if not schedule.cron:
+        return
+    if rows.last(unit.db, schedule.kind, schedule.owner_id) is None:
+        rows.mark(unit.db, schedule.kind, schedule.owner_id, unit.stamp)
+    timers, now = unit.platform.timers, unit.now
+    # What was missed is answered by the timer, once the server runs.
+    unit.after(lambda: timers.set(schedule.timer, now))
 
 
 def job_due(unit: Unit, job_id: str) -> None:
-    """Fire a job's tick, unless its runs overlap and its policy is against that."""
+    """Answer the ticks of a job."""
     job = jobs.get(unit.db, job_id)
-    if job is None or not job.cron or job.paused or not job.enabled:
+    if job is not None:
+        _answer(unit, of_job(job), lambda tick: _fire_job(unit, job, tick))
+
+
+def workflow_due(unit: Unit, workflow_id: str) -> None:
+    """Answer the ticks of a workflow."""
+    workflow = workflow_rows.get(unit.db, workflow_id)
+    if workflow is not None:
+        _answer(unit, of_workflow(workflow), lambda _: _fire_workflow(unit, workflow))
+
+
+def _answer(unit: Unit, schedule: Schedule, fire: Callable[[int], None]) -> None:
+    if not schedule.cron:
         return
-    watch_job(unit, job)
-    if not _first_time(unit, "job", job.id):
+    last = rows.last(unit.db, schedule.kind, schedule.owner_id)
+    since = unit.now - _MINUTE if last is None else from_timestamp(last)
+    ticks = _ticks(schedule, since, unit.now)
+    for tick in ticks:
+        fire(tick)
+    if len(ticks) == _AT_ONCE:
+        answered, timers, now = to_timestamp(ticks[-1]), unit.platform.timers, unit.now
+        rows.mark(unit.db, schedule.kind, schedule.owner_id, answered)
+        unit.after(lambda: timers.set(schedule.timer, now))
         return
+    if since < unit.now:  # a clock that was set back must not have a tick answered again
+        rows.mark(unit.db, schedule.kind, schedule.owner_id, unit.stamp)
+    _watch(unit, schedule)
+
+
+def _ticks(schedule: Schedule, since: int, now: int) -> list[int]:
+    """Return the ticks to answer, the oldest first."""
+    cron, timezone = schedule.cron, schedule.timezone or "UTC"
+    if schedule.catchup == "all":
+        ticks: list[int] = []
+        while len(ticks) < _AT_ONCE and (tick := next_fire(cron, timezone, since)) is not None:
+            if tick > now:
+                break
+            ticks.append(tick)
+            since = tick
+        return ticks
+    newest = last_fire(cron, timezone, since, now)
+    is_late = newest is not None and now - newest >= _MINUTE
+    if newest is None or (is_late and schedule.catchup != "last"):
+        return []
+    return [newest]
+
+
+def _watch(unit: Unit, schedule: Schedule) -> None:
+    timers, key = unit.platform.timers, schedule.timer
+    instant = None
+    if schedule.cron:
+        instant = next_fire(schedule.cron, schedule.timezone or "UTC", unit.now)
+    if instant is None:
+        unit.after(lambda: timers.cancel(key))
+    else:
+        unit.after(lambda: timers.set(key, instant))
+
+
+def _fire_job(unit: Unit, job: Job, tick: int) -> None:
+    """Start a job for a tick, unless its runs overlap and its policy is against that."""
     others = run_rows.ids(
         unit.db,
         "job_id = ? AND status IN ('queued', 'delayed', 'dequeued', 'executing', 'waiting')",
@@ -46,11 +154,10 @@ def job_due(unit: Unit, job_id: str) -> None:
         return
     if not _affordable(unit, job.project_id, f"the schedule of job {job.id}"):
         return
-    tick = unit.now // _MINUTE * 60
     request = Request(
         triggered_by="cron",
         created_by="system:cron",
-        idempotency_key=f"cron:job:{job.id}:{tick}",
+        idempotency_key=f"cron:job:{job.id}:{tick // SECOND}",
     )
     runs.create(unit, job, request, None)
     if job.cron_overlap_policy == "cancel_running":
@@ -58,15 +165,9 @@ def job_due(unit: Unit, job_id: str) -> None:
             runs.apply_by_id(unit, run_id, engine.Canceled("superseded by the next scheduled run"))
 
 
-def workflow_due(unit: Unit, workflow_id: str) -> None:
-    """Fire a workflow's tick, unless a run of it is under way and it asks to skip then."""
-    workflow = workflow_rows.get(unit.db, workflow_id)
-    if workflow is None or not workflow.cron or not workflow.enabled:
-        return
-    watch_workflow(unit, workflow)
-    if _first_time(unit, "workflow", workflow.id) and _affordable(
-        unit, workflow.project_id, f"the schedule of workflow {workflow.id}"
-    ):
+def _fire_workflow(unit: Unit, workflow: Workflow) -> None:
+    """Start a workflow for a tick, unless a run of it is under way and it asks to skip then."""
+    if _affordable(unit, workflow.project_id, f"the schedule of workflow {workflow.id}"):
         workflows.fire(unit, workflow)
 
 
@@ -76,29 +177,4 @@ def _affordable(unit: Unit, project_id: str, what: str) -> bool:
     except QuotaExceeded as refusal:
         unit.platform.report(f"{what} started nothing", refusal)
         return False
-    return True
-
-
-def _watch(unit: Unit, key: tuple[str, str], cron: str, timezone: str) -> None:
-    timers = unit.platform.timers
-    instant = next_fire(cron, timezone or "UTC", unit.now) if cron else None
-    if instant is None:
-        unit.after(lambda: timers.cancel(key))
-    else:
-        unit.after(lambda: timers.set(key, instant))
-
-
-def _first_time(unit: Unit, kind: str, owner_id: str) -> bool:
-    """Mark the present minute as fired; return False when it was already."""
-    row = unit.db.execute(
-        "SELECT last_fire FROM schedules WHERE kind = ? AND owner_id = ?", (kind, owner_id)
-    ).fetchone()
-    minute = unit.now // _MINUTE
-    if row is not None and from_timestamp(row[0]) // _MINUTE >= minute:
-        return False
-    unit.db.execute(
-        "INSERT INTO schedules (kind, owner_id, last_fire) VALUES (?, ?, ?) "
-        "ON CONFLICT (kind, owner_id) DO UPDATE SET last_fire = excluded.last_fire",
-        (kind, owner_id, unit.stamp),
-    )
     return True
