@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from strait.cron import (
     CronError,
+    last_fire,
     matches,
     next_fire,
     validate_job_cron,
@@ -293,3 +294,34 @@ def test_a_daily_schedule_fires_exactly_once_for_every_date(instant, tz, hour, m
         dates.append(datetime.fromtimestamp(instant // 1_000_000, zone).date())
     if tz != "Pacific/Apia":  # where the fire of the day left out came at the start of the next
         assert all((later - earlier).days == 1 for earlier, later in pairwise(dates))
+
+
+# --------------------------------------------------------------------------------- the last tick
+
+SCHEDULES = ("* * * * *", "*/7 * * * *", "0 3 * * *", "30 2 31 * *", "0 0 29 2 *", "@every 90s")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    expr=st.sampled_from(SCHEDULES),
+    tz=st.sampled_from(("UTC", "Europe/Berlin", "America/New_York")),
+    begin=st.integers(1_700_000_000, 1_900_000_000),
+    span=st.integers(0, 3 * 86_400),
+)
+def test_the_last_tick_is_the_one_after_which_none_comes(expr, tz, begin, span):
+    after, until = begin * 1_000_000, (begin + span) * 1_000_000
+    found = last_fire(expr, tz, after, until)
+    ticks, at = [], after
+    if not expr.startswith("@") or span <= 3600:
+        while (at := next_fire(expr, tz, at)) is not None and at <= until:
+            ticks.append(at)
+    if not expr.startswith("@"):
+        assert found == (ticks[-1] if ticks else None)
+    elif found is not None:
+        assert after < found <= until
+
+
+def test_a_last_tick_of_years_ago_is_found():
+    after, until = us("2020-01-01T00:00"), us("2023-12-31T00:00")
+    assert last_fire("0 12 29 2 *", "UTC", after, until) == us("2020-02-29T12:00")
+    assert last_fire("0 12 30 2 *", "UTC", after, until) is None

@@ -137,12 +137,20 @@ def test_every_handler_of_the_page_does_what_is_said(tmp_path: Path) -> None:
 
 
 def test_the_page_of_the_embedded_platform(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for block in program(DOCS / "embedded.md"):
-        block.run({})
-    assert capsys.readouterr().out.splitlines()[1] == "[]"
+    with running("serve", "--port", "0", "--ephemeral", "--json", cwd=tmp_path) as platform:
+        monkeypatch.setenv("STRAIT_BASE_URL", platform.base_url)
+        monkeypatch.setenv("STRAIT_API_KEY", platform.ready["api_key"])
+        for block in program(DOCS / "embedded.md"):
+            block.run(names)
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == "[]"
+    assert said[-2:] == ["openai 60", "held"]
     assert (tmp_path / "state" / "dev.db.key").exists()
 
 

@@ -81,6 +81,10 @@ class JobOptions(Generic[TPayload]):
         version_policy: `pin`, `latest` or `minor`: which version of the job a queued run gets.
         default_run_metadata: metadata that every run starts with.
         cron_overlap_policy: `allow`, `skip` or `cancel_running`.
+        cron_catchup: `skip` (the default), `last` or `all`: what becomes of ticks that no platform
+            was there for. The embedded platform only.
+        throttles: `[{"name": …, "key": …}]`, the throttles that its runs take from; see
+            `client.throttles`. The embedded platform only.
         debounce_window_secs: triggers are gathered until so many seconds pass without one.
         batch_window_secs: triggers are gathered for so many seconds and run as one.
         batch_max_size: a batch of so many is run at once.
@@ -131,6 +135,8 @@ class JobOptions(Generic[TPayload]):
     version_policy: str = ""
     default_run_metadata: dict[str, str] | None = None
     cron_overlap_policy: str = ""
+    cron_catchup: str = ""
+    throttles: list[dict[str, str]] | None = None
     debounce_window_secs: int | None = None
     batch_window_secs: int | None = None
     batch_max_size: int | None = None
@@ -165,6 +171,7 @@ _WORDS = {
     "execution_mode": ("http", "worker"),
     "version_policy": ("pin", "latest", "minor"),
     "cron_overlap_policy": ("allow", "skip", "cancel_running"),
+    "cron_catchup": ("skip", "last", "all"),
 }
 
 

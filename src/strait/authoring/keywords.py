@@ -53,6 +53,8 @@ class JobKeywords(TypedDict, total=False):
     version_policy: str
     default_run_metadata: dict[str, str] | None
     cron_overlap_policy: str
+    cron_catchup: str
+    throttles: list[dict[str, str]] | None
     debounce_window_secs: int | None
     batch_window_secs: int | None
     batch_max_size: int | None
@@ -105,5 +107,6 @@ class WorkflowKeywords(TypedDict, total=False):
     on_success: Handler | None
     on_failure: Handler | None
     enabled: bool | None
+    cron_catchup: str
     skip_if_running: bool | None
     version_policy: str

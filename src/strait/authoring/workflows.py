@@ -47,6 +47,8 @@ class WorkflowOptions(Generic[TPayload]):
         cron: a schedule of 5 fields, or a descriptor such as `@daily`.
         timezone: the time zone of the schedule; UTC by default.
         enabled: whether it may be triggered; true by default.
+        cron_catchup: `skip` (the default), `last` or `all`: what becomes of ticks that no platform
+            was there for. The embedded platform only.
         skip_if_running: do not start it by schedule while a run goes on.
         version_policy: `pin`, `latest` or `minor`.
         environment_id: belongs to jobs.
@@ -84,6 +86,7 @@ class WorkflowOptions(Generic[TPayload]):
     skip_if_running: bool | None = None
     version_policy: str = ""
     payload_type: type[TPayload] | None = None
+    cron_catchup: str = ""
 
 
 # Option -> the platform's name of it.
@@ -98,6 +101,7 @@ _WIRE = {
     "max_parallel_steps": "max_parallel_steps",
     "cron": "cron",
     "timezone": "cron_timezone",
+    "cron_catchup": "cron_catchup",
     "skip_if_running": "skip_if_running",
     "version_policy": "version_policy",
 }
