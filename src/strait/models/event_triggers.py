@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from strait.models.base import StraitModel
+from strait.models.base import OPEN, StraitModel
 
-EventSourceType: TypeAlias = Literal["workflow_step", "job_run", "sender"] | str
-EventTriggerStatus: TypeAlias = (
-    Literal["waiting", "received", "timed_out", "canceled", "held"] | str
-)
-EventTriggerType: TypeAlias = Literal["event", "sleep"] | str
+EventSourceType: TypeAlias = Annotated[Literal["workflow_step", "job_run", "sender"] | str, OPEN]
+EventTriggerStatus: TypeAlias = Annotated[
+    Literal["waiting", "received", "timed_out", "canceled", "held"] | str, OPEN
+]
+EventTriggerType: TypeAlias = Annotated[Literal["event", "sleep"] | str, OPEN]
 
 
 class EventTrigger(StraitModel):
