@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from strait import AsyncClient
-from strait.server.routes import api_keys
+from strait.server.work import api_keys
 from strait.store import meta
 from support.handlers import Answer, Received, ok
 from support.workflows import Flows, told

@@ -13,8 +13,8 @@ from simulation import invariants
 from simulation.handlers import Handlers
 from simulation.machine import LostError, Machine, Said, seeded
 from simulation.time import run as run_in_simulated_time
-from strait.server.routes import api_keys
 from strait.server.unit import Unit
+from strait.server.work import api_keys
 from strait.store import meta
 
 PROJECT = "proj-1"

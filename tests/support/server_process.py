@@ -9,9 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
-from strait.server.routes import api_keys
 from strait.server.run import Server
 from strait.server.settings import Settings
+from strait.server.work import api_keys
 
 
 async def main(database: Path) -> None:

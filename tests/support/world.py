@@ -15,10 +15,10 @@ import httpx
 
 from strait.clock import VirtualClock
 from strait.server.outside import Outside
-from strait.server.routes import api_keys
 from strait.server.run import Server
 from strait.server.settings import Settings
 from strait.server.unit import Unit
+from strait.server.work import api_keys
 from strait.store import meta, runs
 from support.description import problems
 from support.handlers import PATIENCE_SECS, Handlers

@@ -13,10 +13,9 @@ from pathlib import Path
 from strait.server.auth import hash_key
 from strait.server.errors import ApiError
 from strait.server.platform import Platform
-from strait.server.routes import api_keys
 from strait.server.unit import Unit
 from strait.server.vault import signing_place
-from strait.server.work import rbac
+from strait.server.work import api_keys, rbac
 from strait.store import jobs, meta
 
 DEFAULT_PROJECT = "proj_local"

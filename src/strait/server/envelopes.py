@@ -143,8 +143,8 @@ def _rotation(platform: Platform, delivery: Delivery, now: int) -> Receiver:
     del now
     key = meta.key_by_id(platform.reader, delivery.target_id)
     secret = records.get(platform.reader, ROTATION, delivery.target_id)
-    if key is None or secret is None or not key.rotation_webhook_url:
-        raise Undeliverable("the key has no rotation webhook any more")
+    if key is None or secret is None or key.revoked_at:
+        raise Undeliverable("the key was revoked")
     body = platform.vault.open(delivery.body, sealed_place(delivery.id))
     signed_with = _opened(platform, ROTATION, secret, "secret")
     return Receiver(key.rotation_webhook_url, body.encode(), signed_with)

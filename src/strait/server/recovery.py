@@ -8,6 +8,7 @@ from functools import partial
 from strait.clock import from_timestamp
 from strait.server.unit import Unit
 from strait.server.work import (
+    api_keys,
     buffers,
     deliveries,
     events,
@@ -54,4 +55,5 @@ def take_over(unit: Unit) -> None:
     buffers.after_restart(unit)
     deliveries.after_restart(unit)
     log_drains.after_restart(unit)
+    api_keys.after_restart(unit)
     housekeeping.watch(unit)

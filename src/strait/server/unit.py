@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from strait import ids
 from strait.clock import SECOND, Timestamp, to_timestamp
+from strait.engine.deliveries import Delivery
 from strait.engine.entries import Entry
 from strait.engine.model import EventTrigger, Job, Run
 from strait.engine.workflows.effects import ParentStepEnded
@@ -39,7 +40,13 @@ class TriggerSettled(Struct, frozen=True):
     trigger: EventTrigger
 
 
-Signal = RunEnded | ChildWorkflowEnded | TriggerSettled
+class KeyHandedOver(Struct, frozen=True):
+    """The message with a rotated key has arrived, or was given up."""
+
+    delivery: Delivery
+
+
+Signal = KeyHandedOver | RunEnded | ChildWorkflowEnded | TriggerSettled
 
 
 class Unit:

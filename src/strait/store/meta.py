@@ -169,6 +169,12 @@ def keys_of(
     return [json.decode(doc, type=ApiKey) for (doc,) in rows]
 
 
+def rotating_keys(db: sqlite3.Connection) -> list[ApiKey]:
+    """Return the keys of all projects that have an instant for their rotation."""
+    rows = db.execute("SELECT doc FROM api_keys WHERE doc ->> 'next_rotation_at' != ''")
+    return [json.decode(doc, type=ApiKey) for (doc,) in rows]
+
+
 def _one_key(db: sqlite3.Connection, column: str, value: str) -> ApiKey | None:
     row = db.execute(f"SELECT doc FROM api_keys WHERE {column} = ?", (value,)).fetchone()
     return None if row is None else json.decode(row[0], type=ApiKey)

@@ -8,22 +8,22 @@ import sqlite3
 from msgspec.structs import replace
 
 from strait.clock import SECOND, from_timestamp, to_timestamp
-from strait.server import checks
+from strait.server import addresses, checks
 from strait.server._generated import bodies
-from strait.server.auth import SCOPES, hash_key, new_key
+from strait.server.auth import SCOPES
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
 from strait.server.registry import Registry
 from strait.server.routes import projects
 from strait.server.unit import Unit
 from strait.server.work import environments
+from strait.server.work.api_keys import DEFAULT_GRACE_MINUTES, make, save, successor
 from strait.store import meta, records
 
 registry = Registry()
 
 _DAY = 24 * 3600
 DEFAULT_LIFETIME_DAYS = 90
-_DEFAULT_GRACE_MINUTES = 60
 
 
 @registry.write("create-api-key")
@@ -48,7 +48,8 @@ def create(call: Call, unit: Unit) -> Reply:
         org_id=body.org_id or "",
         environment_id=environment_id,
         rotation_interval_days=body.rotation_interval_days or 0,
-        rotation_webhook_url=body.rotation_webhook_url or "",
+        rotation_webhook_url=addresses.endpoint(body.rotation_webhook_url, "rotation_webhook_url"),
+        rotation_secret=rotation_secret,
     )
     answer: dict[str, object] = {
         "id": record.id,
@@ -64,41 +65,6 @@ def create(call: Call, unit: Unit) -> Reply:
     if rotation_secret:
         answer["rotation_webhook_secret"] = rotation_secret
     return reply(answer, 201)
-
-
-def make(
-    unit: Unit,
-    *,
-    project_id: str,
-    name: str,
-    scopes: list[str],
-    lifetime_days: int | None,
-    key: str = "",
-    org_id: str = "",
-    environment_id: str = "",
-    rotation_interval_days: int = 0,
-    rotation_webhook_url: str = "",
-) -> tuple[meta.ApiKey, str]:
-    """Make a key and return its record and its secret; None days is for ever."""
-    key = key or new_key()
-    unit.tick()
-    rotation = rotation_interval_days * _DAY
-    record = meta.ApiKey(
-        id=unit.new_id(),
-        project_id=project_id,
-        name=name,
-        key_prefix=key[:12],
-        scopes=scopes,
-        created_at=unit.stamp,
-        expires_at="" if lifetime_days is None else unit.in_secs(lifetime_days * _DAY),
-        org_id=org_id,
-        environment_id=environment_id,
-        rotation_interval_days=rotation_interval_days,
-        next_rotation_at=unit.in_secs(rotation) if rotation else "",
-        rotation_webhook_url=rotation_webhook_url,
-    )
-    meta.put_key(unit.db, record, hash_key(key))
-    return record, key
 
 
 @registry.read("list-api-keys")
@@ -149,23 +115,9 @@ def rotate(call: Call, unit: Unit) -> Reply:
     if old.revoked_at:
         raise ApiError(409, "api key is already revoked")
     minutes = body.grace_period_minutes
-    grace = unit.in_secs(60 * (_DEFAULT_GRACE_MINUTES if minutes is None else minutes))
-    lifetime = None
-    if old.expires_at:
-        whole = from_timestamp(old.expires_at) - from_timestamp(old.created_at)
-        lifetime = max(1, whole // (_DAY * SECOND))
-    record, key = make(
-        unit,
-        project_id=old.project_id,
-        name=f"{old.name} (rotated)",
-        scopes=old.scopes,
-        lifetime_days=lifetime,
-        org_id=old.org_id,
-        environment_id=old.environment_id,
-        rotation_interval_days=old.rotation_interval_days,
-        rotation_webhook_url=old.rotation_webhook_url,
-    )
-    _save(
+    grace = unit.in_secs(60 * (DEFAULT_GRACE_MINUTES if minutes is None else minutes))
+    record, key = successor(unit, old)
+    save(
         unit,
         replace(old, revoked_at=unit.stamp, grace_expires_at=grace, replaced_by_key_id=record.id),
     )
@@ -189,7 +141,7 @@ def rotate(call: Call, unit: Unit) -> Reply:
 def revoke(call: Call, unit: Unit) -> Reply:
     """End a key at once."""
     key = _own(call, unit.db)
-    _save(unit, replace(key, revoked_at=key.revoked_at or unit.stamp, grace_expires_at=""))
+    save(unit, replace(key, revoked_at=key.revoked_at or unit.stamp, grace_expires_at=""))
     return reply({"status": "revoked"})
 
 
@@ -199,11 +151,6 @@ def _own(call: Call, db: sqlite3.Connection) -> meta.ApiKey:
     if key is None or (not bare and key.project_id != call.project_id):
         raise not_found("api key")
     return key
-
-
-def _save(unit: Unit, key: meta.ApiKey) -> None:
-    meta.update_key(unit.db, key)
-    unit.after(unit.platform.keys.forget)
 
 
 def _check_scopes(call: Call, scopes: list[str] | None) -> None:

@@ -48,6 +48,8 @@ def retry(call: Call, unit: Unit) -> Reply:
         raise ApiError(
             409, f"only failed and dead deliveries can be retried, not {delivery.status}"
         )
+    if delivery.kind == "rotation":
+        raise ApiError(409, "the announcement of a key rotation cannot be retried")
     renewed = engine.renewed(delivery, unit.platform.clock.now())
     deliveries.save(unit.db, renewed)
     work.look(unit, renewed.address)

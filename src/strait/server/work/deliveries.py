@@ -10,7 +10,7 @@ from strait.clock import to_timestamp
 from strait.engine import deliveries as engine
 from strait.engine.deliveries import POLICIES, Attempt, Delivery
 from strait.server import addresses
-from strait.server.unit import Unit
+from strait.server.unit import KeyHandedOver, Unit
 from strait.store import deliveries, triggers
 
 
@@ -120,6 +120,8 @@ def _keep(unit: Unit, delivery: Delivery) -> None:
     deliveries.save(unit.db, delivery)
     if delivery.kind == "notice" and delivery.status != "pending":
         _keep_notice(unit, delivery)
+    if delivery.kind == "rotation" and delivery.status != "pending":
+        unit.signal(KeyHandedOver(delivery))
 
 
 def _keep_notice(unit: Unit, delivery: Delivery) -> None:

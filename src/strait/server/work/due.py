@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from strait.engine import runs as engine
 from strait.server.unit import Unit
 from strait.server.work import (
+    api_keys,
     buffers,
     deliveries,
     events,
@@ -56,6 +57,7 @@ _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "job_cron": schedules.job_due,
     "workflow_cron": schedules.workflow_due,
     "deliveries": deliveries.due,
+    "key_rotation": api_keys.rotation_due,
     "log_drain": log_drains.due,
     "housekeeping": housekeeping.clean,
 }

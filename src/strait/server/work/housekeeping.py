@@ -9,10 +9,12 @@ from strait.engine.throttles import LONGEST_PERIOD_SECS
 from strait.server.unit import Unit
 from strait.server.work import audit
 from strait.store import audit as audit_rows
-from strait.store import meta, throttles, triggers
+from strait.store import deliveries, meta, throttles, triggers
 
 # Answers to requests with an idempotency key are promised for this long (`contract/runs.md` §3.2).
 KEEP_ANSWERS_SECS = 24 * 3600
+# As long as the platform keeps the runs that they tell of (`contract/workflows.md` §3.18).
+KEEP_DELIVERIES_SECS = 30 * 24 * 3600
 _EVERY_SECS = 3600
 _AT_ONCE = 1_000
 
@@ -44,6 +46,11 @@ def _audit_events(unit: Unit) -> bool:
     return any(pruned)
 
 
+def _deliveries(unit: Unit) -> bool:
+    before = to_timestamp(unit.now - KEEP_DELIVERIES_SECS * SECOND)
+    return deliveries.forget(unit.db, before, limit=_AT_ONCE) == _AT_ONCE
+
+
 def _throttle_starts(unit: Unit) -> bool:
     before = to_timestamp(unit.now - LONGEST_PERIOD_SECS * SECOND)
     return throttles.forget_old(unit.db, before, limit=_AT_ONCE) == _AT_ONCE
@@ -58,4 +65,5 @@ _ROUNDS: dict[str, Callable[[Unit], bool]] = {
     "audit": _audit_events,
     "throttles": _throttle_starts,
     "held_events": _held_events,
+    "deliveries": _deliveries,
 }

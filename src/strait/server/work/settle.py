@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from strait.engine import runs as engine
 from strait.engine.model import Run
-from strait.server.unit import ChildWorkflowEnded, RunEnded, TriggerSettled, Unit
-from strait.server.work import announce, chains, children, dependencies, events, runs, workflows
+from strait.server.unit import ChildWorkflowEnded, KeyHandedOver, RunEnded, TriggerSettled, Unit
+from strait.server.work import (
+    announce,
+    api_keys,
+    chains,
+    children,
+    dependencies,
+    events,
+    runs,
+    workflows,
+)
 from strait.store import dependencies as dependency_rows
 from strait.store import runs as run_rows
 from strait.store import triggers
@@ -17,6 +26,8 @@ def settle(unit: Unit) -> None:
         match unit.signals.popleft():
             case RunEnded() as signal:
                 _run_ended(unit, signal)
+            case KeyHandedOver(delivery=delivery):
+                api_keys.handed_over(unit, delivery)
             case ChildWorkflowEnded(effect=effect):
                 workflows.child_ended(unit, effect)
             case TriggerSettled(trigger=trigger):
