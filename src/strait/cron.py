@@ -376,6 +376,15 @@ _MAX_DURATION_NS = 2**63 - 1
 
 def _parse_duration(text: str) -> int:
     """Read a duration such as `1h30m` or `1.5s` as whole seconds, at least one."""
+    return max(1, duration_ns(text) // 10**9)
+
+
+def duration_ns(text: str) -> int:
+    """Return a duration such as `1h30m` or `1.5s` in nanoseconds.
+
+    Raises:
+        CronError: it is none.
+    """
     total = place = 0
     unsigned = text.removeprefix("+")
     while place < len(unsigned):
@@ -388,4 +397,4 @@ def _parse_duration(text: str) -> int:
         place = part.end()
     if not unsigned or place < len(unsigned) or total > _MAX_DURATION_NS:
         raise _invalid(f"`{text}` is not a duration, like `90s` or `1h30m`")
-    return max(1, total // 10**9)
+    return total

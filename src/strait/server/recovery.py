@@ -10,6 +10,7 @@ from strait.server.unit import Unit
 from strait.server.work import (
     api_keys,
     buffers,
+    canaries,
     deliveries,
     events,
     housekeeping,
@@ -56,4 +57,5 @@ def take_over(unit: Unit) -> None:
     deliveries.after_restart(unit)
     log_drains.after_restart(unit)
     api_keys.after_restart(unit)
+    canaries.after_restart(unit)
     housekeeping.watch(unit)

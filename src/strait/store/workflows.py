@@ -184,6 +184,16 @@ def delete(db: sqlite3.Connection, workflow_id: str) -> None:
     db.execute("DELETE FROM workflows WHERE id = ?", (workflow_id,))
 
 
+def at_version(db: sqlite3.Connection, workflow_id: str, number: int) -> Version | None:
+    """Return the version of a workflow with this number, or None."""
+    row = db.execute(
+        "SELECT doc, steps, created_at FROM workflow_versions "
+        "WHERE workflow_id = ? AND version = ?",
+        (workflow_id, number),
+    ).fetchone()
+    return None if row is None else _version(row)
+
+
 def _version(row: tuple[str, str, Timestamp]) -> Version:
     return Version(_workflows.decode(row[0]), _steps.decode(row[1]), row[2])
 

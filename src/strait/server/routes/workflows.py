@@ -20,8 +20,8 @@ from strait.server.http import NO_CONTENT, Call, Reply, page, reply
 from strait.server.registry import Registry
 from strait.server.routes.triggers import trace
 from strait.server.unit import Unit
-from strait.server.work import budgets, schedules, workflow_policies, workflow_starts
-from strait.store import jobs, workflow_runs, workflows
+from strait.server.work import budgets, canaries, schedules, workflow_policies, workflow_starts
+from strait.store import jobs, records, workflow_runs, workflows
 
 registry = Registry()
 
@@ -172,6 +172,7 @@ def delete(call: Call, unit: Unit) -> Reply:
         raise ApiError(409, f"workflow has {how_many} -- cancel them before deleting")
     workflows.delete(unit.db, workflow.id)
     schedules.begin(unit, schedules.of_workflow(replace(workflow, cron="")))
+    records.delete_owned(unit.db, canaries.KIND, workflow.id)
     return NO_CONTENT
 
 

@@ -9,6 +9,7 @@ from strait.server.unit import Unit
 from strait.server.work import (
     api_keys,
     buffers,
+    canaries,
     deliveries,
     events,
     housekeeping,
@@ -49,6 +50,7 @@ _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "run": _run_due,
     "trigger": events.expire,
     "throttles": _throttles_due,
+    "canary": canaries.due,
     "debounce": buffers.debounce_due,
     "batch": buffers.batch_due,
     "workflow_run": workflows.run_due,

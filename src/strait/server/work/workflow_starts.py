@@ -13,7 +13,7 @@ from strait.engine.workflows import start as engine
 from strait.engine.workflows.starting import nesting_too_deep
 from strait.engine.workflows.state import Transition
 from strait.server.unit import Unit
-from strait.server.work import workflow_policies, workflows
+from strait.server.work import canaries, workflow_policies, workflows
 from strait.store import workflow_runs
 from strait.store import workflows as definitions
 from strait.store.workflow_runs import Stored
@@ -51,6 +51,7 @@ def start(
     Raises:
         Refused: it cannot be started; 400 or 409 with the contract's text.
     """
+    workflow = canaries.choose(unit, workflow)
     running = workflow_runs.count_by_status(unit.db, workflow.id).get("running", 0)
     steps = engine.admitted_steps(
         workflow,
