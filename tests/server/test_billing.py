@@ -13,7 +13,7 @@ from strait import AsyncClient
 from strait.server.work import api_keys
 from strait.store import meta
 from support.handlers import Answer, Received, ok
-from support.workflows import Flows, told
+from support.workflows import Flows, child, told
 from support.world import PROJECT, World
 
 DAY = 24 * 3600
@@ -118,6 +118,51 @@ async def test_a_workflow_is_refused_too_but_one_under_way_goes_on(still: Flows)
     assert refused.status_code == 402
     debug = await still.get(f"/{run_id}/debug")
     assert debug["total_cost_microusd"] == 500
+
+
+async def test_a_workflow_costs_what_all_attempts_children_and_workflows_below_it_cost(
+    still: Flows,
+) -> None:
+    world = still.world
+
+    async def report(call: Received, cost: int) -> None:
+        body = {"provider": "p", "model": "m", "cost_microusd": cost}
+        path = f"/sdk/v1/runs/{call.run_id}/usage"
+        assert (await world.handler(call.token).post(path, json=body)).status_code == 201
+
+    helper = await world.job("helper")
+
+    async def helps(call: Received) -> Answer:
+        await report(call, 1_000)
+        return ok()
+
+    async def parent(call: Received) -> Answer:
+        await report(call, 1)
+        if call.attempt == 1:
+            return Answer(503)
+        path = f"/sdk/v1/runs/{call.run_id}/spawn"
+        body = {"job_slug": helper["slug"], "project_id": PROJECT, "payload": {}}
+        spawned = await world.handler(call.token).post(path, json=body)
+        assert spawned.status_code == 201, spawned.text
+        await world.until(spawned.json()["id"], "completed")
+        return ok()
+
+    async def below(call: Received) -> Answer:
+        await report(call, 20_000)
+        return ok()
+
+    world.handlers.scripts["/helper"] = helps
+    one = await still.job("one", script=parent, job={"max_attempts": 2})
+    inner = await still.create(await still.job("deep", script=below))
+    run_id = await still.start(one, child("sub", inner, "one"))
+    (call, *_) = await world.handlers.wait(1)
+    await world.until(call.run_id, "queued", attempt=2)
+    await world.pass_time(20)
+    await still.until(run_id, "completed")
+    debug = await still.get(f"/{run_id}/debug")
+    assert debug["total_cost_microusd"] == 21_002
+    costs = {step["step_ref"]: step["cost_microusd"] for step in debug["steps"]}
+    assert costs == {"one": 1_002, "sub": 20_000}
 
 
 async def test_a_schedule_starts_nothing_while_the_budget_is_used_up(virtual: World) -> None:

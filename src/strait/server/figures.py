@@ -70,6 +70,10 @@ class Figures:
         self.commit_operations = Histogram(_SIZES)
         self.streams = 0
 
+    def run_ended(self, status: str) -> None:
+        """Count a run that is over."""
+        self.ended[status] += 1
+
     def committed(self, seconds: float, operations: int) -> None:
         """Count a commit."""
         self.commit_secs.observe(seconds)

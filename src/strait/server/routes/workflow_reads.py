@@ -164,14 +164,27 @@ def debug(call: Call, db: sqlite3.Connection) -> Reply:
     return reply(views.debug(state, call.now, inputs, _costs(db, state)))
 
 
+# What a step cost: its runs (one for each time that it was tried again), what those have spawned,
+# and the same for the steps of workflows below it.
+_COST_OF_A_STEP = """
+    WITH RECURSIVE
+    step (id) AS (
+      SELECT :step UNION
+      SELECT step_runs.id FROM step
+        JOIN workflow_runs ON workflow_runs.parent_step_run_id = step.id
+        JOIN step_runs ON step_runs.workflow_run_id = workflow_runs.id),
+    run (id) AS (
+      SELECT runs.id FROM step JOIN runs ON runs.workflow_step_run_id = step.id UNION
+      SELECT runs.id FROM run JOIN runs ON runs.parent_run_id = run.id)
+    SELECT coalesce(sum(sample.doc ->> 'cost_microusd'), 0)
+      FROM run JOIN run_samples AS sample ON sample.run_id = run.id AND sample.kind = 'usage'
+"""
+
+
 def _costs(db: sqlite3.Connection, state: State) -> dict[str, int]:
     costs = {}
     for ref, step in state.step_runs.items():
-        (cost,) = db.execute(
-            "SELECT coalesce(sum(doc ->> 'cost_microusd'), 0) FROM run_samples "
-            "WHERE run_id = ? AND kind = 'usage'",
-            (step.job_run_id,),
-        ).fetchone()
+        (cost,) = db.execute(_COST_OF_A_STEP, {"step": step.id}).fetchone()
         if cost:
             costs[ref] = int(cost)
     return costs

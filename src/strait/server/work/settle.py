@@ -41,7 +41,7 @@ def _run_ended(unit: Unit, signal: RunEnded) -> None:
     run = signal.run
     announce.run_ended(unit, run, signal.result)
     figures = unit.platform.figures
-    unit.after(lambda: figures.ended.update((run.status,)))
+    unit.after(lambda: figures.run_ended(run.status))
     for trigger in triggers.waiting_of_run(unit.db, run.id):
         events.close_quietly(unit, trigger, "canceled", f"run {run.status}")
     if run.status == "canceled":
