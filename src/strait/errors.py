@@ -30,6 +30,7 @@ __all__ = [
     "DecodeError",
     "HttpError",
     "IdempotencyWarning",
+    "MisplacedPayloadWarning",
     "NonRetryable",
     "NotFoundError",
     "PaginationError",
@@ -414,6 +415,13 @@ class IdempotencyWarning(UserWarning):
     """An idempotency key came back with another body; the platform answered the first request.
 
     To find the call that does so, `warnings.simplefilter("error", IdempotencyWarning)`.
+    """
+
+
+class MisplacedPayloadWarning(UserWarning):
+    """A body has none of the fields that a platform reads: it may be the payload itself.
+
+    A platform ignores what it does not know, so that the run would begin without its payload.
     """
 
 

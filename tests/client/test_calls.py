@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from strait import IdempotencyWarning, Job, UnsupportedByPlatform, ValidationError
+from strait import (
+    IdempotencyWarning,
+    Job,
+    MisplacedPayloadWarning,
+    UnsupportedByPlatform,
+    ValidationError,
+)
 from strait.client.address import query_string
 from strait.client.body import encode
 
@@ -284,3 +290,22 @@ def test_raw_requests_return_plain_json(either: Harness, platform: Platform) -> 
     assert either.run(lambda: client.do_request("DELETE", "/v1/jobs/job_1")) == {}
     with pytest.raises(ValidationError, match="`path`"):
         either.run(lambda: client.do_request("GET", "/v1/../metrics"))
+
+
+def test_a_payload_in_the_place_of_the_body_is_told(either: Harness, platform: Platform) -> None:
+    platform.answers_with(201, {"id": "run_1", "status": "queued"})
+    client = either.client()
+    with pytest.warns(MisplacedPayloadWarning, match=r"reads `order` in this body") as told:
+        either.run(lambda: client.jobs.trigger("job_1", {"order": 1}))
+    assert Path(told[0].filename).parent == Path(__file__).parent
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"payload": {"order": 1}}, {"order": 1, "tags": {}}, {"idempotency_key": "k"}]
+)
+def test_a_body_with_a_field_of_the_platform_is_sent_without_a_word(
+    either: Harness, platform: Platform, body: dict[str, Any]
+) -> None:
+    platform.answers_with(201, {"id": "run_1", "status": "queued"})
+    client = either.client()
+    either.run(lambda: client.jobs.trigger("job_1", body))

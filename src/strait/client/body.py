@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from strait.client.address import timestamp
+from strait.client.notices import without_payload
 from strait.client.unset import UNSET
 from strait.errors import Json, ValidationError
 
@@ -36,12 +37,19 @@ def merged(
     if body is None:
         return given or None
     fields = _fields(body)
+    if fields and keywords.get("payload") is UNSET and not _known(fields, keywords):
+        without_payload(sorted(fields))
     if not given:
         return body if fields is None else fields
     if fields is None:
         names = ", ".join(f"`{name}`" for name in given)
         raise ValidationError(f"{names} cannot be added to a body of {type(body).__name__}")
     return {**fields, **given}
+
+
+def _known(fields: Mapping[str, Any], keywords: Mapping[str, Any]) -> bool:
+    # Published clients took the key of a trigger in its body.
+    return not fields.keys().isdisjoint((*keywords, "idempotency_key"))
 
 
 def _fields(body: object) -> dict[str, Any] | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 
 from strait.client.effects import Request, Response
-from strait.errors import IdempotencyWarning, StraitDeprecationWarning
+from strait.errors import IdempotencyWarning, MisplacedPayloadWarning, StraitDeprecationWarning
 
 _PACKAGE = __name__.partition(".")[0] + "."
 _DIFFERS = "idempotency-body-differs"
@@ -45,6 +46,21 @@ def unread(method: str, parameter: str, value: object) -> None:
             StraitDeprecationWarning,
             stacklevel=_callers_level(),
         )
+
+
+def without_payload(fields: Sequence[str]) -> None:
+    """Warn if a body that may have a payload has fields only that no platform reads.
+
+    Args:
+        fields: their names.
+    """
+    names = ", ".join(f"`{name}`" for name in fields[:3])
+    warnings.warn(
+        f"no platform reads {names} in this body, and it has no `payload`: if that was the "
+        "payload, give it as `payload={…}`",
+        MisplacedPayloadWarning,
+        stacklevel=_callers_level(),
+    )
 
 
 def _callers_level() -> int:
