@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 import strait
+from strait import webhooks
 from strait.fsm import is_terminal_run_status
 from strait.store.owner import OwnedError
 from support.handlers import Answer, Gate, Handlers, Received, ok
@@ -186,7 +187,7 @@ async def test_a_server_that_is_killed_loses_no_delivery(
     assert {call.json["run_id"] for call in late} == ids
     assert len(late) == runs
     for call in late:
-        assert strait.webhooks.unwrap(call.body, call.headers, secret).attempt == "1/3"
+        assert webhooks.unwrap(call.body, call.headers, secret).attempt == "1/3"
 
 
 @pytest.mark.e2e
