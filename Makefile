@@ -10,7 +10,7 @@ DOCS := $(VENV)/.docs
 
 .PHONY: help
 help:  ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: bootstrap
 bootstrap: $(STAMP)  ## Make the virtual environment and install everything into it
@@ -66,6 +66,10 @@ $(DOCS): $(STAMP)
 .PHONY: bench
 bench: bootstrap  ## Measure, and print the ratios that docs/benchmarks.md shows
 	@$(BIN)/python -m benchmarks
+
+.PHONY: bench-million
+bench-million: bootstrap  ## Measure a platform with a million runs beside an empty one
+	@$(BIN)/python -m benchmarks.million
 
 .PHONY: soak
 soak: bootstrap  ## Kill the platform again and again under load, and count what was lost

@@ -25,18 +25,18 @@ _STEPS = 10
 def measure(runs: int) -> list[tuple[str, str, str]]:
     with (
         tempfile.TemporaryDirectory() as directory,
-        _platform(Path(directory)) as ready,
+        platform_at(Path(directory)) as ready,
         Client(base_url=ready["base_url"], api_key=ready["api_key"]) as client,
     ):
         job_id = next(job.id for job in client.jobs.list() if job.slug == "noop")
-        load = _Load(ready, f"/v1/jobs/{job_id}/trigger")
+        load = Load(ready, f"/v1/jobs/{job_id}/trigger")
         asyncio.run(load.trigger(200))  # connections, caches
-        _drain(client)
-        p50, p99 = _latency(client, asyncio.run(load.one_at_a_time(_SINGLE)))
+        drain(client)
+        p50, p99 = latency(client, asyncio.run(load.one_at_a_time(_SINGLE)))
         started = time.perf_counter()
         asyncio.run(load.trigger(runs))
         accepted = time.perf_counter() - started
-        _drain(client)
+        drain(client)
         whole = time.perf_counter() - started
         workflows = _workflows(client, ready, job_id)
         cpu = Path(f"/proc/{ready['pid']}/stat")
@@ -67,17 +67,17 @@ def _workflows(client: Client, ready: dict[str, Any], job_id: str) -> float:
     made = client.workflows.create(
         project_id=ready["project_id"], name="Chain", slug="chain", steps=steps
     )
-    load = _Load(ready, f"/v1/workflows/{made.id}/trigger")
+    load = Load(ready, f"/v1/workflows/{made.id}/trigger")
     started = time.perf_counter()
     asyncio.run(load.trigger(_WORKFLOWS))
-    _drain(client)
+    drain(client)
     took = time.perf_counter() - started
     unfinished = [run.id for run in client.workflow_runs.list(status="running")]
     assert not unfinished, f"{len(unfinished)} workflow runs have not ended"
     return took
 
 
-class _Load:
+class Load:
     """Raw sockets, so that the load costs little of the two cores."""
 
     def __init__(self, ready: dict[str, Any], path: str) -> None:
@@ -126,7 +126,7 @@ class _Load:
 
 
 @contextmanager
-def _platform(directory: Path) -> Iterator[dict[str, Any]]:
+def platform_at(directory: Path) -> Iterator[dict[str, Any]]:
     target = str(Path(__file__).with_name("noop.py"))
     command = [sys.executable, "-m", "strait.cli", "dev", target, "--port", "0", "--json"]
     with subprocess.Popen(
@@ -143,7 +143,7 @@ def _platform(directory: Path) -> Iterator[dict[str, Any]]:
             process.wait(30)
 
 
-def _drain(client: Client) -> None:
+def drain(client: Client) -> None:
     """Wait until nothing is queued or executing."""
     while True:
         stats = client.stats.list()
@@ -152,9 +152,9 @@ def _drain(client: Client) -> None:
         time.sleep(0.01)
 
 
-def _latency(client: Client, sent: list[tuple[str, float]]) -> tuple[float, float]:
+def latency(client: Client, sent: list[tuple[str, float]]) -> tuple[float, float]:
     """Return p50 and p99 in ms from the send of a trigger to the run's terminal state."""
-    _drain(client)
+    drain(client)
     times = []
     for run_id, at in sent:
         finished = client.runs.get(run_id).finished_at

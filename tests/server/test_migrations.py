@@ -18,7 +18,6 @@ from support.handlers import Answer, Gate, Handlers, Received, ok
 from support.world import World
 from support.world import world as a_world
 
-# Version 4 was never released: its number was left out.
 VERSIONS = [version for version, _ in migrations.scripts()]
 # Since this version what is secret is sealed (`vault.seal_clear_texts`).
 SEALED_SINCE = 3

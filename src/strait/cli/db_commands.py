@@ -6,11 +6,18 @@ from pathlib import Path
 
 import click
 
+from strait.server.options import PREFIX
+
 _DEFAULT_DB = Path(".strait") / "dev.db"
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 _database = click.option(
-    "--db", type=_FILE, default=_DEFAULT_DB, show_default=True, help="The database."
+    "--db",
+    type=_FILE,
+    default=_DEFAULT_DB,
+    envvar=f"{PREFIX}DB",
+    show_default=True,
+    help="The database.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 

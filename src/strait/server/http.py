@@ -131,11 +131,15 @@ def page(rows: list[Any], limit: int, cursor: Callable[[Any], str]) -> Reply:
     return reply(body)
 
 
-def raw_page(rows: list[tuple[str, bytes]], limit: int) -> Reply:
-    """Answer with a page of documents that are JSON already, each with its cursor."""
-    more = len(rows) > limit
+def raw_page(rows: list[tuple[str, bytes]], limit: int, behind: str = "") -> Reply:
+    """Answer with a page of documents that are JSON already, each with its cursor.
+
+    Args:
+        rows: the documents, and one more than the page has where there are more.
+        limit: how many the page has at most.
+        behind: the cursor behind a page that is not full although there may be more.
+    """
+    cursor = rows[limit - 1][0] if len(rows) > limit else behind
     rows = rows[:limit]
-    tail = (
-        b',"has_more":true,"next_cursor":' + encode(rows[-1][0]) if more else b',"has_more":false'
-    )
+    tail = b',"has_more":true,"next_cursor":' + encode(cursor) if cursor else b',"has_more":false'
     return Reply(200, b'{"data":[' + b",".join(doc for _, doc in rows) + b"]" + tail + b"}")

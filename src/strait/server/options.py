@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 PREFIX = "STRAIT_SERVER_"
@@ -100,6 +101,10 @@ OPTIONS = (
            "the path prefix that a proxy serves this server under"),
     Option("trusted_proxies", _list, "addresses or networks, with commas between",
            "whose `X-Forwarded-For` and `-Proto` are believed"),
+    Option("retain_days", _whole, "a whole number of days",
+           "drop runs so long after their end; 0 is never"),
+    Option("retain_runs", _whole, "a whole number", "keep so many of the newest runs; 0 is all"),
+    Option("archive_dir", Path, "a directory", "write old runs there before they are dropped"),
     Option("internal_secret", str, "a text", "lets requests make projects and keys", secret=True,
            variables=("INTERNAL_SECRET",)),
     Option("encryption_key", str, "a text", "what secrets are sealed with", secret=True,

@@ -29,6 +29,7 @@ from strait.server.unit import Unit
 from strait.server.vault import open_vault, seal_clear_texts
 from strait.server.work import due
 from strait.server.work.audit import SigningKeys
+from strait.server.work.retention import Walk
 from strait.server.work.settle import settle
 from strait.store import meta
 from strait.store.connection import StoreError, open_reader, open_writer, refuse_network_file_system
@@ -83,6 +84,7 @@ class Platform:
         self.tracing: Tracing | None = _tracing() if settings.traces else None
         # Whether anybody set a budget; None is unknown (see `work.budgets`).
         self.has_budgets: bool | None = None
+        self.walk = Walk()
         self._last_tick = 0
         self.started_at = self.clock.now()
 

@@ -29,6 +29,12 @@ class Settings:
         traces: make OpenTelemetry spans of triggers and dispatches.
         root_path: the path prefix that a proxy serves this server under.
         trusted_proxies: addresses and networks whose `X-Forwarded-*` headers are believed.
+        retain_days: how long runs are kept after their end, with all that belongs to them; 0, the
+            default, is for ever.
+        retain_runs: how many of the newest runs are kept, and of the newest workflow runs; 0, the
+            default, is all. None goes within a day of its end, when its key still answers for it.
+        archive_dir: where the rows of old runs are written before they are deleted; by default
+            nowhere.
         hold: start no runs until `scheduler.start()` is called, for who starts handlers first.
     """
 
@@ -48,4 +54,7 @@ class Settings:
     traces: bool = False
     root_path: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    retain_days: int = 0
+    retain_runs: int = 0
+    archive_dir: Path | None = None
     hold: bool = False

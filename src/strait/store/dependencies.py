@@ -9,6 +9,7 @@ from msgspec import Struct
 from strait.clock import Timestamp
 from strait.engine.model import Run
 from strait.fsm import TERMINAL_RUN_STATUSES
+from strait.store.run_lists import UNFINISHED
 
 
 class Dependency(Struct, frozen=True, kw_only=True):
@@ -88,7 +89,8 @@ def newest_outcome(db: sqlite3.Connection, job_id: str, run: Run) -> str:
 def held_runs(db: sqlite3.Connection, job_id: str) -> list[str]:
     """Return the ids of runs of a job that were never dispatched because they wait for others."""
     rows = db.execute(
-        "SELECT id FROM runs WHERE status = 'waiting' AND job_id = ? AND assignment = '' "
+        f"SELECT id FROM runs WHERE {UNFINISHED} AND status = 'waiting' "
+        "AND job_id = ? AND assignment = '' "
         "ORDER BY seq",
         (job_id,),
     )

@@ -56,6 +56,12 @@ def insert(db: sqlite3.Connection, state: State, payload: str | None) -> None:
             payload,
         ),
     )
+    if run.tags:
+        db.executemany(
+            "INSERT INTO run_tags (project_id, key, value, created_at, run_id) "
+            "VALUES (?, ?, ?, ?, ?)",
+            [(run.project_id, *tag, run.created_at, run.id) for tag in run.tags.items()],
+        )
 
 
 def load(db: sqlite3.Connection, run_id: str) -> Stored | None:

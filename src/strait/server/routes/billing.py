@@ -21,7 +21,7 @@ from strait.server.http import Call, Reply, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
 from strait.server.work import budgets
-from strait.store import meta, spend
+from strait.store import meta, run_lists, spend
 from strait.store.spend import AnomalyThresholds, Budget, SpendingLimit
 
 registry = Registry()
@@ -102,10 +102,7 @@ def current(call: Call, db: sqlite3.Connection) -> Reply:
     month, end = _month(today)
     made = spend.runs_by_day(db, found.ids, str(month), str(end))
     executing = sum(
-        db.execute(
-            "SELECT count(*) FROM runs WHERE status = 'executing' AND project_id = ?", (project,)
-        ).fetchone()[0]
-        for project in found.ids
+        run_lists.counts(db, project, ("executing",))["executing"] for project in found.ids
     )
     marks = ", ".join("?" for _ in found.ids)
     (members,) = db.execute(

@@ -14,7 +14,9 @@ from strait.server.registry import Registry
 from strait.server.routes.runs import replay_as_new, requeue_dead_letter
 from strait.server.unit import Unit
 from strait.server.work import records, runs
+from strait.store import run_lists
 from strait.store import runs as run_rows
+from strait.store.run_lists import UNFINISHED, Wanted
 
 registry = Registry()
 
@@ -63,7 +65,12 @@ def bulk_cancel_all(call: Call, unit: Unit) -> Reply:
         raise ApiError(400, "at least one filter is required")
     marks = ", ".join(f"'{status}'" for status in _CANCEL_ALL)
     where = " AND ".join(
-        ["project_id = ?", f"status IN ({marks})", *(f"{column} = ?" for column in given)]
+        [
+            "project_id = ?",
+            UNFINISHED,
+            f"status IN ({marks})",
+            *(f"{column} = ?" for column in given),
+        ]
     )
     wanted = run_rows.ids(unit.db, where, (call.project_id, *given.values()))
     canceled = [run_id for run_id in wanted if _cancel(call, unit, run_id)["status"] == "canceled"]
@@ -94,13 +101,8 @@ def _replay(call: Call, unit: Unit, run_id: str) -> dict[str, str]:
 def dead_letters(call: Call, db: sqlite3.Connection) -> Reply:
     """List the dead letters of the project, newest first."""
     limit = call.query["limit"]
-    rows = run_rows.documents(
-        db,
-        "project_id = ? AND status = 'dead_letter' AND created_at < ?",
-        (call.project_id, checks.cursor(call.query)),
-        limit=limit + 1,
-    )
-    return raw_page(rows, limit)
+    wanted = Wanted(call.project_id, checks.cursor(call.query), limit + 1, ("dead_letter",))
+    return raw_page(run_lists.page(db, wanted).rows, limit)
 
 
 @registry.write("bulk-replay-dead-letter-runs")
@@ -130,8 +132,8 @@ def _named(call: Call, unit: Unit, run_ids: list[str]) -> list[run_rows.Stored]:
 def _oldest(call: Call, unit: Unit, limit: int) -> list[run_rows.Stored]:
     if not 1 <= limit <= 500:
         raise invalid("limit: must be between 1 and 500")
-    ids = run_rows.ids(unit.db, "project_id = ? AND status = 'dead_letter'", (call.project_id,))
-    return [runs.load(unit, call.project_id, run_id) for run_id in ids[:limit]]
+    ids = run_lists.dead_letters(unit.db, call.project_id, limit)
+    return [runs.load(unit, call.project_id, run_id) for run_id in ids]
 
 
 @registry.read("list-batch-operations")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from msgspec import Raw, json
 
 from strait.server import checks
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, raw, raw_page, reply
+from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.work import records
-from strait.store import ledger
+from strait.store import ledger, run_lists
 from strait.store import runs as run_rows
+from strait.store.run_lists import Wanted
 
 registry = Registry()
 
@@ -37,62 +40,58 @@ def get(call: Call, db: sqlite3.Connection) -> Reply:
     return raw(run_rows.document(db, owned(call, db)) or b"null")
 
 
-@registry.read("list-runs")
-def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+@registry.other("list-runs")
+async def list_all(call: Call, platform: Platform) -> Reply:
     """List the runs of the project that fit the filters, newest first."""
+    wanted = _wanted(call)
+    if wanted.is_plain and not call.query.get("payload_contains"):
+        return _page(call, wanted, platform.reader)
+    # A filter may have to look at every run that there is.
+    return await platform.analyst.ask(lambda db: _page(call, wanted, db))
+
+
+def _wanted(call: Call) -> Wanted:
     query = call.query
-    where = ["project_id = ?", "created_at < ?"]
-    values: list[object] = [call.project_id, checks.cursor(query)]
-    if call.principal.environment_id:
-        where.append("job_id IN (SELECT id FROM jobs WHERE doc ->> '$.environment_id' = ?)")
-        values.append(call.principal.environment_id)
-    statuses = query.get("statuses") or ([query["status"]] if query.get("status") else [])
-    if statuses:
-        where.append(f"status IN ({', '.join('?' for _ in statuses)})")
-        values += statuses
-    for column in ("triggered_by", "execution_mode", "error_class"):
-        if query.get(column):
-            where.append(f"doc ->> '{column}' = ?")
-            values.append(query[column])
-    if query.get("batch_id"):
-        where.append("batch_id = ?")
-        values.append(query["batch_id"])
-    for family in ("tag", "metadata"):
-        _pair(query, family, where, values)
-    limit = query["limit"]
-    if query.get("payload_contains"):
-        return _containing(db, " AND ".join(where), values, query["payload_contains"], limit)
-    return raw_page(run_rows.documents(db, " AND ".join(where), values, limit=limit + 1), limit)
+    status = query.get("status")
+    return Wanted(
+        project_id=call.project_id,
+        before=checks.cursor(query),
+        limit=query["limit"] + 1,
+        statuses=tuple(dict.fromkeys(query.get("statuses") or ([status] if status else []))),
+        tag=_pair(query, "tag"),
+        metadata=_pair(query, "metadata"),
+        batch_id=query.get("batch_id") or "",
+        fields={name: query[name] for name in _FIELDS if query.get(name)},
+    )
 
 
-def _pair(query: dict[str, object], family: str, where: list[str], values: list[object]) -> None:
+_FIELDS = ("triggered_by", "execution_mode", "error_class")
+
+
+def _pair(query: Mapping[str, str | None], family: str) -> tuple[str, str] | None:
     key, value = query.get(f"{family}_key"), query.get(f"{family}_value")
     if value and not key:
         raise ApiError(400, f"{family}_key is required when {family}_value is provided")
-    if not key:
-        return
-    place = "tags" if family == "tag" else family
-    test = "key = ?" + (" AND value = ?" if value else "")
-    where.append(f"EXISTS (SELECT 1 FROM json_each(doc, '$.{place}') WHERE {test})")
-    values += [key, value] if value else [key]
+    return (key, value or "") if key else None
 
 
-def _containing(
-    db: sqlite3.Connection, where: str, values: list[object], wanted: str, limit: int
-) -> Reply:
-    """Keep the runs whose payload contains a JSON value, looking at pages until one is full."""
-    needle = json.decode(wanted)
-    found: list[tuple[str, bytes]] = []
-    before = values[1]
-    while len(found) <= limit:
-        rows = run_rows.documents(db, where, [values[0], before, *values[2:]], limit=500)
-        for created_at, document in rows:
-            if contains(json.decode(document).get("payload"), needle):
-                found.append((created_at, document))
-        if len(rows) < 500:
-            break
-        before = rows[-1][0]
-    return raw_page(found[: limit + 1], limit)
+def _page(call: Call, wanted: Wanted, db: sqlite3.Connection) -> Reply:
+    limit = call.query["limit"]
+    needle = call.query.get("payload_contains")
+    if not needle:
+        rows, behind = run_lists.page(db, wanted)
+        return raw_page(rows, limit, behind)
+    looked_at = replace(wanted, limit=_PAYLOADS, looked_at=_PAYLOADS, looks=True)
+    rows, behind = run_lists.page(db, looked_at)
+    if len(rows) == _PAYLOADS:
+        behind = rows[-1][0]
+    value = json.decode(needle)
+    fitting = [row for row in rows if contains(json.decode(row[1]).get("payload"), value)]
+    return raw_page(fitting[: limit + 1], limit, behind)
+
+
+# As many as are read in the time that an answer may take.
+_PAYLOADS = 1_000
 
 
 def contains(value: object, needle: object) -> bool:
@@ -201,7 +200,7 @@ def children(call: Call, db: sqlite3.Connection) -> Reply:
     return raw_page(rows, limit)
 
 
-@registry.read("list-run-lineage")
+@registry.analysis("list-run-lineage")
 def lineage(call: Call, db: sqlite3.Connection) -> Reply:
     """List a run with those that it continues and those that continue it, newest first."""
     run_id = owned(call, db)

@@ -13,6 +13,7 @@ from strait.server.figures import Exposition, present_counts
 from strait.server.http import Call, Reply, reply
 from strait.server.platform import Platform
 from strait.server.registry import Registry
+from strait.store import run_lists
 
 registry = Registry()
 
@@ -64,16 +65,10 @@ async def metrics(call: Call, platform: Platform) -> Reply:
     return Reply(200, text, content_type=b"text/plain; version=0.0.4; charset=utf-8")
 
 
-@registry.read("get-stats")
+@registry.analysis("get-stats")
 def stats(call: Call, db: sqlite3.Connection) -> Reply:
     """Count the runs of the project that wait, execute, and are delayed."""
-    rows = db.execute(
-        "SELECT status, count(*) FROM runs WHERE status IN ('queued', 'executing', 'delayed') "
-        "AND project_id = ? GROUP BY status",
-        (call.project_id,),
-    )
-    counts = {"queued": 0, "executing": 0, "delayed": 0, **dict(rows.fetchall())}
-    return reply(counts)
+    return reply(run_lists.counts(db, call.project_id, ("queued", "executing", "delayed")))
 
 
 def _has_secret(call: Call, platform: Platform) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from strait.clock import SECOND, to_timestamp
 from strait.engine.throttles import LONGEST_PERIOD_SECS
 from strait.server.unit import Unit
-from strait.server.work import audit
+from strait.server.work import audit, retention
 from strait.store import audit as audit_rows
 from strait.store import deliveries, meta, throttles, triggers
 
@@ -17,6 +17,8 @@ KEEP_ANSWERS_SECS = 24 * 3600
 KEEP_DELIVERIES_SECS = 30 * 24 * 3600
 _EVERY_SECS = 3600
 _AT_ONCE = 1_000
+# Between two parts of a round, so that most of the writer's time is left to requests.
+_PAUSE_SECS = 0.05
 
 
 def watch(unit: Unit) -> None:
@@ -26,9 +28,9 @@ def watch(unit: Unit) -> None:
 
 
 def clean(unit: Unit, subject: str) -> None:
-    """Drop what is too old; where there is much, go on at once in a transaction of its own."""
+    """Drop what is too old; where there is much, go on soon in a transaction of its own."""
     more = _ROUNDS[subject](unit)
-    _watch(unit, subject, unit.now if more else unit.now + _EVERY_SECS * SECOND)
+    _watch(unit, subject, unit.now + round((_PAUSE_SECS if more else _EVERY_SECS) * SECOND))
 
 
 def _watch(unit: Unit, subject: str, instant: int) -> None:
@@ -66,4 +68,6 @@ _ROUNDS: dict[str, Callable[[Unit], bool]] = {
     "throttles": _throttle_starts,
     "held_events": _held_events,
     "deliveries": _deliveries,
+    "runs": retention.drop_old_runs,
+    "workflow_runs": retention.drop_old_workflow_runs,
 }
