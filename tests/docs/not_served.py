@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from strait.server._generated.routes import ROUTES
+from strait.server.refusals import REASONS
 from strait.server.schema import Route
 
 ROOT = Path(__file__).parents[2]
@@ -91,8 +92,11 @@ def _by_service(document: dict[str, Any], names: dict[str, str], routes: list[Ro
             continue
         found = groups.pop(tag["name"])
         page += f"\n### `{tag['name']}` ({len(found)})\n\n{tag['description']}\n\n"
-        page += "| method of the client | address |\n|---|---|\n"
-        page += "".join(f"| {_method(names, route)} | {_address(route)} |\n" for route in found)
+        page += "| method of the client | address | why |\n|---|---|---|\n"
+        page += "".join(
+            f"| {_method(names, route)} | {_address(route)} | {REASONS.get(route.id, 'later')} |\n"
+            for route in found
+        )
     assert not groups, f"no tag describes {sorted(groups)}"
     return page
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from strait.server._generated.routes import ROUTES
+from strait.server.refusals import REASONS
 from strait.server.routes import registry
 from support.world import World
 
@@ -28,6 +29,17 @@ def test_operations_that_are_served_by_now_are_off_the_list() -> None:
     assert set(LISTED) - not_served() == set(), (
         "delete these lines from tests/server/not_served.txt"
     )
+
+
+def test_what_is_refused_for_a_reason_is_on_the_list() -> None:
+    assert set(REASONS) <= set(LISTED)
+    assert all(REASONS.values())
+
+
+async def test_a_refusal_gives_its_reason(world: World) -> None:
+    answer = await world.api.get("/v1/plans")
+    assert answer.status_code == 501
+    assert answer.json()["error"]["message"].endswith(REASONS["list-plans"])
 
 
 def test_the_list_is_sorted_and_has_nothing_twice() -> None:

@@ -26,9 +26,10 @@ from strait.server._generated.routes import ROUTES
 from strait.server.audit_actions import is_recorded
 from strait.server.auth import Principal
 from strait.server.errors import ApiError
-from strait.server.http import Call, Reply, StreamReply, encode, replayed
+from strait.server.http import Call, Reply, StreamReply, encode, replayed, sse_token_of
 from strait.server.limits import RateLimits
 from strait.server.platform import Platform
+from strait.server.refusals import REASONS
 from strait.server.router import MethodNotAllowed, Router
 from strait.server.routes import registry
 from strait.server.schema import Route
@@ -190,10 +191,11 @@ class App:
         other = registry.others.get(operation)
         if other is not None:
             return await self._follow_up(call, await other(call, self._platform))
+        reason = call.route.instead or REASONS.get(operation, "")
         raise ApiError(
             501,
             f"operation `{operation}` is not served by the embedded server"
-            + (f": {call.route.instead}" if call.route.instead else ""),
+            + (f": {reason}" if reason else ""),
         )
 
     async def _follow_up(self, call: Call, answer: Reply | StreamReply) -> Reply | StreamReply:
@@ -214,6 +216,8 @@ class App:
             if record is not None and auth.is_stale(record.last_used_at, now):
                 self._touch(key_hash, record, now)
             return principal
+        if "sse_token" in call.route.auth and not bearer and (given := sse_token_of(call)):
+            return auth.authenticate_sse(self._platform.token_key, given, now)
         return auth.authenticate_internal(
             self._platform.settings.internal_secret,
             call.header(b"x-internal-secret") or bearer,

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import ClassVar
 
 from strait.clock import SECOND, to_timestamp
+from strait.server import tokens
 from strait.server.errors import ApiError
 from strait.store import meta
 
@@ -147,6 +148,24 @@ def authenticate_internal(configured: str, given: str, *, project_id: str, actor
         raise ApiError(401, "invalid or missing api key")
     return Principal(
         actor=actor or INTERNAL_ACTOR, project_id=project_id, scopes=None, internal=True
+    )
+
+
+def authenticate_sse(key: str, given: str, now: int) -> Principal:
+    """Return the caller that a token for event streams stands for.
+
+    Raises:
+        ApiError: 401, it is none of this server, or too old.
+    """
+    try:
+        token = tokens.read_sse(key, given, now=now)
+    except tokens.TokenError as error:
+        raise ApiError(401, str(error)) from error
+    return Principal(
+        actor=token.actor,
+        project_id=token.project_id,
+        scopes=token.scopes,
+        environment_id=token.environment_id,
     )
 
 

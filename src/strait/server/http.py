@@ -121,6 +121,12 @@ class Call:
         return self.header(b"idempotency-key") or self.header(b"x-idempotency-key")
 
 
+def sse_token_of(call: Call) -> str:
+    """Return the token in the query of an event stream: a browser can send no header there."""
+    given: str = call.query.get("token") or ""
+    return given
+
+
 def page(rows: list[Any], limit: int, cursor: Callable[[Any], str]) -> Reply:
     """Answer with a page: `rows` may hold one more than `limit`, which tells that there is more."""
     more = len(rows) > limit

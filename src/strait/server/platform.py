@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from strait.clock import SECOND, Clock, SystemClock
+from strait.engine.audit_chain import Signed
 from strait.server import recovery, tokens
 from strait.server.analytics.pool import Analyst
 from strait.server.audience import Audience
@@ -77,7 +78,7 @@ class Platform:
         self.hub: Hub[Line] = Hub()
         self.chunk_hub: Hub[dict[str, object]] = Hub()
         self.trigger_hub: Hub[object] = Hub()
-        self.activity_hub: Hub[dict[str, object]] = Hub()
+        self.activity_hub: Hub[Signed] = Hub()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.figures = Figures()
         self.draining = False

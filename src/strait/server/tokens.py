@@ -79,3 +79,63 @@ def read(key: str, text: str, *, now: int) -> RunToken:
     if not isinstance(attempt, int) or attempt < 1:
         raise TokenError("missing run attempt in token")
     return RunToken(run_id, attempt, str(claims.get("assignment_id", "")))
+
+
+# ------------------------------------------------------------------------------- event streams
+
+SSE_ISSUER = "strait:sse"
+SSE_SECS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class SseToken:
+    """What a token for event streams says: in whose name, where, and with which scopes.
+
+    Attributes:
+        actor: who made it.
+        project_id: the only project that it opens.
+        environment_id: the only environment, or "".
+        scopes: what its maker may do; None is everything.
+    """
+
+    actor: str
+    project_id: str
+    environment_id: str
+    scopes: frozenset[str] | None
+
+
+def issue_sse(key: str, token: SseToken, *, now: int) -> tuple[str, int]:
+    """Return a token for event streams and the instant at which it ends."""
+    expires = now // SECOND + SSE_SECS
+    claims = {
+        "iss": SSE_ISSUER,
+        "sub": token.actor,
+        "pid": token.project_id,
+        "eid": token.environment_id,
+        "scp": None if token.scopes is None else sorted(token.scopes),
+        "exp": expires,
+    }
+    return jwt.encode(claims, key, algorithm=_ALGORITHM), expires * SECOND
+
+
+def read_sse(key: str, text: str, *, now: int) -> SseToken:
+    """Check a token for event streams and return what it says.
+
+    Raises:
+        TokenError: it is none of this server, or too old.
+    """
+    try:
+        claims = jwt.decode(
+            text,
+            key,
+            algorithms=[_ALGORITHM],
+            issuer=SSE_ISSUER,
+            options={"require": ["exp", "iss"], "verify_exp": False},
+        )
+        expires, scopes = int(claims["exp"]), claims.get("scp")
+    except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+        raise TokenError("invalid sse token") from error
+    if expires * SECOND <= now:
+        raise TokenError("sse token has expired")
+    allowed = None if scopes is None else frozenset(map(str, scopes))
+    return SseToken(str(claims["sub"]), str(claims["pid"]), str(claims["eid"]), allowed)

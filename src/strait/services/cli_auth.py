@@ -87,7 +87,7 @@ class CliAuthService(SyncService):
         `grant_type` is `device_code`. While the user has not decided it answers 400 with
         `authorization_pending`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422.
         """
         return self._caller.call(
             _TOKEN,
@@ -163,7 +163,7 @@ class AsyncCliAuthService(AsyncService):
         `grant_type` is `device_code`. While the user has not decided it answers 400 with
         `authorization_pending`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422.
         """
         return await self._caller.call(
             _TOKEN,

@@ -80,7 +80,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         body=bodies.DeviceTokenRequest,
         body_required=True,
         success=(200,),
-        errors=(400, 401, 404, 409, 500),
+        errors=(400, 401, 404, 409, 422, 500),
         platform=("2026-03", "head"),
     ),
     Route(

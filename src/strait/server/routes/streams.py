@@ -13,17 +13,20 @@ from typing import TypeVar
 
 from msgspec import Raw, Struct, json
 
-from strait.clock import Timestamp, to_timestamp
+from strait.clock import SECOND, Timestamp, from_timestamp, to_timestamp
+from strait.engine.audit_chain import Signed
 from strait.engine.model import EventTrigger, Run
 from strait.fsm import is_terminal_run_status
+from strait.server import tokens
 from strait.server.errors import ApiError, not_found
-from strait.server.http import Call, StreamReply, encode
+from strait.server.http import Call, Reply, StreamReply, encode, reply
 from strait.server.hub import Subscription
 from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.routes.events import find
 from strait.server.routes.run_reads import owned
-from strait.store import ledger
+from strait.server.unit import Unit
+from strait.store import audit, ledger
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -67,9 +70,10 @@ async def _follow(
             present = ledger.lines(platform.reader, run.id, after=0)
             seen = present[-1].seq if present else 0
         else:
-            for line in ledger.lines(platform.reader, run.id, after=after):
-                seen = line.seq
-                yield _frame(run, line)
+            while missed := ledger.lines(platform.reader, run.id, after=seen):
+                for line in missed:
+                    seen = line.seq
+                    yield _frame(run, line)
         if is_terminal_run_status(_status(platform, run.id)):
             return
         async for new in _live(platform, subscription):
@@ -82,6 +86,92 @@ async def _follow(
                     return
     finally:
         platform.hub.unsubscribe(run.id, subscription)
+
+
+@registry.other("stream-run-logs")
+async def log_stream(call: Call, platform: Platform) -> StreamReply:
+    """Follow the log lines of a run, from behind `Last-Event-ID` or from the first one."""
+    run = _run(call, platform)
+    subscription = platform.hub.subscribe(run.id)
+    return StreamReply(_logs(platform, run, subscription, _last_event_id(call) or 0))
+
+
+async def _logs(
+    platform: Platform, run: Run, subscription: Subscription[ledger.Line], seen: int
+) -> AsyncGenerator[bytes, None]:
+    try:
+        while missed := ledger.lines(platform.reader, run.id, after=seen):
+            for line in missed:
+                seen = line.seq
+                if line.type == "log":
+                    yield _log_frame(line)
+        if is_terminal_run_status(_status(platform, run.id)):
+            return
+        async for new in _live(platform, subscription):
+            if new is None:
+                yield _KEEPALIVE
+            elif new.seq > seen:
+                seen = new.seq
+                if new.type == "log":
+                    yield _log_frame(new)
+                if _ends(new):
+                    return
+    finally:
+        platform.hub.unsubscribe(run.id, subscription)
+
+
+def _log_frame(line: ledger.Line) -> bytes:
+    body = {
+        "run_id": line.subject,
+        "level": line.level,
+        "message": line.message,
+        "timestamp_unix_ms": from_timestamp(line.at) * 1_000 // SECOND,
+    }
+    return b"id: %d\nevent: log\ndata: %s\n\n" % (line.seq, encode(body))
+
+
+@registry.other("stream-project-activity")
+async def activity_stream(call: Call, platform: Platform) -> StreamReply:
+    """Follow what is done in a project: its audit events, also those behind `Last-Event-ID`."""
+    if call.params["projectID"] != call.project_id:
+        raise not_found("project")
+    subscription = platform.activity_hub.subscribe(call.project_id)
+    frames = _activity(platform, call.project_id, subscription, _last_event_id(call))
+    return StreamReply(frames)
+
+
+async def _activity(
+    platform: Platform, project_id: str, subscription: Subscription[Signed], after: int | None
+) -> AsyncGenerator[bytes, None]:
+    seen = after or 0
+    try:
+        if after is not None:
+            for signed in audit.chain(platform.reader, project_id, after=after):
+                seen = signed.seq
+                yield _activity_frame(signed)
+        async for new in _live(platform, subscription):
+            if new is None:
+                yield _KEEPALIVE
+            elif new.seq > seen:
+                seen = new.seq
+                yield _activity_frame(new)
+    finally:
+        platform.activity_hub.unsubscribe(project_id, subscription)
+
+
+def _activity_frame(signed: Signed) -> bytes:
+    return b"id: %d\nevent: activity\ndata: %s\n\n" % (signed.seq, signed.doc)
+
+
+@registry.write("create-sse-token")
+def make_token(call: Call, unit: Unit) -> Reply:
+    """Make a token with which a browser can open an event stream for five minutes."""
+    principal = call.principal
+    token = tokens.SseToken(
+        principal.actor, principal.project_id, principal.environment_id, principal.scopes
+    )
+    text, expires = tokens.issue_sse(unit.platform.token_key, token, now=unit.now)
+    return reply({"token": text, "expires_at": to_timestamp(expires)}, 201)
 
 
 @registry.other("get-run-chunk-stream")
