@@ -138,6 +138,14 @@ def documents(
     return [(created_at, _spliced(doc, body, outcome)) for created_at, doc, body, outcome in rows]
 
 
+def purge(db: sqlite3.Connection, run_id: str) -> None:
+    """Delete a run with its history and all that its handler has left."""
+    for table in ("checkpoints", "run_state", "run_outputs", "run_samples"):
+        db.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
+    db.execute("DELETE FROM ledger WHERE subject = ?", (run_id,))
+    db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+
 def active(db: sqlite3.Connection) -> Iterator[Stored]:
     """Yield every run that is not over, oldest first; for the start of the server."""
     marks = ", ".join(f"'{status}'" for status in ACTIVE)

@@ -2,6 +2,7 @@
 
 from strait.server.registry import Registry
 from strait.server.routes import (
+    admin_dlq,
     analytics,
     api_keys,
     audit,
@@ -47,6 +48,7 @@ from strait.server.routes import (
 registry = Registry()
 for _module in (
     analytics,
+    admin_dlq,
     api_keys,
     audit,
     audit_admin,
