@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from codegen import llms, models, output, reference, server, services
+from codegen import compatibility, llms, models, output, reference, server, services
 from codegen.ir import Api
 from codegen.load import load
 
@@ -49,6 +49,7 @@ def main() -> int:
     api = load(ROOT / "api")
     modules = output.formatted(sources(api), ROOT)
     modules |= {REFERENCE / name: text for name, text in reference.pages(api).items()}
+    modules[compatibility.PAGE] = compatibility.page()
     modules[llms.PAGE] = llms.llms()
     leftovers = output.stale(modules, FOLDERS)
     leftovers += [page for page in sorted(REFERENCE.glob("*.md")) if page not in modules]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from strait.authoring.sources import Place, calling_place
+
 if TYPE_CHECKING:
     from typing import Any, Literal
 
@@ -30,6 +32,7 @@ class Definition(ABC):
     Attributes:
         slug: its name in the project, which registration finds it by.
         id: the platform's id of it; None until it was registered.
+        place: the file and the line that define it.
     """
 
     kind: ClassVar[Literal["job", "workflow"]]
@@ -37,6 +40,7 @@ class Definition(ABC):
     def __init__(self, slug: str) -> None:
         self.slug = slug
         self.id: str | None = None
+        self.place: Place = calling_place()
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.slug!r}>"

@@ -9,6 +9,7 @@ import click
 
 from strait._version import __version__
 from strait.cli.db_commands import db
+from strait.compatibility import TARGETS, Target
 from strait.server.options import OPTIONS, PREFIX
 
 _DEFAULT_DB = Path(".strait") / "dev.db"
@@ -116,6 +117,29 @@ def config(path: str | None, profile: str | None, as_json: bool, **arguments: An
     from strait.cli.config import show
 
     show(path=path, profile=profile, arguments=arguments, as_json=as_json)
+
+
+@cli.command()
+@click.argument("target", required=False, default=".")
+@click.option(
+    "--target",
+    "platform",
+    type=click.Choice(TARGETS),
+    default="platform",
+    show_default=True,
+    help="Where it is to run.",
+)
+@click.option("--allow", multiple=True, help="A feature, by its id, to use all the same.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(target: str, platform: Target, allow: tuple[str, ...], *, as_json: bool) -> None:
+    """Say what of TARGET cannot work, and what the platform cannot do of it.
+
+    TARGET is what `strait dev` takes; by default the directory. Nothing is sent anywhere. The
+    exit code is 1 if there is anything to say. `docs/compatibility.md` has all features.
+    """
+    from strait.cli.check import run
+
+    run(target, platform, allow=allow, as_json=as_json)
 
 
 cli.add_command(db)
