@@ -83,6 +83,10 @@ faults: bootstrap  ## Make 50,000 calls, break a fifth of them, and count what t
 simulate: bootstrap  ## Simulate ten thousand lives of a platform, with crashes and clocks that are set
 	@cd tests && PYTHONPATH=../src:. ../$(BIN)/python -m simulation
 
+.PHONY: fuzz
+fuzz: bootstrap  ## Send 100,000 odd requests to a server, and hold every answer against the description
+	@cd tests && PYTHONPATH=../src:. ../$(BIN)/python -m fuzz
+
 .PHONY: run-all
 run-all: lint typecheck test  ## Lint, typecheck and test
 

@@ -21,9 +21,7 @@ def main() -> None:
     print(f"seed {SEED} (FUZZ_SEED={SEED} makes the same requests)", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        report = asyncio.run(
-            fuzz(Path(directory), requests=REQUESTS, seed=SEED, workers=WORKERS)
-        )
+        report = asyncio.run(fuzz(Path(directory), requests=REQUESTS, seed=SEED, workers=WORKERS))
     print(f"{report}\n{time.monotonic() - began:.0f} s")
     sys.exit(bool(report.faults))
 

@@ -89,7 +89,12 @@ async def fuzz(directory: Path, *, requests: int, seed: int, workers: int) -> Re
 
 
 async def _work(
-    platform: Running, handlers: _FuzzHandlers, report: Report, hushed: list[str], count: int, seed: int
+    platform: Running,
+    handlers: _FuzzHandlers,
+    report: Report,
+    hushed: list[str],
+    count: int,
+    seed: int,
 ) -> None:
     """Make requests as two projects by turns, each with what it has learnt itself."""
     rng = random.Random(seed)
@@ -97,7 +102,7 @@ async def _work(
     wire = Wire(str(address.hostname), int(address.port or 0))
     callers = []
     for project_id, org_id in _PROJECTS:
-        place = Place(project_id, org_id, handlers.url, hushed)
+        place = Place(project_id, org_id, handlers.url, hushed=hushed)
         caller = Caller(place, "", Known(), INTERNAL, handlers.executing)
         await _renew(wire, caller)
         callers.append((caller, Requests(rng, caller)))
@@ -113,10 +118,9 @@ async def _work(
         if answer.status < 300:
             report.succeeded.add(request.route.id)
             _learn(caller, request, answer)
-        if answer.status in {401, 403} and f"Bearer {caller.key}" in request.headers.values():
-            # It may have revoked its own key, or deleted its project.
-            if answer.status == 401 or b"insufficient" in answer.body:
-                await _renew(wire, caller)
+        if answer.status == 401 and f"Bearer {caller.key}" in request.headers.values():
+            # It has revoked its own key, or deleted its project.
+            await _renew(wire, caller)
     wire.close()
 
 
@@ -136,7 +140,9 @@ async def _renew(wire: Wire, caller: Caller) -> None:
     project = {"id": place.project_id, "org_id": place.org_id, "name": "fuzz"}
     key = {"project_id": place.project_id, "name": "all", "scopes": ["*"], "expires_in_days": 1}
     await wire.send(
-        Request(_ROUTES["create-project"], "/v1/projects", "", headers, json.dumps(project).encode())
+        Request(
+            _ROUTES["create-project"], "/v1/projects", "", headers, json.dumps(project).encode()
+        )
     )
     answer = await wire.send(
         Request(_ROUTES["create-api-key"], "/v1/api-keys", "", headers, json.dumps(key).encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict, deque
+from itertools import pairwise
 from typing import Any
 
 from strait.server._generated.routes import ROUTES
@@ -26,7 +27,7 @@ def _collections() -> dict[str, str]:
     found = {}
     for route in ROUTES:
         segments = route.path.split("/")
-        for collection, parameter in zip(segments, segments[1:], strict=False):
+        for collection, parameter in pairwise(segments):
             if parameter.startswith("{") and not collection.startswith("{"):
                 kind = kind_of(parameter[1:-1])
                 found[collection] = kind if kind != "id" else collection.rstrip("s")

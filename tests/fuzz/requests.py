@@ -17,7 +17,7 @@ from strait.server.schema import Route
 from support.description import description
 
 _RAW_BODIES = (b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"{\"a\":1,}", b"NaN", b"[" * 5_000,
-               b'{"name":"\\ud800"}', b'{"a":1e999}', b"{}{}", b'{"name":1,"name":"b"}')  # fmt: skip
+               b"{}{}", b'{"name":"\\ud800"}', b'{"a":1e999}', b'{"name":1,"name":"b"}')  # fmt: skip
 # So often is something made, compared with everything else: what is there is deleted, too.
 _MAKES = 4
 _STARTS = {"create-job": 12, "create-workflow": 12, "trigger-job": 40, "trigger-workflow": 24}
@@ -65,12 +65,7 @@ class Requests:
         self._rng = rng
         self._caller = caller
         self._values = Values(rng, caller.known, caller.place)
-        self._routes = [
-            route
-            for route in ROUTES
-            if route.method
-            for _ in range(_weight(route.id))
-        ]
+        self._routes = [route for route in ROUTES if route.method for _ in range(_weight(route.id))]
 
     def next(self) -> Request:
         """Return the next request."""
@@ -154,15 +149,13 @@ class Requests:
             parts.append(f"{spec['name']}={quote(text[:500], errors='surrogatepass')}")
         return "&".join(parts)
 
-    def _body(
-        self, operation: dict[str, Any], headers: dict[str, str]
-    ) -> tuple[bytes | None, str]:
+    def _body(self, operation: dict[str, Any], headers: dict[str, str]) -> tuple[bytes | None, str]:
         rng = self._rng
         content = operation.get("requestBody", {}).get("content", {})
         if not content:
             return (b'{"x":1}' if rng.random() < 0.02 else None), ""
-        headers["Content-Type"] = rng.choice(("text/xml", "")) if rng.random() < 0.01 else (
-            "application/json"
+        headers["Content-Type"] = (
+            rng.choice(("text/xml", "")) if rng.random() < 0.01 else ("application/json")
         )
         if rng.random() < 0.04:
             return rng.choice(_RAW_BODIES), ""
@@ -193,7 +186,7 @@ class Requests:
             "array": "x", "object": "x",
         }  # fmt: skip
         kind = kinds[0] if isinstance(kinds, list) else kinds
-        if kind not in wrong or "object" in kinds and kind == "string":
+        if kind not in wrong or ("object" in kinds and kind == "string"):
             return ""
         body[name] = wrong[kind]
         return f"`{name}` is no {kind}"

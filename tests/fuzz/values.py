@@ -13,7 +13,8 @@ from support.description import description
 
 _DEEPEST = 5
 ODD_TEXTS = (
-    "", " ", "\0", "a" * 300, "é", "𝕏\u202e", "\ud800", "' OR 1=1 --", "{{a.b}}", "../../etc/passwd",
+    "", " ", "\0", "a" * 300, "é", "\U0001d54f\u202e", "\ud800",
+    "' OR 1=1 --", "{{a.b}}", "../../etc/passwd",
     "%00", "%", "_", "null", "-1", "1e999", "\r\nX-Header: 1", "a\x1fb", "0", "true", "x" * 70_000,
 )  # fmt: skip
 ODD_NUMBERS = (0, -1, 1, 2**31, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, 0.5, 1e308, -0.0, 5.0)
@@ -30,12 +31,14 @@ class Place:
     """Whose requests are made, and what they may name.
 
     Attributes:
+        now: the instant that timestamps lie around.
         hushed: the secrets that were sent; none may ever come back, or be found on the disk.
     """
 
     project_id: str
     org_id: str
     handlers: str
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     hushed: list[str] = field(default_factory=list)
 
     def hush(self, rng: random.Random) -> str:
@@ -151,13 +154,13 @@ class Values:
         return self._known.pick(kind_of(name), rng)
 
     def _url(self) -> str:
-        odd = ("http://10.0.0.1/", "http://169.254.169.254/", "http://[::ffff:10.0.0.1]/", "ftp://a",
-               "http://0x7f.1/", "http://user:pw@127.0.0.1/", "http://[", "https://127.0.0.1:1/")  # fmt: skip
+        odd = ("http://10.0.0.1/", "http://169.254.169.254/", "http://[::ffff:10.0.0.1]/", 
+               "ftp://a", "http://0x7f.1/", "http://user:pw@127.0.0.1/", "http://[", "https://127.0.0.1:1/")  # fmt: skip
         return self._rng.choice(odd) if self._rng.random() < 0.1 else self._place.handlers
 
     def _instant(self) -> str:
         seconds = self._rng.choice((-86_400, -1, 1, 60, 86_400, 40 * 365 * 86_400))
-        at = datetime.now(UTC) + timedelta(seconds=seconds)
+        at = self._place.now + timedelta(seconds=seconds)
         return at.isoformat().replace("+00:00", "Z")
 
     def _integer(self, schema: dict[str, Any], name: str, depth: int) -> Any:

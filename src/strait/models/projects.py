@@ -23,4 +23,4 @@ class ProjectActivity(StraitModel):
 class ProjectSettingsResponse(StraitModel):
     project_id: str
     plan_tier: str
-    max_key_lifetime_days: int
+    max_key_lifetime_days: int | None

@@ -116,6 +116,7 @@ class UpdateWorkflowResponseBody(StraitModel):
     max_parallel_steps: int | None = None
     cron: str | None = None
     cron_timezone: str | None = None
+    cron_catchup: str | None = None
     skip_if_running: bool | None = None
     version_id: str | None = None
     version_policy: VersionPolicy | None = None
@@ -156,6 +157,7 @@ class WorkflowResponse(StraitModel):
     max_parallel_steps: int | None = None
     cron: str | None = None
     cron_timezone: str | None = None
+    cron_catchup: str | None = None
     skip_if_running: bool | None = None
     version_id: str | None = None
     version_policy: VersionPolicy | None = None

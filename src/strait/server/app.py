@@ -343,7 +343,8 @@ async def _read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) 
 async def _send_reply(send: Send, answer: Reply, request_id: str) -> None:
     headers = [*_STANDARD_HEADERS, (b"x-request-id", request_id.encode("latin-1", "replace"))]
     headers += answer.headers
-    if answer.body:
+    # An export without a line is still an export in its own format.
+    if answer.body or answer.content_type != b"application/json":
         headers.append((b"content-type", answer.content_type))
     if answer.status != 204:
         headers.append((b"content-length", str(len(answer.body)).encode()))

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from strait.clock import SECOND, Clock, SystemClock
 from strait.engine.audit_chain import Signed
+from strait.engine.refusal import Refused
 from strait.server import recovery, tokens
 from strait.server.analytics.pool import Analyst
 from strait.server.audience import Audience
 from strait.server.auth import Keys
 from strait.server.courier import Courier
 from strait.server.dispatcher import Dispatcher
+from strait.server.errors import ApiError
 from strait.server.figures import Figures
 from strait.server.hub import Hub
 from strait.server.jobs_cache import JobsCache
@@ -202,6 +204,10 @@ class Platform:
     def report(self, what: str, error: BaseException) -> None:
         """Log a failure that nobody waits for."""
         logger.error("%s: %s", what, error, exc_info=error)
+
+    def warn(self, what: str, refusal: Refused | ApiError) -> None:
+        """Log that something was refused which no request waits for; its user can put it right."""
+        logger.warning("%s: %s", what, refusal.message)
 
     def retry_later(self, run_id: str, seconds: float) -> None:
         """Look at a run again after a while."""

@@ -194,7 +194,7 @@ class EventSourcesService(SyncService):
 
         Answers 204 without a body; the platform of 2026-03 answered 200.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _UPDATE,
@@ -400,7 +400,7 @@ class AsyncEventSourcesService(AsyncService):
 
         Answers 204 without a body; the platform of 2026-03 answered 200.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _UPDATE,

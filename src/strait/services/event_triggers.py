@@ -213,7 +213,7 @@ class EventTriggersService(SyncService):
 
         Resolves nothing, and says so, when no key matches.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _SEND_PREFIX,
@@ -263,7 +263,7 @@ class EventTriggersService(SyncService):
         With `until` it is sent again and again for that many seconds, as long as the platform
         answers that nobody waits for it yet.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         if until is not None:
             return self._caller.until(
@@ -401,7 +401,7 @@ class AsyncEventTriggersService(AsyncService):
 
         Resolves nothing, and says so, when no key matches.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _SEND_PREFIX,
@@ -451,7 +451,7 @@ class AsyncEventTriggersService(AsyncService):
         With `until` it is sent again and again for that many seconds, as long as the platform
         answers that nobody waits for it yet.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         if until is not None:
             return await self._caller.until(

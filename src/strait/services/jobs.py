@@ -431,7 +431,7 @@ class JobsService(SyncService):
 
         `POST /v1/jobs/batch-enable`, scope `jobs:write`.
 
-        Fails with 400, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(_BATCH_ENABLE, options, body=body, fields={"ids": ids})
 
@@ -446,7 +446,7 @@ class JobsService(SyncService):
 
         `POST /v1/jobs/batch-disable`, scope `jobs:write`.
 
-        Fails with 400, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(_BATCH_DISABLE, options, body=body, fields={"ids": ids})
 
@@ -1117,7 +1117,7 @@ class AsyncJobsService(AsyncService):
 
         `POST /v1/jobs/batch-enable`, scope `jobs:write`.
 
-        Fails with 400, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(_BATCH_ENABLE, options, body=body, fields={"ids": ids})
 
@@ -1132,7 +1132,7 @@ class AsyncJobsService(AsyncService):
 
         `POST /v1/jobs/batch-disable`, scope `jobs:write`.
 
-        Fails with 400, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 409 `ConflictError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(_BATCH_DISABLE, options, body=body, fields={"ids": ids})
 

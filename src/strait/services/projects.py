@@ -187,7 +187,7 @@ class ProjectsService(SyncService):
 
         `PUT /v1/projects/{projectID}/settings`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _UPSERT_SETTINGS,
@@ -311,7 +311,7 @@ class AsyncProjectsService(AsyncService):
 
         `PUT /v1/projects/{projectID}/settings`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _UPSERT_SETTINGS,

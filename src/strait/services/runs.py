@@ -882,7 +882,7 @@ class RunsService(SyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return self._caller.page(
             _GET_USAGE,
@@ -906,7 +906,7 @@ class RunsService(SyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return self._caller.page(
             _LIST_TOOL_CALLS,
@@ -1484,7 +1484,7 @@ class AsyncRunsService(AsyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return self._caller.page(
             _GET_USAGE,
@@ -1508,7 +1508,7 @@ class AsyncRunsService(AsyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return self._caller.page(
             _LIST_TOOL_CALLS,

@@ -786,7 +786,7 @@ class SDKRunsService(SyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 404 `NotFoundError`, 410, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 410, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _USAGE_RUN,
@@ -821,7 +821,7 @@ class SDKRunsService(SyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 404 `NotFoundError`, 410, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 410, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _TOOL_CALL_RUN,
@@ -852,7 +852,7 @@ class SDKRunsService(SyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 404 `NotFoundError`, 410, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 410, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _ITERATION_RUN,
@@ -1369,7 +1369,7 @@ class AsyncSDKRunsService(AsyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 404 `NotFoundError`, 410, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 410, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _USAGE_RUN,
@@ -1404,7 +1404,7 @@ class AsyncSDKRunsService(AsyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 404 `NotFoundError`, 410, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 410, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _TOOL_CALL_RUN,
@@ -1435,7 +1435,7 @@ class AsyncSDKRunsService(AsyncService):
 
         Only platforms of 2026-03 have it.
 
-        Fails with 400, 404 `NotFoundError`, 410, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 410, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _ITERATION_RUN,

@@ -1161,6 +1161,9 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             one_of=frozenset(["all", "last", "skip"]),
         ),
     ),
+    "UpdateProjectSettingsRequest": (
+        Rule(field="max_key_lifetime_days", attribute="max_key_lifetime_days", min=1),
+    ),
     "UpdateRoleRequest": (
         Rule(field="name", attribute="name", required=True, max_length=255),
         Rule(field="description", attribute="description", zero_is_absent=True, max_length=2000),

@@ -199,7 +199,7 @@ def _start_workflow(
             tags=tags,
         )
     except Refused as refusal:
-        unit.platform.report(f"an event could not start workflow {workflow.id}", refusal)
+        unit.platform.warn(f"an event could not start workflow {workflow.id}", refusal)
         return False
     return True
 

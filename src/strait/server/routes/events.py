@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from msgspec import Raw, json
+from msgspec import UNSET, Raw, json
 
 from strait.clock import SECOND, to_timestamp
 from strait.engine.model import EventTrigger
@@ -133,7 +133,7 @@ def _payload(call: Call) -> object:
 
 def _same_json(one: object, other: object) -> bool:
     # As text, because Python takes 1 and true for equal.
-    return _sorted(one) == _sorted(other)
+    return _sorted(None if one is UNSET else one) == _sorted(other)
 
 
 _sorted = json.Encoder(order="sorted").encode

@@ -175,6 +175,6 @@ def _affordable(unit: Unit, project_id: str, what: str) -> bool:
     try:
         budgets.check(unit, project_id)
     except QuotaExceeded as refusal:
-        unit.platform.report(f"{what} started nothing", refusal)
+        unit.platform.warn(f"{what} started nothing", refusal)
         return False
     return True

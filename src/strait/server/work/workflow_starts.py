@@ -152,4 +152,4 @@ def fire(unit: Unit, workflow: Workflow) -> None:
             tags={"cron_fire_key": f"cron:workflow:{workflow.id}:{unit.stamp[:16]}"},
         )
     except Refused as refusal:
-        unit.platform.report(f"the schedule of workflow {workflow.id} could not start it", refusal)
+        unit.platform.warn(f"the schedule of workflow {workflow.id} could not start it", refusal)
