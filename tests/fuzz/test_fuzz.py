@@ -16,7 +16,7 @@ from fuzz.values import Place
 from fuzz.wire import Answer
 from strait.server._generated.routes import ROUTES
 
-REQUESTS = 3_000
+REQUESTS = 2_500
 SEED = 7
 HEADERS = {
     "content-type": "application/json",

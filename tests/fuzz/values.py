@@ -18,6 +18,10 @@ ODD_TEXTS = (
     "%00", "%", "_", "null", "-1", "1e999", "\r\nX-Header: 1", "a\x1fb", "0", "true", "x" * 70_000,
 )  # fmt: skip
 ODD_NUMBERS = (0, -1, 1, 2**31, 2**63 - 1, 2**63, -(2**63) - 1, 10**30, 0.5, 1e308, -0.0, 5.0)
+_ODD_URLS = (
+    "http://10.0.0.1/", "http://169.254.169.254/", "http://[::ffff:10.0.0.1]/", "ftp://a",
+    "http://0x7f.1/", "http://user:pw@127.0.0.1/", "http://[", "https://127.0.0.1:1/",
+)  # fmt: skip
 _STEPS = ("a", "b", "c", "d")
 _CRONS = ("* * * * *", "0 0 29 2 *", "*/5 9-17 * * 1-5", "@hourly", "0 0 31 2 *", "61 * * * *")
 _ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Nowhere/Land", "../../etc/passwd")
@@ -154,9 +158,7 @@ class Values:
         return self._known.pick(kind_of(name), rng)
 
     def _url(self) -> str:
-        odd = ("http://10.0.0.1/", "http://169.254.169.254/", "http://[::ffff:10.0.0.1]/", 
-               "ftp://a", "http://0x7f.1/", "http://user:pw@127.0.0.1/", "http://[", "https://127.0.0.1:1/")  # fmt: skip
-        return self._rng.choice(odd) if self._rng.random() < 0.1 else self._place.handlers
+        return self._rng.choice(_ODD_URLS) if self._rng.random() < 0.1 else self._place.handlers
 
     def _instant(self) -> str:
         seconds = self._rng.choice((-86_400, -1, 1, 60, 86_400, 40 * 365 * 86_400))
