@@ -18,6 +18,7 @@ from strait.clock import VirtualClock
 from strait.server._generated.routes import ROUTES
 from strait.server.audit_actions import UNRECORDED, action_of, is_recorded
 from support.handlers import Handlers
+from support.workflows import Flows, sleep
 from support.world import PROJECT, World
 from support.world import world as running
 
@@ -75,6 +76,15 @@ def test_what_is_not_recorded_exists_and_has_a_reason() -> None:
 )
 def test_actions_have_the_names_of_the_platform(operation: str, action: str) -> None:
     assert action_of(operation)[0] == action
+
+
+async def test_a_breaking_change_of_a_workflow_is_recorded_as_one(flows: Flows) -> None:
+    made = await flows.create(sleep("a", 1))
+    for breaking in (True, False):
+        body = {"breaking_change": breaking}
+        assert (await flows.api.patch(f"/v1/workflows/{made['id']}", json=body)).is_success
+    recorded = [event["action"] for event in await events(flows.world)]
+    assert recorded == ["workflow.created", "workflow.updated_breaking", "workflow.updated"]
 
 
 async def test_an_event_says_who_did_what_from_where(world: World) -> None:

@@ -24,6 +24,7 @@ async def test_jobs_and_workflows_are_downloaded_as_they_are_listed(
         assert (len(listed), whole.json()) == (2, listed)
         lines = await world.api.get(f"/v1/export/{kind}", params={"format": "ndjson"})
         assert [json.loads(line) for line in lines.text.splitlines()] == listed
+        assert lines.headers["content-disposition"] == f'attachment; filename="{kind}.ndjson"'
 
 
 async def test_a_download_of_nothing_is_an_empty_one(world: World) -> None:

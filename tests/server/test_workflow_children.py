@@ -171,6 +171,19 @@ async def test_a_workflow_that_runs_itself_ends_at_the_limit(flows: Flows) -> No
     assert [row["status"] for row in listed] == ["failed"] * 11
 
 
+async def test_no_step_may_let_workflows_be_nested_without_end(flows: Flows) -> None:
+    made = await flows.create(approval("first"))
+    steps = [approval("first"), child("again", made, max_nesting_depth=10_000)]
+    await flows.api.patch(f"/v1/workflows/{made['id']}", json={"steps": steps})
+    run = await flows.run(await flows.trigger(made))
+    assert run["error"] == "sub-workflow nesting depth 50 exceeds max allowed 50 for step again"
+
+
+async def test_a_step_may_allow_more_nesting(flows: Flows) -> None:
+    run_id = await flows.trigger(await nested(flows, 12, max_nesting_depth=12))
+    await flows.until(run_id, "completed")
+
+
 async def test_a_retried_child_step_starts_a_new_child(flows: Flows) -> None:
     answers = iter([Answer(400), ok("mended")])
     inner = await flows.create(await flows.job("x", script=lambda call: next(answers)))

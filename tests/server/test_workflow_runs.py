@@ -371,6 +371,22 @@ async def test_only_a_run_that_is_over_is_retried(flows: Flows) -> None:
     assert told(answer) == (400, "can only retry a workflow run in terminal state")
 
 
+async def test_a_retry_is_a_run_more_of_a_workflow_that_may_have_no_more(flows: Flows) -> None:
+    made = await flows.create(approval("a"), max_concurrent_runs=1)
+    over = await flows.trigger(made)
+    await flows.api.delete(f"/v1/workflow-runs/{over}")
+    await flows.trigger(made)
+    full = f"workflow {made['id']}: max concurrent runs (1) reached"
+    assert told(await flows.do(over, "retry")) == (409, full)
+    body = {"workflow_run_ids": [over]}
+    (replayed,) = (await flows.api.post("/v1/workflow-runs/bulk-replay", json=body)).json()[
+        "results"
+    ]
+    assert (replayed["status"], replayed["error"]) == ("failed", full)
+    await flows.api.patch(f"/v1/workflows/{made['id']}", json={"enabled": False})
+    assert told(await flows.do(over, "retry")) == (409, "workflow is disabled")
+
+
 async def test_many_runs_are_replayed_each_with_its_own_outcome(flows: Flows) -> None:
     made = await flows.create(approval("a"))
     over, open_one = [await flows.trigger(made) for _ in range(2)]

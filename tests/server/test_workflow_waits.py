@@ -52,6 +52,14 @@ async def test_only_who_is_named_may_approve(flows: Flows) -> None:
     assert (await flows.run(run_id))["status"] == "completed"
 
 
+async def test_an_approval_is_given_by_somebody(flows: Flows) -> None:
+    run_id = await flows.start(approval("ok"))
+    async with flows.world.internal(PROJECT) as operator:
+        answer = await operator.post(f"/v1/workflow-runs/{run_id}/steps/ok/approve")
+    assert told(answer) == (401, "authenticated identity required")
+    assert await flows.statuses(run_id) == {"ok": "waiting"}
+
+
 async def test_what_cannot_be_approved_says_why(flows: Flows) -> None:
     run_id = await flows.start(approval("ok"), approval("later", "ok"), event("e", "go"))
     for ref in ("later", "e"):

@@ -358,6 +358,7 @@ async def _send_stream(receive: Receive, send: Send, answer: StreamReply, reques
         (b"x-request-id", request_id.encode("latin-1", "replace")),
         (b"content-type", answer.content_type),
         (b"x-accel-buffering", b"no"),
+        *answer.headers,
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     async with asyncio.TaskGroup() as group:

@@ -31,6 +31,7 @@ class StreamReply(NamedTuple):
 
     frames: AsyncGenerator[bytes, None]
     content_type: bytes = b"text/event-stream"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def reply(value: object, status: int = 200) -> Reply:

@@ -73,10 +73,25 @@ def admitted_steps(
     steps = apply_overrides(steps, overrides or {})
     if fault := dag_fault(steps):
         raise Refused(409, fault)
+    require_room(workflow, running)
+    return steps
+
+
+def require_room(workflow: Workflow, running: int) -> None:
+    """Check that a workflow may have one more run.
+
+    Args:
+        workflow: the workflow.
+        running: how many runs of it have the status `running`.
+
+    Raises:
+        Refused: 409, the workflow is disabled, or has as many runs as it may.
+    """
+    if not workflow.enabled:
+        raise Refused(409, "workflow is disabled")
     limit = workflow.max_concurrent_runs
     if 0 < limit <= running:
         raise Refused(409, f"workflow {workflow.id}: max concurrent runs ({limit}) reached")
-    return steps
 
 
 def apply_overrides(

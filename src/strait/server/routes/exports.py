@@ -73,13 +73,16 @@ async def export_runs(call: Call, platform: Platform) -> StreamReply:
 
 
 def _stream(call: Call, platform: Platform, page: Page) -> StreamReply:
-    match call.query["format"]:
+    form = call.query["format"]
+    what = call.route.id.removeprefix("export-")
+    headers = ((b"content-disposition", f'attachment; filename="{what}.{form}"'.encode()),)
+    match form:
         case "csv":
-            return StreamReply(_csv(platform, page), b"text/csv")
+            return StreamReply(_csv(platform, page), b"text/csv", headers)
         case "ndjson":
-            return StreamReply(_lines(platform, page), b"application/x-ndjson")
+            return StreamReply(_lines(platform, page), b"application/x-ndjson", headers)
         case _:
-            return StreamReply(_array(platform, page), b"application/json")
+            return StreamReply(_array(platform, page), b"application/json", headers)
 
 
 async def _pages(platform: Platform, page: Page) -> AsyncGenerator[list[bytes], None]:

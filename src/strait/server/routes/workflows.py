@@ -295,6 +295,8 @@ def _merged(
 ) -> Workflow:
     given = {name: getattr(body, name, None) for name in _PLAIN}
     changes: dict[str, object] = {k: v for k, v in given.items() if v is not None}
+    if body.version_policy == "":
+        del changes["version_policy"]
     if body.tags is not None:
         changes["tags"] = checks.tags(body.tags)
     return replace(workflow, **changes)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from strait.clock import SECOND, to_timestamp
 from strait.engine import audit_chain
 from strait.engine.audit_chain import AuditEvent, Seal, Signed
+from strait.server._generated.bodies import UpdateWorkflowRequest
 from strait.server.audit_actions import action_of, is_recorded
 from strait.server.http import Call, Reply
 from strait.server.unit import Unit
@@ -87,8 +88,15 @@ def record(call: Call, unit: Unit, answer: Reply) -> None:
     made = _made(answer) if call.route.method == "POST" else _Made()
     project_id = _project_of(call, made)
     if project_id:
-        action, kind = action_of(call.route.id)
+        action, kind = _action(call)
         append(unit, project_id, _event(call, action, kind, _resource_id(call, made)))
+
+
+def _action(call: Call) -> tuple[str, str]:
+    action, kind = action_of(call.route.id)
+    if call.route.id == "update-workflow" and call.body(UpdateWorkflowRequest).breaking_change:
+        action = "workflow.updated_breaking"  # that is all that the field does
+    return action, kind
 
 
 def append(unit: Unit, project_id: str, event: AuditEvent) -> AuditEvent:

@@ -93,7 +93,7 @@ def workflow_due(unit: Unit, workflow_id: str) -> None:
     """Answer the ticks of a workflow."""
     workflow = workflow_rows.get(unit.db, workflow_id)
     if workflow is not None:
-        _answer(unit, of_workflow(workflow), lambda _: _fire_workflow(unit, workflow))
+        _answer(unit, of_workflow(workflow), lambda tick: _fire_workflow(unit, workflow, tick))
 
 
 def _answer(unit: Unit, schedule: Schedule, fire: Callable[[int], None]) -> None:
@@ -165,10 +165,10 @@ def _fire_job(unit: Unit, job: Job, tick: int) -> None:
             runs.apply_by_id(unit, run_id, engine.Canceled("superseded by the next scheduled run"))
 
 
-def _fire_workflow(unit: Unit, workflow: Workflow) -> None:
+def _fire_workflow(unit: Unit, workflow: Workflow, tick: int) -> None:
     """Start a workflow for a tick, unless a run of it is under way and it asks to skip then."""
     if _affordable(unit, workflow.project_id, f"the schedule of workflow {workflow.id}"):
-        workflows.fire(unit, workflow)
+        workflows.fire(unit, workflow, to_timestamp(tick))
 
 
 def _affordable(unit: Unit, project_id: str, what: str) -> bool:

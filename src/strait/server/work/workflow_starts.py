@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import UNSET, UnsetType
 
+from strait.clock import Timestamp
 from strait.engine.model import Json, Tags, Workflow, WorkflowRun
 from strait.engine.refusal import Refused
 from strait.engine.workflows import effects as asked
@@ -18,7 +19,8 @@ from strait.store import workflow_runs
 from strait.store import workflows as definitions
 from strait.store.workflow_runs import Stored
 
-MAX_NESTING_DEPTH = 10
+NESTING_CEILING = 50
+"""How deep a step may let workflows be nested at most: a start happens in one transaction."""
 
 
 def start(
@@ -52,12 +54,11 @@ def start(
         Refused: it cannot be started; 400 or 409 with the contract's text.
     """
     workflow = canaries.choose(unit, workflow)
-    running = workflow_runs.count_by_status(unit.db, workflow.id).get("running", 0)
     steps = engine.admitted_steps(
         workflow,
         definitions.steps(unit.db, workflow),
         overrides=overrides,
-        running=running,
+        running=_running(unit, workflow),
         policy=workflow_policies.of_project(unit.db, workflow.project_id),
     )
     unit.tick()
@@ -78,15 +79,22 @@ def start(
     return _begin(unit, transition, snapshot_id, labels or {})
 
 
+def _running(unit: Unit, workflow: Workflow) -> int:
+    return workflow_runs.count_by_status(unit.db, workflow.id).get("running", 0)
+
+
 def retry(unit: Unit, stored: Stored, created_by: str) -> WorkflowRun:
     """Start a run that does again what an earlier one has not completed, and return it.
 
     Raises:
-        Refused: 400, the earlier one is not over.
+        Refused: 400, the earlier one is not over; 409, the workflow may have no more runs now.
     """
     unit.tick()
     original = workflows.state_of(unit.db, stored)
     transition = engine.retry(original, unit.now, unit.new_id, created_by=created_by)
+    workflow = definitions.get(unit.db, stored.run.workflow_id)
+    if workflow is not None:
+        engine.require_room(workflow, _running(unit, workflow))
     labels = workflow_runs.labels(unit.db, stored.run.id)
     return _begin(unit, transition, stored.snapshot_id, labels)
 
@@ -108,8 +116,8 @@ def start_child(unit: Unit, run: WorkflowRun, effect: asked.StartChild) -> str:
     workflow = definitions.get(unit.db, effect.workflow_id)
     if workflow is None or workflow.project_id != run.project_id:
         return f"sub-workflow {effect.workflow_id} not found"
-    depth = _ancestors(unit, run)
-    most = effect.max_nesting_depth or MAX_NESTING_DEPTH
+    most = min(effect.max_nesting_depth, NESTING_CEILING)
+    depth = _ancestors(unit, run, most)
     if depth >= most:
         return nesting_too_deep(depth, most, effect.ref)
     try:
@@ -127,9 +135,10 @@ def start_child(unit: Unit, run: WorkflowRun, effect: asked.StartChild) -> str:
     return ""
 
 
-def _ancestors(unit: Unit, run: WorkflowRun) -> int:
+def _ancestors(unit: Unit, run: WorkflowRun, most: int) -> int:
+    """Count the runs above a run, up to `most` of them."""
     depth = 0
-    while run.parent_workflow_run_id and depth <= MAX_NESTING_DEPTH:
+    while run.parent_workflow_run_id and depth < most:
         depth += 1
         parent = workflow_runs.load(unit.db, run.parent_workflow_run_id)
         if parent is None:
@@ -138,10 +147,9 @@ def _ancestors(unit: Unit, run: WorkflowRun) -> int:
     return depth
 
 
-def fire(unit: Unit, workflow: Workflow) -> None:
-    """Start a workflow by its schedule, unless one is under way and it asks to skip then."""
-    running = workflow_runs.count_by_status(unit.db, workflow.id).get("running", 0)
-    if workflow.skip_if_running and running:
+def fire(unit: Unit, workflow: Workflow, tick: Timestamp) -> None:
+    """Start a workflow for a tick of its schedule, unless one runs and it asks to skip then."""
+    if workflow.skip_if_running and _running(unit, workflow):
         return
     try:
         start(
@@ -149,7 +157,7 @@ def fire(unit: Unit, workflow: Workflow) -> None:
             workflow,
             triggered_by="cron",
             created_by="system:cron",
-            tags={"cron_fire_key": f"cron:workflow:{workflow.id}:{unit.stamp[:16]}"},
+            tags={"cron_fire_key": f"cron:workflow:{workflow.id}:{tick[:19]}"},
         )
     except Refused as refusal:
         unit.platform.warn(f"the schedule of workflow {workflow.id} could not start it", refusal)

@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec import UNSET, UnsetType, json
 
-from strait.clock import from_timestamp, to_timestamp
+from strait.clock import Timestamp, from_timestamp, to_timestamp
 from strait.engine import runs as run_engine
 from strait.engine.admission import Request
 from strait.engine.model import Approval, EventTrigger, Json, Run, Workflow, WorkflowRun
@@ -260,9 +260,9 @@ def child_ended(unit: Unit, effect: asked.ParentStepEnded) -> None:
     advance_by_id(unit, effect.parent_workflow_run_id, event)
 
 
-def fire(unit: Unit, workflow: Workflow) -> None:
-    """Start a workflow by its schedule."""
-    workflow_starts.fire(unit, workflow)
+def fire(unit: Unit, workflow: Workflow, tick: Timestamp) -> None:
+    """Start a workflow for a tick of its schedule."""
+    workflow_starts.fire(unit, workflow, tick)
 
 
 # ----------------------------------------------------------------------------------- compensation
