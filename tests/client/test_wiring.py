@@ -146,6 +146,12 @@ def test_what_is_wrong_with_certificates_is_told_for_each_transport(made: Any) -
             made(api_key=KEY, transport=name, cert="/nowhere/client.pem")
 
 
+_USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
+
 class Authority:
     """A certificate authority, and what it has signed for this machine."""
 
@@ -178,6 +184,12 @@ class Authority:
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
         here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        signer = self._key.public_key()
+        usage = dict.fromkeys(_USAGES, False) | {
+            "digital_signature": not is_authority,
+            "key_cert_sign": is_authority,
+        }
+        # Python 3.13 looks at certificates as strictly as RFC 5280 says.
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -188,6 +200,11 @@ class Authority:
             .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([here]), critical=False)
+            .add_extension(x509.KeyUsage(**usage), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer), critical=False
+            )
             .sign(self._key, hashes.SHA256())
         )
 
