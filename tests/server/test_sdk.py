@@ -10,6 +10,7 @@ import httpx
 import jwt
 import pytest
 
+from strait.clock import SECOND
 from strait.server import tokens
 from support.handlers import Answer, Gate, ok
 from support.world import World
@@ -49,6 +50,14 @@ async def running(world: World) -> Running:
 
 
 # ----------------------------------------------------------------------------------------- tokens
+
+
+def test_a_token_is_what_the_library_would_write() -> None:
+    key, now = tokens.new_signing_key(), 1_700_000_000 * SECOND
+    written = tokens.issue(key, tokens.RunToken("run", 2, "3.4"), now=now, timeout_secs=30)
+    claims = jwt.decode(written, options={"verify_signature": False})
+    assert written == jwt.encode(claims, key, algorithm="HS256")
+    assert tokens.read(key, written, now=now) == tokens.RunToken("run", 2, "3.4")
 
 
 async def test_a_token_says_run_attempt_and_assignment(running: Running) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,9 +17,14 @@ from unittest.mock import patch
 import pytest
 
 from simulation.scenario import simulate
+from strait.engine.workflows.state import State
 from strait.server.routes import sdk
 from strait.server.work import events, runs
+from strait.server.workflow_cache import WorkflowCache, state_of
 from strait.store import runs as run_rows
+from strait.store import workflow_runs
+from strait.store.ledger import Tails
+from strait.store.workflow_runs import Stored
 from strait.store.writer import Writer
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +90,32 @@ def test_a_platform_that_forgets_is_found_out(
 ) -> None:
     with patch.object(where, name, broken):
         assert any(simulate(seed).faults for seed in range(60))
+
+
+def test_what_memory_holds_is_what_the_database_has() -> None:
+    """Nothing that is kept in memory to save a look differs from what the look would find."""
+    state, of = WorkflowCache.state, Tails.of
+    looks: list[bool] = []
+
+    def compared_state(self: WorkflowCache, db: sqlite3.Connection, stored: Stored) -> State:
+        found = state(self, db, stored)
+        looks.append(found == state_of(db, stored))
+        looks.append(workflow_runs.load(db, stored.run.id) == stored)
+        return found
+
+    def compared_tail(self: Tails, db: sqlite3.Connection, subject: str) -> int:
+        found = of(self, db, subject)
+        looks.append(found == of(Tails(), db, subject))
+        return found
+
+    with (
+        patch.object(WorkflowCache, "state", compared_state),
+        patch.object(Tails, "of", compared_tail),
+    ):
+        faults = [simulate(seed).faults for seed in range(CHUNK)]
+    assert len(looks) > 20 * CHUNK
+    assert all(looks)
+    assert not any(faults)
 
 
 def test_a_platform_that_answers_before_the_disk_has_it_is_found_out() -> None:

@@ -172,6 +172,26 @@ async def test_a_commit_that_fails_fails_the_whole_batch_and_tells_memory(databa
     await writer.close()
 
 
+async def test_memory_is_told_of_an_operation_that_is_undone_if_it_had_written(
+    database: Path,
+) -> None:
+    told: list[bool] = []
+    connection = open_writer(database)
+    connection.execute("CREATE TABLE notes (text TEXT)")
+    writer = Writer(connection, on_rollback=lambda: told.append(True))
+
+    def fails(*, writes: bool) -> None:
+        if writes:
+            connection.execute("INSERT INTO notes VALUES ('half')")
+        raise KeyError("reason")
+
+    for writes, expected in ((False, []), (True, [True])):
+        with pytest.raises(KeyError):
+            await writer.submit(lambda writes=writes: fails(writes=writes))
+        assert told == expected
+    await writer.close()
+
+
 async def test_a_full_disk_refuses_writes_until_there_is_room(
     writer: Writer, database: Path
 ) -> None:

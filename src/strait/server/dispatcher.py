@@ -113,9 +113,10 @@ class Dispatcher:
 
     def _start(self, unit: Unit, ticket: Ticket) -> bool:
         """Write the start of a dispatch; return whether the run is now executing."""
-        stored = run_rows.load(unit.db, ticket.run_id)
-        if stored is None or stored.run.status != "queued" or self._stopping:
+        found = run_rows.load_to_start(unit.db, ticket.run_id)
+        if found is None or found[0].run.status != "queued" or self._stopping:
             return False
+        stored, payload = found
         entry = self._platform.jobs.for_run(unit.db, stored.run)
         if entry is None:
             runs.apply(unit, stored, engine.Canceled("its job was deleted"))
@@ -129,7 +130,8 @@ class Dispatcher:
         if transition is None:
             return False
         throttles.started(unit, ticket)
-        dispatch = self._prepare(unit, transition.run, entry, assignment, stored.run.error)
+        body = (payload or "{}").encode()
+        dispatch = self._prepare(unit, transition.run, entry, assignment, body, stored.run.error)
         if first:
             self._count_wait(transition.run)
             # Its trigger is on disk; if this start is lost with the server it is dispatched anew.
@@ -163,7 +165,13 @@ class Dispatcher:
         return f"{self._platform.epoch}.{self._sequence}"
 
     def _prepare(
-        self, unit: Unit, run: Run, entry: JobEntry, assignment: str, last_error: str
+        self,
+        unit: Unit,
+        run: Run,
+        entry: JobEntry,
+        assignment: str,
+        payload: bytes,
+        last_error: str,
     ) -> Dispatch:
         platform, job = self._platform, entry.job
         timeout = self._timeout_secs(run, job)
@@ -173,7 +181,6 @@ class Dispatcher:
             now=unit.now,
             timeout_secs=timeout,
         )
-        payload = (run_rows.payload(unit.db, run.id) or "{}").encode()
         headers: list[Header] = [
             (b"X-Run-ID", run.id.encode()),
             (b"X-Job-ID", run.job_id.encode()),

@@ -22,6 +22,7 @@ class JobEntry(Struct, frozen=True):
         job: the definition.
         signing_secret: what signs the requests to its endpoint, or "".
         waits: whether its runs wait for those of other jobs.
+        awaited: whether the runs of other jobs wait for its own.
         endpoint_url: where its runs are sent: its own address, or that of its environment.
         secrets: the headers with the secrets that its handler is given.
     """
@@ -29,6 +30,7 @@ class JobEntry(Struct, frozen=True):
     job: Job
     signing_secret: str
     waits: bool
+    awaited: bool
     endpoint_url: str
     secrets: tuple[Header, ...] = ()
 
@@ -100,6 +102,7 @@ class JobsCache:
             job,
             self._vault.open(jobs.signing_secret(db, job.id), signing_place(job.id)),
             bool(dependencies.of_job(db, job.id)),
+            bool(dependencies.on_job(db, job.id)),
             self._endpoint(db, job, has_secrets=bool(secrets)),
             tuple((f"X-Secret-{key}".encode(), text.encode()) for key, text in secrets.items()),
         )

@@ -34,9 +34,10 @@ from strait.server.work import due
 from strait.server.work.audit import SigningKeys
 from strait.server.work.retention import Walk
 from strait.server.work.settle import settle
+from strait.server.workflow_cache import WorkflowCache
 from strait.store import meta
 from strait.store.connection import StoreError, open_reader, open_writer, refuse_network_file_system
-from strait.store.ledger import Line
+from strait.store.ledger import Line, Tails
 from strait.store.migrations import migrate
 from strait.store.owner import Ownership
 from strait.store.writer import Writer
@@ -77,6 +78,8 @@ class Platform:
         self.outside = outside or Outside()
         self.keys = Keys()
         self.audience = Audience()
+        self.ledger_tails = Tails()
+        self.workflow_runs = WorkflowCache()
         self.hub: Hub[Line] = Hub()
         self.chunk_hub: Hub[dict[str, object]] = Hub()
         self.trigger_hub: Hub[object] = Hub()
@@ -233,3 +236,5 @@ class Platform:
         self.keys.forget()
         self.audit_keys.forget()
         self.audience.forget()
+        self.ledger_tails.forget()
+        self.workflow_runs.forget()

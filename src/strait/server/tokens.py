@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 
 import jwt
+import msgspec
 
 from strait.clock import SECOND
 
@@ -42,7 +45,7 @@ def new_signing_key() -> str:
 def issue(key: str, token: RunToken, *, now: int, timeout_secs: int) -> str:
     """Return a token that lives as long as its attempt may."""
     issued = now // SECOND
-    claims = {
+    claims: dict[str, str | int] = {
         "iss": ISSUER,
         "sub": token.run_id,
         "attempt": token.attempt,
@@ -50,7 +53,19 @@ def issue(key: str, token: RunToken, *, now: int, timeout_secs: int) -> str:
         "iat": issued,
         "exp": issued + timeout_secs + _GRACE_SECS,
     }
-    return jwt.encode(claims, key, algorithm=_ALGORITHM)
+    # Each dispatch makes one. PyJWT, which reads them, takes ten times as long to write the same.
+    signed = _HEADER + b"." + _base64url(_encode(claims))
+    signature = hmac.digest(key.encode(), signed, "sha256")
+    return (signed + b"." + _base64url(signature)).decode()
+
+
+def _base64url(data: bytes) -> bytes:
+    """Encode without padding, as tokens have it (RFC 7515 §2)."""
+    return urlsafe_b64encode(data).rstrip(b"=")
+
+
+_encode = msgspec.json.Encoder().encode
+_HEADER = _base64url(_encode({"alg": _ALGORITHM, "typ": "JWT"}))
 
 
 def read(key: str, text: str, *, now: int) -> RunToken:

@@ -92,8 +92,11 @@ class Unit:
         """Append entries to the ledger of a subject, and publish them after the commit."""
         if not entries:
             return
-        write = ledger.begin if first else ledger.append
-        lines = write(self.db, subject, project_id, self.stamp, entries)
+        tails = self.platform.ledger_tails
+        # What is new needs no look at what is there.
+        last = 0 if first else tails.of(self.db, subject)
+        lines = ledger.append(self.db, subject, project_id, self.stamp, entries, last=last)
+        tails.put(subject, last + len(lines))
         hub = self.platform.hub
         self.after(lambda: hub.publish_all(subject, lines))
         drains = self.platform.audience.of(self.db, project_id).drains

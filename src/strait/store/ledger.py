@@ -32,29 +32,64 @@ class Line(NamedTuple):
         return f"{self.subject}:{self.seq}"
 
 
+class Tails:
+    """The last sequence numbers of the subjects that were written lately, in memory."""
+
+    _MOST = 20_000
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+
+    def of(self, db: sqlite3.Connection, subject: str) -> int:
+        """Return the last sequence number of a subject; 0 when it has no entry."""
+        known = self._known.get(subject)
+        if known is not None:
+            return known
+        (last,) = db.execute(
+            "SELECT coalesce(max(seq), 0) FROM ledger WHERE subject = ?", (subject,)
+        ).fetchone()
+        return int(last)
+
+    def put(self, subject: str, seq: int) -> None:
+        """Remember what was written last."""
+        if len(self._known) >= self._MOST:
+            self._known.clear()
+        self._known[subject] = seq
+
+    def forget(self) -> None:
+        """Read all anew; called when something was undone."""
+        self._known.clear()
+
+
 def append(
     db: sqlite3.Connection,
     subject: str,
     project_id: str,
     at: Timestamp,
     entries: Sequence[Entry],
+    *,
+    last: int,
 ) -> list[Line]:
     """Write entries behind the last one of their subject and return them as stored."""
-    (last,) = db.execute(
-        "SELECT coalesce(max(seq), 0) FROM ledger WHERE subject = ?", (subject,)
-    ).fetchone()
-    return _write(db, subject, project_id, at, entries, last)
-
-
-def begin(
-    db: sqlite3.Connection,
-    subject: str,
-    project_id: str,
-    at: Timestamp,
-    entries: Sequence[Entry],
-) -> list[Line]:
-    """Write the first entries of a new subject, which needs no look at what is there."""
-    return _write(db, subject, project_id, at, entries, 0)
+    written = [
+        Line(
+            subject,
+            last + n,
+            project_id,
+            at,
+            entry.type,
+            entry.level,
+            entry.message,
+            None if entry.data is None else _encoder.encode(entry.data).decode(),
+        )
+        for n, entry in enumerate(entries, 1)
+    ]
+    db.executemany(
+        "INSERT INTO ledger (subject, seq, project_id, at, type, level, message, data) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        written,
+    )
+    return written
 
 
 def lines(
@@ -105,32 +140,3 @@ def search(
         },
     )
     return [Line(*row) for row in rows]
-
-
-def _write(
-    db: sqlite3.Connection,
-    subject: str,
-    project_id: str,
-    at: Timestamp,
-    entries: Sequence[Entry],
-    last: int,
-) -> list[Line]:
-    written = [
-        Line(
-            subject,
-            last + n,
-            project_id,
-            at,
-            entry.type,
-            entry.level,
-            entry.message,
-            None if entry.data is None else _encoder.encode(entry.data).decode(),
-        )
-        for n, entry in enumerate(entries, 1)
-    ]
-    db.executemany(
-        "INSERT INTO ledger (subject, seq, project_id, at, type, level, message, data) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        written,
-    )
-    return written

@@ -73,6 +73,15 @@ def load(db: sqlite3.Connection, run_id: str) -> Stored | None:
     return None if row is None else _stored(row)
 
 
+def load_to_start(db: sqlite3.Connection, run_id: str) -> tuple[Stored, str | None] | None:
+    """Return a run with the JSON text of its payload, or None."""
+    row = db.execute(
+        "SELECT doc, assignment, deadline_at, ttl_secs, revision, payload FROM runs WHERE id = ?",
+        (run_id,),
+    ).fetchone()
+    return None if row is None else (_stored(row[:5]), row[5])
+
+
 def save(
     db: sqlite3.Connection, before: Stored, after: State, *, result: str | None = None
 ) -> None:

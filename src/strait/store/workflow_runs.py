@@ -17,6 +17,8 @@ _runs = json.Decoder(WorkflowRun)
 _step_runs = json.Decoder(StepRun)
 _approvals = json.Decoder(Approval)
 
+# As the schema has it for a new row.
+_FIRST_REVISION = 0
 ACTIVE = ("pending", "running", "paused", "compensating")
 
 
@@ -28,8 +30,8 @@ class Stored(NamedTuple):
     snapshot_id: str
 
 
-def insert(db: sqlite3.Connection, run: WorkflowRun, snapshot_id: str, labels: Tags) -> None:
-    """Insert a workflow run."""
+def insert(db: sqlite3.Connection, run: WorkflowRun, snapshot_id: str, labels: Tags) -> Stored:
+    """Insert a workflow run, and return it as it is stored."""
     db.execute(
         "INSERT INTO workflow_runs (id, project_id, workflow_id, status, created_at, snapshot_id, "
         "parent_step_run_id, doc, labels) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -45,6 +47,7 @@ def insert(db: sqlite3.Connection, run: WorkflowRun, snapshot_id: str, labels: T
             _encoder.encode(labels).decode(),
         ),
     )
+    return Stored(run, _FIRST_REVISION, snapshot_id)
 
 
 def load(db: sqlite3.Connection, run_id: str) -> Stored | None:
@@ -55,8 +58,8 @@ def load(db: sqlite3.Connection, run_id: str) -> Stored | None:
     return None if row is None else Stored(_runs.decode(row[0]), row[1], row[2])
 
 
-def save(db: sqlite3.Connection, before: Stored, after: WorkflowRun) -> None:
-    """Write a workflow run over the revision that was read.
+def save(db: sqlite3.Connection, before: Stored, after: WorkflowRun) -> Stored:
+    """Write a workflow run over the revision that was read, and return it as it is stored.
 
     Raises:
         StaleWrite: the row has another revision by now.
@@ -68,6 +71,7 @@ def save(db: sqlite3.Connection, before: Stored, after: WorkflowRun) -> None:
     )
     if done.rowcount != 1:
         raise StaleWrite(after.id)
+    return Stored(after, before.revision + 1, before.snapshot_id)
 
 
 def page(
@@ -122,11 +126,17 @@ def labels(db: sqlite3.Connection, run_id: str) -> Tags:
 # ------------------------------------------------------------------------------------------ steps
 
 
-def put_steps(db: sqlite3.Connection, steps: Iterable[StepRun]) -> None:
-    """Write steps of a run, new or changed."""
+def put_steps(db: sqlite3.Connection, steps: Iterable[StepRun], *, first: bool = False) -> None:
+    """Write steps of a run that have changed; the first time all of them are new."""
+    if not first:
+        db.executemany(
+            "UPDATE step_runs SET doc = ? WHERE id = ?",
+            [(_encoder.encode(step).decode(), step.id) for step in steps],
+        )
+        return
     db.executemany(
         "INSERT INTO step_runs (id, workflow_run_id, step_ref, created_at, doc) "
-        "VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET doc = excluded.doc",
+        "VALUES (?, ?, ?, ?, ?)",
         [
             (
                 step.id,
@@ -160,10 +170,11 @@ def steps_page(
     return [_step_runs.decode(doc) for (doc,) in rows]
 
 
-def step(db: sqlite3.Connection, step_run_id: str) -> StepRun | None:
-    """Return a step of a run by its id, or None."""
-    row = db.execute("SELECT doc FROM step_runs WHERE id = ?", (step_run_id,)).fetchone()
-    return None if row is None else _step_runs.decode(row[0])
+def place_of_step(db: sqlite3.Connection, step_run_id: str) -> tuple[str, str] | None:
+    """Return the workflow run that a step belongs to and the ref of the step, or None."""
+    query = "SELECT workflow_run_id, step_ref FROM step_runs WHERE id = ?"
+    found: tuple[str, str] | None = db.execute(query, (step_run_id,)).fetchone()
+    return found
 
 
 # -------------------------------------------------------------------------------------- approvals

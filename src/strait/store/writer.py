@@ -61,7 +61,8 @@ class Writer:
 
     Args:
         connection: the database's only writing connection, in autocommit mode.
-        on_rollback: called when a whole batch was undone, to drop what memory holds of it.
+        on_rollback: called when a batch, or an operation that had written, was undone, to drop what
+            memory holds of it.
         executor: where commits wait for the disk; by default a thread of the writer's own.
         on_commit: told how long the disk took for each commit, in seconds, and how many operations
             shared it.
@@ -127,8 +128,9 @@ class Writer:
 
     def _run(self, operation: _Operation[object]) -> None:
         connection = self.connection
+        changes = connection.total_changes
         if not self._batch:
-            self._changes_before = connection.total_changes
+            self._changes_before = changes
         self._batch.append(operation)
         self._current = operation
         try:
@@ -139,6 +141,8 @@ class Writer:
             connection.execute("RELEASE operation")
         except Exception as error:  # noqa: BLE001 - it is handed to whoever submitted the work
             self._undo(operation, error)
+            if connection.total_changes != changes:
+                self._on_rollback()
         finally:
             self._current = None
 

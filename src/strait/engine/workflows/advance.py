@@ -28,7 +28,7 @@ def advance(draft: Draft) -> None:
     if draft.run.status != "running":
         return
     load = _Load(draft)
-    queue = [_place(draft, ref) for ref in draft.step_runs if draft.can_start(ref)]
+    queue = [_place(draft, ref) for ref in draft.startable()]
     heapq.heapify(queue)
     newly_ready = set(draft.ready)
     draft.ready.clear()
@@ -139,7 +139,7 @@ def _decision(
 
 
 def _complete_if_done(draft: Draft) -> None:
-    if not all(map(draft.is_over, draft.step_runs)):
+    if not draft.all_over():
         return
     failed = any(
         step.status == "failed" and draft.steps[ref].on_failure != "continue"

@@ -7,7 +7,6 @@ machines, remembers what changed, and writes the history. Nothing outside of one
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 from msgspec import UNSET
@@ -19,8 +18,9 @@ from strait.engine.entries import Entry, moved
 from strait.engine.model import Approval, Json, StepDefinition, StepRun
 from strait.engine.refusal import Refused
 from strait.engine.workflows.effects import Effect, ParentStepEnded, StatusChanged
-from strait.engine.workflows.state import State, Transition
+from strait.engine.workflows.state import State, Steps, Transition
 from strait.fsm import (
+    TERMINAL_STEP_RUN_STATUSES,
     is_terminal_step_run_status,
     is_terminal_workflow_run_status,
     step_run_can_move,
@@ -37,6 +37,7 @@ class Draft:
     Attributes:
         run: the run as it is by now.
         steps: the definitions by ref.
+        dependents: the refs of the steps that depend on each step directly.
         step_runs: the steps by ref as they are by now; change them through the methods only.
         approvals: the approvals by ref.
         effects: what the shell will do.
@@ -47,7 +48,9 @@ class Draft:
 
     def __init__(self, state: State, now: int, new_id: Callable[[], str]) -> None:
         self.run = state.run
-        self.steps: dict[str, StepDefinition] = {step.step_ref: step for step in state.steps}
+        definitions = Steps.of(state.steps)
+        self.steps: dict[str, StepDefinition] = definitions.by_ref
+        self.dependents: dict[str, list[str]] = definitions.dependents
         self.step_runs = dict(state.step_runs)
         self.approvals = dict(state.approvals)
         self.effects: list[Effect] = []
@@ -55,7 +58,7 @@ class Draft:
         self.now = now
         self.stamp = to_timestamp(now)
         self.new_id = new_id
-        self._definitions = state.steps
+        self._definitions = definitions
         self._entries: list[Entry] = []
         self._changed: dict[str, None] = {}
         self._changed_approvals: dict[str, None] = {}
@@ -75,11 +78,6 @@ class Draft:
     def state(self) -> State:
         """Return the state as it is by now."""
         return State(self.run, self._definitions, self.step_runs, self.approvals)
-
-    @cached_property
-    def dependents(self) -> dict[str, list[str]]:
-        """The steps that depend on each step directly."""
-        return dag.dependents((step.step_ref, step.depends_on) for step in self._definitions)
 
     def descendants(self, ref: str) -> list[str]:
         """Return all steps that depend on a step, directly or not."""
@@ -125,6 +123,22 @@ class Draft:
         step = self.step_runs[ref]
         unstarted = step.status in UNSTARTED and not step.started_at
         return unstarted and step.deps_completed >= step.deps_required
+
+    # The next two look at every step for each event of the run, and so ask for no method of it.
+
+    def startable(self) -> list[str]:
+        """Return the refs of the steps that `can_start`."""
+        return [
+            ref
+            for ref, step in self.step_runs.items()
+            if step.status in UNSTARTED
+            and not step.started_at
+            and step.deps_completed >= step.deps_required
+        ]
+
+    def all_over(self) -> bool:
+        """Say whether all steps have ended."""
+        return all(step.status in TERMINAL_STEP_RUN_STATUSES for step in self.step_runs.values())
 
     # ------------------------------------------------------------------------------------- moving
 

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from msgspec import Struct, field
 
+from strait import dag
 from strait.engine.entries import Entry
 from strait.engine.model import Approval, StepDefinition, StepRun, WorkflowRun
 from strait.engine.workflows.effects import Effect
 from strait.fsm import is_terminal_workflow_run_status
+
+
+class Steps(tuple[StepDefinition, ...]):
+    """The definitions that a run follows, in their order, and what every event looks up in them.
+
+    All runs of a version share one, so that this is worked out once and not for each event.
+    """
+
+    @classmethod
+    def of(cls, definitions: tuple[StepDefinition, ...]) -> Steps:
+        """Return definitions as `Steps`, the same ones if they are already."""
+        return definitions if isinstance(definitions, Steps) else cls(definitions)
+
+    @cached_property
+    def by_ref(self) -> dict[str, StepDefinition]:
+        """The definitions by ref."""
+        return {step.step_ref: step for step in self}
+
+    @cached_property
+    def dependents(self) -> dict[str, list[str]]:
+        """The steps that depend on each step directly."""
+        return dag.dependents((step.step_ref, step.depends_on) for step in self)
+
+    @cached_property
+    def notifying(self) -> tuple[StepDefinition, ...]:
+        """The steps that ask for news of them to be sent."""
+        return tuple(step for step in self if step.stage_notifications)
 
 
 class State(Struct, frozen=True):

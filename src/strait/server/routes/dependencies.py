@@ -39,7 +39,7 @@ def create(call: Call, unit: Unit) -> Reply:
         dependencies.insert(unit.db, dependency)
     except sqlite3.IntegrityError as error:
         raise ApiError(409, "the job depends on that job already") from error
-    unit.platform.jobs.forget(job.id)
+    unit.platform.jobs.clear()  # both jobs are told of it, in all their versions
     return reply(dependency, 201)
 
 
@@ -72,7 +72,7 @@ def delete(call: Call, unit: Unit) -> Reply:
     job = find(unit.db, call)
     if not dependencies.delete(unit.db, job.id, call.params["depID"]):
         raise not_found("job dependency")
-    unit.platform.jobs.forget(job.id)
+    unit.platform.jobs.clear()  # both jobs are told of it, in all their versions
     return NO_CONTENT
 
 

@@ -12,7 +12,7 @@ from strait.server import checks
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
 from strait.server.registry import Registry
-from strait.server.work.workflows import state_of
+from strait.server.workflow_cache import state_of
 from strait.store import ledger, workflow_runs, workflows
 from strait.store import runs as run_rows
 

@@ -159,6 +159,6 @@ def _value(raw: Raw | UnsetType) -> Json | UnsetType:
 def compensate(call: Call, unit: Unit) -> Reply:
     """Undo the completed steps of a run that failed, in reverse order."""
     stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
-    plan = compensation.plan(workflows.state_of(unit.db, stored))
+    plan = compensation.plan(unit.platform.workflow_runs.state(unit.db, stored))
     workflows.advance(unit, stored, happened.Compensate())
     return reply(plan)

@@ -13,7 +13,7 @@ from msgspec import Raw, json
 from strait.clock import SECOND, from_timestamp
 from strait.engine.model import Approval, EventTrigger, Json, Run, StepRun, WorkflowRun
 from strait.engine.workflows.effects import StatusChanged
-from strait.engine.workflows.state import Transition
+from strait.engine.workflows.state import Steps, Transition
 from strait.server.unit import Unit
 from strait.server.work import deliveries
 from strait.store import deliveries as delivery_rows
@@ -166,7 +166,7 @@ def approval_is_late(unit: Unit, run: WorkflowRun, approval: Approval) -> None:
 
 def steps_moved(unit: Unit, transition: Transition) -> None:
     """Tell of the ends of steps whose definitions ask for it (`stage_notifications`)."""
-    asking = [one for one in transition.state.steps if one.stage_notifications]
+    asking = Steps.of(transition.state.steps).notifying
     if not asking or not has_channels(unit, transition.run.project_id):
         return
     ended = {

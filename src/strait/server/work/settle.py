@@ -58,6 +58,9 @@ def _run_ended(unit: Unit, signal: RunEnded) -> None:
 
 def _release_dependents(unit: Unit, ended: Run) -> None:
     """Queue the runs that waited for a run that is over now, and for nothing else."""
+    entry = unit.platform.jobs.get(unit.db, ended.job_id)
+    if entry is not None and not entry.awaited:
+        return
     for job_id in dependency_rows.on_job(unit.db, ended.job_id):
         for run_id in dependency_rows.held_runs(unit.db, job_id):
             stored = run_rows.load(unit.db, run_id)

@@ -65,7 +65,7 @@ def start(
     snapshot_id = definitions.snapshot(unit.db, workflow.id, steps, unit.new_id())
     request = engine.StartRequest(
         workflow=workflow,
-        steps=steps,
+        steps=unit.platform.workflow_runs.snapshot(unit.db, snapshot_id),
         triggered_by=triggered_by,
         payload=payload,
         tags=tags or {},
@@ -90,7 +90,7 @@ def retry(unit: Unit, stored: Stored, created_by: str) -> WorkflowRun:
         Refused: 400, the earlier one is not over; 409, the workflow may have no more runs now.
     """
     unit.tick()
-    original = workflows.state_of(unit.db, stored)
+    original = unit.platform.workflow_runs.state(unit.db, stored)
     transition = engine.retry(original, unit.now, unit.new_id, created_by=created_by)
     workflow = definitions.get(unit.db, stored.run.workflow_id)
     if workflow is not None:
@@ -101,13 +101,12 @@ def retry(unit: Unit, stored: Stored, created_by: str) -> WorkflowRun:
 
 def _begin(unit: Unit, transition: Transition, snapshot_id: str, labels: Tags) -> WorkflowRun:
     run = transition.run
-    workflow_runs.insert(unit.db, run, snapshot_id, labels)
-    workflows.keep(unit, transition, first=True)
+    workflows.begin(unit, transition, snapshot_id, labels)
     workflows.perform(unit, transition)
     # Later rows get later instants than the steps, which count up from the run's own.
     for _ in transition.steps:
         unit.tick()
-    stored = workflow_runs.load(unit.db, run.id)
+    stored = unit.platform.workflow_runs.load(unit.db, run.id)
     return run if stored is None else stored.run
 
 

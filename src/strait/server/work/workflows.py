@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from functools import partial
 
 from msgspec import UNSET, UnsetType, json
@@ -10,19 +9,19 @@ from msgspec import UNSET, UnsetType, json
 from strait.clock import Timestamp, from_timestamp, to_timestamp
 from strait.engine import runs as run_engine
 from strait.engine.admission import Request
-from strait.engine.model import Approval, EventTrigger, Json, Run, Workflow, WorkflowRun
+from strait.engine.model import Approval, EventTrigger, Json, Run, Tags, Workflow, WorkflowRun
 from strait.engine.refusal import Refused
 from strait.engine.workflows import effects as asked
 from strait.engine.workflows import events as happened
 from strait.engine.workflows.decide import decide
 from strait.engine.workflows.instants import bounded
 from strait.engine.workflows.starting import event_key_in_use
-from strait.engine.workflows.state import State, Transition
+from strait.engine.workflows.state import Transition
 from strait.server.errors import not_found
 from strait.server.unit import ChildWorkflowEnded, Unit
 from strait.server.work import announce, events, runs, workflow_starts
 from strait.store import runs as run_rows
-from strait.store import triggers, workflow_runs, workflows
+from strait.store import triggers, workflow_runs
 from strait.store.workflow_runs import Stored
 
 _COMPENSATED_RUN = "_workflow_compensation_workflow_run_id"
@@ -41,24 +40,13 @@ def load(unit: Unit, project_id: str, run_id: str) -> Stored:
     return stored
 
 
-def state_of(db: sqlite3.Connection, stored: Stored) -> State:
-    """Return a workflow run with all that belongs to it."""
-    run_id = stored.run.id
-    return State(
-        stored.run,
-        workflows.snapshot_steps(db, stored.snapshot_id),
-        {step.step_ref: step for step in workflow_runs.steps(db, run_id)},
-        workflow_runs.approvals(db, run_id),
-    )
-
-
 def advance(unit: Unit, stored: Stored, event: happened.Event) -> Transition:
     """Let a workflow run take an event, save what it becomes, and do what follows.
 
     Raises:
         Refused: the event is a request, and the run is in no state for it.
     """
-    state = state_of(unit.db, stored)
+    state = unit.platform.workflow_runs.state(unit.db, stored)
     transition = decide(state, event, unit.now, unit.new_id)
     if transition is None:  # it does not concern the run, or not any more
         return Transition(state, (), (), (), ())
@@ -69,7 +57,7 @@ def advance(unit: Unit, stored: Stored, event: happened.Event) -> Transition:
 
 def advance_by_id(unit: Unit, run_id: str, event: happened.Event) -> None:
     """Let a workflow run take an event; one that is gone, or past it, takes none."""
-    stored = workflow_runs.load(unit.db, run_id)
+    stored = unit.platform.workflow_runs.load(unit.db, run_id)
     if stored is not None:
         advance(unit, stored, event)
 
@@ -78,17 +66,28 @@ def save(unit: Unit, stored: Stored, transition: Transition) -> None:
     """Write what a workflow run has become."""
     run = transition.run
     if run != stored.run:
-        workflow_runs.save(unit.db, stored, run)
-    keep(unit, transition)
+        stored = workflow_runs.save(unit.db, stored, run)
+        _watch_run(unit, run, ended=transition.ended)
+    _keep_parts(unit, transition)
+    unit.platform.workflow_runs.put(stored, transition.state)
 
 
-def keep(unit: Unit, transition: Transition, *, first: bool = False) -> None:
-    """Write the steps, approvals and history of a transition, and watch what is due."""
+def begin(unit: Unit, transition: Transition, snapshot_id: str, labels: Tags) -> None:
+    """Write a new workflow run."""
     run = transition.run
-    workflow_runs.put_steps(unit.db, transition.steps)
-    workflow_runs.put_approvals(unit.db, transition.approvals)
-    unit.record(run.id, run.project_id, transition.entries, first=first)
+    stored = workflow_runs.insert(unit.db, run, snapshot_id, labels)
     _watch_run(unit, run, ended=transition.ended)
+    _keep_parts(unit, transition, first=True)
+    unit.platform.workflow_runs.put(stored, transition.state)
+
+
+def _keep_parts(unit: Unit, transition: Transition, *, first: bool = False) -> None:
+    """Write the steps, approvals and history of a transition, and watch what is due of them."""
+    run = transition.run
+    workflow_runs.put_steps(unit.db, transition.steps, first=first)
+    if transition.approvals:
+        workflow_runs.put_approvals(unit.db, transition.approvals)
+    unit.record(run.id, run.project_id, transition.entries, first=first)
     for ref, approval in transition.approvals:
         _watch_approval(unit, approval)
         announce.approval_moved(unit, run, ref, approval)
@@ -99,7 +98,7 @@ def perform(unit: Unit, transition: Transition) -> None:
     """Do what a transition asks for, then tell the steps that could not be started."""
     run, failed = transition.run, []
     for effect in transition.effects:
-        if isinstance(effect, asked.StartJob | asked.StartChild | asked.OpenTrigger):
+        if isinstance(effect, _BEGINNINGS):
             error = _begin_step(unit, run, effect)
             if error:
                 failed.append(happened.StartFailed(effect.ref, error))
@@ -110,6 +109,9 @@ def perform(unit: Unit, transition: Transition) -> None:
     # Only now: such a failure may cancel steps which the effects above have yet to start.
     for event in failed:
         advance_by_id(unit, run.id, event)
+
+
+_BEGINNINGS = (asked.StartJob, asked.StartChild, asked.OpenTrigger)
 
 
 def _begin_step(
@@ -182,12 +184,13 @@ def _start_job(unit: Unit, run: WorkflowRun, effect: asked.StartJob) -> str:
 
 def job_ended(unit: Unit, run: Run, result: str | None) -> None:
     """Tell a workflow step that its job run is over."""
-    step = workflow_runs.step(unit.db, run.workflow_step_run_id)
-    if step is None:
+    place = workflow_runs.place_of_step(unit.db, run.workflow_step_run_id)
+    if place is None:
         return
+    workflow_run_id, ref = place
     output: Json | UnsetType = UNSET if result is None else json.decode(result)
-    event = happened.JobEnded(step.step_ref, run.id, run.status, output, run.error)
-    advance_by_id(unit, step.workflow_run_id, event)
+    event = happened.JobEnded(ref, run.id, run.status, output, run.error)
+    advance_by_id(unit, workflow_run_id, event)
 
 
 def _request(unit: Unit, run_id: str, event: run_engine.Event) -> None:
@@ -229,10 +232,10 @@ def _emit(unit: Unit, project_id: str, key: str, payload: Json | UnsetType) -> N
 
 def trigger_settled(unit: Unit, trigger: EventTrigger) -> None:
     """Tell a workflow step that its wait is over."""
-    step = workflow_runs.step(unit.db, trigger.workflow_step_run_id)
-    if step is None:
+    place = workflow_runs.place_of_step(unit.db, trigger.workflow_step_run_id)
+    if place is None:
         return
-    ref = step.step_ref
+    _, ref = place
     event: happened.Event
     match trigger.status, trigger.trigger_type:
         case "received", "sleep":
@@ -251,11 +254,12 @@ def trigger_settled(unit: Unit, trigger: EventTrigger) -> None:
 
 def child_ended(unit: Unit, effect: asked.ParentStepEnded) -> None:
     """Tell a sub-workflow step that the run which it has started is over."""
-    step = workflow_runs.step(unit.db, effect.parent_step_run_id)
-    if step is None:
+    place = workflow_runs.place_of_step(unit.db, effect.parent_step_run_id)
+    if place is None:
         return
+    _, ref = place
     event = happened.ChildEnded(
-        step.step_ref, effect.workflow_id, effect.status, effect.outputs, effect.error
+        ref, effect.workflow_id, effect.status, effect.outputs, effect.error
     )
     advance_by_id(unit, effect.parent_workflow_run_id, event)
 
