@@ -232,6 +232,25 @@ def test_a_vacuum_gives_back_the_room_of_what_was_deleted(kept: Path, home: Path
     assert "nothing to do" in again.stdout
 
 
+def test_a_purge_says_what_it_reached_and_refuses_what_it_does_not_understand(
+    kept: Path, home: Path
+) -> None:
+    counted = json.loads(
+        strait("db", "purge", "--where", "name=Ada", "--dry-run", "--json", cwd=home).stdout
+    )
+    assert (counted["dry_run"], counted["runs"]) == (True, 1)
+    assert b"Ada" in kept.read_bytes()
+    done = strait("db", "purge", "--where", "name=Ada", cwd=home)
+    assert done.stdout.startswith("purged: 1 runs")
+    assert b"Ada" not in kept.read_bytes()
+    for wrong in (["--older-than", "90"], ["--where", "name"], ["--where", "=1"], []):
+        refused = strait("db", "purge", *wrong, cwd=home)
+        assert refused.returncode == 2, wrong
+        assert "Traceback" not in refused.stderr
+    with platform(home) as dev:
+        assert strait("db", "purge", "--older-than", "1d", cwd=home).returncode == 3, dev.stderr
+
+
 def test_the_help_of_db_says_the_exit_codes(tmp_path: Path) -> None:
     shown = strait("db", "--help", cwd=tmp_path).stdout
     assert {"check", "backup", "restore", "vacuum", "migrate"} <= set(shown.split())

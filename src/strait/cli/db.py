@@ -11,16 +11,19 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
+from strait.clock import SECOND, SystemClock, to_timestamp
 from strait.store import backup as copies
 from strait.store import maintenance
+from strait.store import purge as purges
 from strait.store.connection import StoreError
 from strait.store.owner import OwnedError
 
 T = TypeVar("T")
 
 FAILED = 1
+USAGE = 2
 IN_USE = 3
 # What is over sooner needs no bar.
 _BAR_AFTER_SECS = 1.0
@@ -104,6 +107,59 @@ def migrate(db: Path, *, as_json: bool) -> None:
         print(f"{db}: schema version {done.after}, nothing to do")
     else:
         print(f"{db}: schema version {done.before} -> {done.after}")
+
+
+def purge(
+    db: Path, *, run_id: str, older_than: str, where: str, dry_run: bool, as_json: bool
+) -> None:
+    """Take the payloads of runs away, and say how many runs that were."""
+    now = SystemClock().now()
+    days = _days(older_than) if older_than else 0
+    asked = purges.Asked(
+        run_id=run_id,
+        ended_before=to_timestamp(max(0, now - days * _DAY)) if older_than else "",
+        where=_pair(where) if where else None,
+        forget_keys_before=to_timestamp(now - _DAY),
+    )
+    done = _attempt(lambda: purges.purge(db, asked, to_timestamp(now), dry_run=dry_run))
+    if as_json:
+        _print_json(dry_run=dry_run, **done._asdict())
+    else:
+        verb = "would be purged" if dry_run else "purged"
+        print(
+            f"{verb}: {done.runs} runs, {done.workflow_runs} workflow runs, "
+            f"{done.waiting} waiting triggers and events"
+        )
+    if done.unfinished:
+        print(
+            f"strait: {done.unfinished} runs are not over and were left alone; let them end, "
+            "or cancel them, and purge again",
+            file=sys.stderr,
+        )
+        sys.exit(FAILED)
+
+
+_DAY = 86_400 * SECOND
+
+
+def _days(text: str) -> int:
+    number = text.removesuffix("d")
+    if not (number.isascii() and number.isdigit()) or not text.endswith("d"):
+        _wrong(f"`--older-than {text}` is no number of days; write it like `90d`")
+    return int(number)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    path, equals, value = text.partition("=")
+    steps = path.split(".")
+    if not equals or not all(step and '"' not in step for step in steps):
+        _wrong(f"`--where {text}` is no path and value; write it like `user.id=42`")
+    return path, value
+
+
+def _wrong(message: str) -> NoReturn:
+    print(f"strait: {message}", file=sys.stderr)
+    sys.exit(USAGE)
 
 
 # -------------------------------------------------------------------------------------- how to say

@@ -90,3 +90,28 @@ def migrate(db: Path, *, as_json: bool) -> None:
     from strait.cli import db as commands
 
     commands.migrate(db, as_json=as_json)
+
+
+@db.command()
+@_database
+@click.option("--run", "run_id", default="", help="This run, or workflow run.")
+@click.option("--older-than", default="", help="Runs that ended so many days ago: `90d`.")
+@click.option("--where", default="", help="Runs whose payload has this value: `user.id=42`.")
+@click.option("--dry-run", is_flag=True, help="Count the runs, and change nothing.")
+@_json
+def purge(
+    db: Path, *, run_id: str, older_than: str, where: str, dry_run: bool, as_json: bool
+) -> None:
+    """Take the payloads of runs away for good, such as those of one person.
+
+    Of the runs that fit all that is given, and of what they have started, everything goes that a
+    payload may have flowed into. That there were these runs, and that this was done, stays. No
+    server may run. Backups and archives are not touched.
+    """
+    if not (run_id or older_than or where):
+        raise click.UsageError("say which runs: --run, --older-than or --where")
+    from strait.cli import db as commands
+
+    commands.purge(
+        db, run_id=run_id, older_than=older_than, where=where, dry_run=dry_run, as_json=as_json
+    )
