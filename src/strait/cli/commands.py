@@ -9,6 +9,7 @@ import click
 
 from strait._version import __version__
 from strait.cli.db_commands import db
+from strait.cli.transfer_commands import export_command, import_command
 from strait.compatibility import TARGETS, Target
 from strait.server.options import OPTIONS, PREFIX
 
@@ -143,3 +144,5 @@ def check(target: str, platform: Target, allow: tuple[str, ...], *, as_json: boo
 
 
 cli.add_command(db)
+cli.add_command(export_command)
+cli.add_command(import_command)

@@ -1,0 +1,130 @@
+"""`strait export` and `strait import`: a project as a file, and back."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from strait.client.sync import Client, ClientOptions
+from strait.errors import StraitError
+from strait.transfer import (
+    Change,
+    ImportPlan,
+    apply_import,
+    dumps,
+    export_project,
+    loads,
+    plan_import,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Which platform and project; what is None is as every client has it here."""
+
+    path: str | None = None
+    profile: str | None = None
+    base_url: str | None = None
+    project_id: str | None = None
+
+    def client(self) -> Client:
+        """Return a client with them."""
+        given: ClientOptions = {}
+        if self.base_url is not None:
+            given["base_url"] = self.base_url
+        if self.project_id is not None:
+            given["project_id"] = self.project_id
+        if self.path or self.profile or os.environ.get("STRAIT_PROFILE"):
+            return Client.from_file(self.path, profile=self.profile, **given)
+        return Client.from_env(**given)
+
+
+@contextmanager
+def _client(settings: Settings) -> Iterator[Client]:
+    """Open a client; what goes wrong with it is one line, and the exit status 1."""
+    try:
+        with settings.client() as client:
+            yield client
+    except (StraitError, OSError) as error:
+        sys.exit(f"strait: {error}")
+
+
+def write(out: str, *, with_variables: bool, settings: Settings) -> None:
+    """Write the file; `-` is the standard output."""
+    with _client(settings) as client:
+        text = dumps(export_project(client, with_variables=with_variables))
+        if out == "-":
+            sys.stdout.write(text)
+            return
+        # Values of variables are for their owner only.
+        mode = 0o600 if with_variables else 0o666
+        path, new = Path(out), Path(f"{out}.new")
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(path)
+
+
+def read(
+    file: Path,
+    *,
+    plan_only: bool,
+    prune: bool,
+    values: Path | None,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Import a file, or say what that would do; the exit status is 1 if something is blocked."""
+    with _client(settings) as client:
+        document = loads(file.read_text("utf-8"))
+        given = loads_values(values) if values else {}
+        plan = plan_import(client, document, prune=prune, values=given)
+        if not plan_only:
+            apply_import(client, plan)
+    print(json.dumps(_shown(plan, done=not plan_only)) if as_json else plan)
+    sys.exit(any(change.action == "blocked" for change in plan.changes))
+
+
+def loads_values(file: Path) -> dict[str, str]:
+    """Read the secret values of an import: an object of texts.
+
+    Raises:
+        StraitError: it is none.
+    """
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        # The error of the decoder would quote the file, which has secrets.
+        raise StraitError(f"`{file}` is no JSON") from None
+    if not isinstance(values, dict) or not all(isinstance(one, str) for one in values.values()):
+        raise StraitError(f"`{file}` must be an object of texts, by the names in `to_set`")
+    return values
+
+
+def _shown(plan: ImportPlan, *, done: bool) -> dict[str, object]:
+    return {
+        "done": done,
+        "is_empty": plan.is_empty,
+        "changes": [_change(one) for one in plan.changes if one.action != "keep"],
+        "notes": plan.notes,
+        "to_set": plan.to_set,
+    }
+
+
+def _change(change: Change) -> dict[str, object]:
+    return {
+        "section": change.section,
+        "key": change.key,
+        "action": change.action,
+        "fields": sorted(change.after),
+        "reason": change.reason,
+    }
