@@ -31,7 +31,7 @@ from strait.clock import SECOND, SystemClock, to_timestamp
 _DAYS = 30
 _CHUNK = 10_000
 _ASKED = 60
-_TURNS = 4
+_TURNS = 8
 _SINGLE = 150
 _RARE_TAG = 20_000
 

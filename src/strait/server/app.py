@@ -38,7 +38,7 @@ from strait.server.work import audit
 from strait.server.work.housekeeping import KEEP_ANSWERS_SECS
 from strait.store import meta
 from strait.store.runs import StaleWrite
-from strait.store.writer import StoreUnavailable
+from strait.store.writer import StoreUnavailable, is_about_the_disk, reason
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -254,7 +254,13 @@ class App:
                 failure = ApiError(409, "it was changed by another request; try again")
             case StoreUnavailable():
                 logger.error("request %s: %s", request_id, error, extra=fields)
-                failure = ApiError(503, "the database cannot be written; nothing was changed")
+                why = reason(error.__cause__ or error)
+                failure = ApiError(
+                    503, f"the database cannot be written; nothing was changed: {why}"
+                )
+            case _ if is_about_the_disk(error):
+                logger.error("request %s: %s", request_id, error, extra=fields)
+                failure = ApiError(503, f"the database cannot be read: {reason(error)}")
             case _:
                 logger.error("request %s failed", request_id, exc_info=error, extra=fields)
                 failure = ApiError(500, "internal server error")

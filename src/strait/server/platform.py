@@ -49,6 +49,9 @@ T = TypeVar("T")
 
 logger = logging.getLogger("strait.server")
 
+# Nobody else should have a lock: a database has one owner.
+_BUSY_MS = 100
+
 
 def _tracing() -> Tracing:
     try:
@@ -108,6 +111,8 @@ class Platform:
             connection = open_writer(self.database, self.outside.connect)
             os.chmod(self.database, 0o600)
             migrate(connection)
+            # From here on writes run on the loop, and whoever waits for a lock holds up all others.
+            connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
             self.vault = open_vault(connection, self._key_file(), self.settings.encryption_key)
             seal_clear_texts(connection, self.vault)
             self.jobs = JobsCache(self.vault)

@@ -93,8 +93,8 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
         self.commits = 0
-        # Why the last commit failed; None once one succeeds.
-        self.failing: sqlite3.Error | None = None
+        # Why the last write failed; None once one succeeds.
+        self.failing: Exception | None = None
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run `work` in a transaction; the future is done once its commit is on disk.
@@ -148,7 +148,10 @@ class Writer:
 
     def _undo(self, operation: _Operation[object], error: Exception) -> None:
         operation.after.clear()
-        operation.error = _unavailable(error) if _is_about_the_disk(error) else error
+        operation.error = error
+        if is_about_the_disk(error):
+            operation.error = _unavailable(error)
+            self.failing = error
         if not self.connection.in_transaction:
             # After an I/O error SQLite may have undone the whole transaction.
             self._abandon(error)
@@ -187,11 +190,13 @@ class Writer:
 
     def _finish(self, error: sqlite3.Error | None) -> None:
         synced, self._committing = self._committing, False
-        self.failing = error
         if error is not None:
+            self.failing = error
             self._abandon(error)
         else:
             self.commits += 1
+            if synced and not any(isinstance(op.error, StoreUnavailable) for op in self._batch):
+                self.failing = None
             if synced:
                 self._on_commit(time.perf_counter() - self._commit_began, len(self._batch))
             batch, self._batch = self._batch, []
@@ -230,27 +235,34 @@ def _act(actions: list[Callable[[], None]]) -> None:
             logger.exception("an action after a commit failed")
 
 
-def _is_about_the_disk(error: Exception) -> bool:
+def is_about_the_disk(error: BaseException) -> bool:
     """Tell whether the database could not do its work, which says nothing of the operation."""
-    return (
-        isinstance(error, sqlite3.OperationalError)
-        and error.sqlite_errorcode & _PRIMARY_CODE in _DISK_CODES
-    )
+    return isinstance(error, sqlite3.DatabaseError) and _code(error) in _REASONS
 
 
-# The low byte of an extended code is its primary one.
-_PRIMARY_CODE = 0xFF
-_DISK_CODES = frozenset(
-    {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_NOMEM,
-    }
-)
+def reason(error: BaseException) -> str:
+    """Return in words for a user why the database could not do its work."""
+    return _REASONS.get(_code(error), "the disk may be full")
+
+
+def _code(error: BaseException) -> int:
+    # The low byte of an extended code is its primary one. Errors of Python's own have none.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+_BROKEN = "the database is broken, see `strait db check`"
+_LOCKED = "another process has locked the database"
+_REASONS = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk reports an error; it may be full, or a file too large",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_READONLY: "the database is read-only",
+    sqlite3.SQLITE_CANTOPEN: "a file of the database cannot be opened",
+    sqlite3.SQLITE_NOMEM: "there is no memory left",
+    sqlite3.SQLITE_CORRUPT: _BROKEN,
+    sqlite3.SQLITE_NOTADB: _BROKEN,
+}
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:

@@ -14,6 +14,7 @@ from strait.server.http import Call, Reply, reply
 from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.store import run_lists
+from strait.store.writer import reason
 
 registry = Registry()
 
@@ -40,10 +41,10 @@ async def ready(call: Call, platform: Platform) -> Reply:
     reasons = []
     try:
         platform.reader.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
-    except sqlite3.Error:
-        reasons.append("the database cannot be read")
+    except sqlite3.Error as error:
+        reasons.append(f"the database cannot be read; {reason(error)}")
     if platform.writer.failing is not None:
-        reasons.append("the last commit failed; the disk may be full")
+        reasons.append(f"the last commit failed; {reason(platform.writer.failing)}")
     if not os.access(platform.database, os.W_OK):
         reasons.append("the database file is not writable")
     if platform.draining:

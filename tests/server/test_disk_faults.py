@@ -1,0 +1,189 @@
+"""Whatever the disk does, no acknowledged write is lost, and it is said what is wrong."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from strait.clock import VirtualClock
+from strait.store import maintenance
+from support.handlers import Gate, Handlers, ok
+from support.world import world as a_world
+
+from .test_crash import ServerProcess, history, make_job, server_process
+
+LARGE = "x" * 60_000
+
+
+async def ready(server: ServerProcess) -> tuple[int, str]:
+    answer = await server.api.get("/health/ready")
+    return answer.status_code, " ".join(answer.json().get("reasons", []))
+
+
+@pytest.mark.e2e
+async def test_a_full_disk_is_503_says_why_and_loses_nothing(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    handlers.script = lambda call: ok("done")
+    database = tmp_path / "strait.db"
+    async with server_process(database) as server:
+        job = await make_job(server, handlers)
+        path = f"/v1/jobs/{job}/trigger"
+        acknowledged = [(await server.api.post(path, json={"payload": 0})).json()["id"]]
+        # No file may grow beyond this: what a full disk is to whoever writes.
+        room = (tmp_path / "strait.db-wal").stat().st_size + 600_000
+        pid = server.process.pid
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, hard))
+        refused: httpx.Response | None = None
+        for n in range(100):
+            answer = await server.api.post(path, json={"payload": [n, LARGE]})
+            if answer.status_code == 503:
+                refused = answer
+                break
+            acknowledged.append(answer.json()["id"])
+        assert refused is not None, "it was never full"
+        assert "cannot be written" in refused.json()["error"]["message"]
+        assert (await server.api.get(f"/v1/runs/{acknowledged[0]}")).status_code == 200
+        status, why = await ready(server)
+        assert status == 503
+        assert "disk" in why
+        await server.kill()
+    # Nothing that was acknowledged is lost, even if it is killed while it is full.
+    async with server_process(database) as server:
+        for run_id in acknowledged:
+            ends = [change["to"] for change in await history(server, run_id)]
+            assert ends[-1] == "completed"
+        assert (await ready(server))[0] == 200
+    assert maintenance.check(database).problems == ()
+
+
+@pytest.mark.e2e
+async def test_it_goes_on_by_itself_when_there_is_room_again(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    handlers.script = lambda call: ok("done")
+    async with server_process(tmp_path / "strait.db") as server:
+        job = await make_job(server, handlers)
+        path = f"/v1/jobs/{job}/trigger"
+        pid = server.process.pid
+        limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        room = (tmp_path / "strait.db-wal").stat().st_size + 100_000
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (room, limits[1]))
+        statuses = [
+            (await server.api.post(path, json={"payload": [n, LARGE]})).status_code
+            for n in range(10)
+        ]
+        assert statuses[-1] == 503
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+        answer = await server.api.post(path, json={"payload": LARGE})
+        assert answer.status_code == 201, answer.text
+        assert (await history(server, answer.json()["id"]))[-1]["to"] == "completed"
+        assert await ready(server) == (200, "")
+
+
+async def test_a_database_that_somebody_has_locked_is_503_until_it_is_free(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    database = tmp_path / "strait.db"
+    handlers.script = lambda call: ok("done")
+    async with a_world(handlers, database) as world:
+        job = await world.job()
+        with closing(sqlite3.connect(database, isolation_level=None)) as stranger:
+            stranger.execute("BEGIN IMMEDIATE")
+            refused = await world.api.post(f"/v1/jobs/{job['id']}/trigger")
+            assert refused.status_code == 503
+            assert "another process has locked" in refused.json()["error"]["message"]
+            assert (await world.api.get("/v1/jobs")).status_code == 200
+            stranger.execute("ROLLBACK")
+        await world.until(await world.trigger(job), "completed")
+
+
+async def test_a_broken_page_is_said_and_the_rest_is_served(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    database = tmp_path / "strait.db"
+    handlers.script = lambda call: ok("done")
+    async with a_world(handlers, database) as world:
+        run_id = await world.trigger(await world.job())
+        await world.until(run_id, "completed")
+    break_table(database, "checkpoints")
+    async with a_world(handlers, database) as world:
+        answer = await world.api.get(f"/v1/runs/{run_id}/checkpoints")
+        assert answer.status_code == 503
+        assert "strait db check" in answer.json()["error"]["message"]
+        assert (await world.run(run_id))["status"] == "completed"
+        await world.until(await world.trigger(await world.job()), "completed")
+    assert maintenance.check(database).problems
+
+
+def break_table(database: Path, table: str) -> None:
+    with closing(sqlite3.connect(database)) as db:
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        (page,) = db.execute(query, (table,)).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+async def test_a_clock_that_was_set_back_repeats_no_instant_and_loses_no_timer(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    database, clock = tmp_path / "strait.db", VirtualClock()
+    handlers.script = lambda call: ok("done")
+    async with a_world(handlers, database, clock=clock) as first:
+        job = await first.job()
+        old = await first.trigger(job)
+        await first.until(old, "completed")
+        due = await first.trigger(job, scheduled_at="2026-01-01T00:30:00Z")
+        newest = (await first.run(due))["created_at"]
+    back = VirtualClock(clock.now() - 3_600_000_000)
+    async with a_world(handlers, database, clock=back) as second:
+        young = await second.trigger(await second.job())
+        assert (await second.run(young))["created_at"] > newest
+        await second.until(young, "completed")
+        assert (await second.run(due))["status"] == "delayed"
+        await second.pass_time(3_600 + 1_800)
+        await second.until(due, "completed")
+        listed = (await second.api.get("/v1/runs")).json()["data"]
+        assert [run["id"] for run in listed] == [young, due, old]
+
+
+async def test_a_clock_that_was_set_forward_fires_what_is_due_once(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    database, clock = tmp_path / "strait.db", VirtualClock()
+    gate = Gate(ok("done"))
+    handlers.script = gate
+    async with a_world(handlers, database, clock=clock) as first:
+        due = await first.trigger(await first.job(), scheduled_at="2026-01-02T00:00:00Z")
+    forward = VirtualClock(clock.now() + 20 * 86_400_000_000)
+    async with a_world(handlers, database, clock=forward) as second:
+        await handlers.wait(1, due)
+        gate.open()
+        await second.until(due, "completed")
+        assert len(handlers.of(due)) == 1
+
+
+async def test_a_database_that_turns_read_only_is_503_and_says_so(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    handlers.script = lambda call: ok("done")
+    async with a_world(handlers, tmp_path / "strait.db") as world:
+        job = await world.job()
+        # What SQLite answers where the file system has been mounted again without writing.
+        world.platform.writer.connection.execute("PRAGMA query_only=ON")
+        refused = await world.api.post(f"/v1/jobs/{job['id']}/trigger")
+        assert refused.status_code == 503
+        assert "read-only" in refused.json()["error"]["message"]
+        answer = await world.client().get("/health/ready")
+        assert "read-only" in " ".join(answer.json()["reasons"])
+        world.platform.writer.connection.execute("PRAGMA query_only=OFF")
+        await world.until(await world.trigger(job), "completed")
+        assert (await world.client().get("/health/ready")).status_code == 200
