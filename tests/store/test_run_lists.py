@@ -15,7 +15,8 @@ from strait.engine.model import Run
 from strait.engine.runs import State
 from strait.store import run_lists, runs
 from strait.store.migrations import migrate
-from strait.store.run_lists import FAILED, RARE, UNFINISHED, Wanted, one_of
+from strait.store.run_lists import FAILED, RARE, Wanted
+from strait.store.runs import UNFINISHED, one_of
 
 COUNT = 5_000
 LIMIT = 10

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from strait.clock import SECOND
-from strait.store.runs import ACTIVE
+from strait.store.runs import ACTIVE, UNFINISHED
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -89,9 +89,8 @@ class Present(NamedTuple):
 
 def present_counts(db: sqlite3.Connection) -> Present:
     """Count the runs that are not over, by status, and the messages that wait to be delivered."""
-    marks = ", ".join(f"'{status}'" for status in ACTIVE)
     counts = db.execute(
-        f"SELECT status, count(*) FROM runs WHERE status IN ({marks}) GROUP BY status"
+        f"SELECT status, count(*) FROM runs WHERE {UNFINISHED} GROUP BY status"
     ).fetchall()
     (deliveries,) = db.execute(
         "SELECT count(*) FROM deliveries WHERE status = 'pending'"

@@ -9,7 +9,7 @@ from msgspec import Struct
 from strait.clock import Timestamp
 from strait.engine.model import Run
 from strait.fsm import TERMINAL_RUN_STATUSES
-from strait.store.run_lists import UNFINISHED
+from strait.store.runs import UNFINISHED
 
 
 class Dependency(Struct, frozen=True, kw_only=True):

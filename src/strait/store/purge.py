@@ -16,9 +16,7 @@ from typing import NamedTuple
 from strait.clock import Timestamp
 from strait.store import maintenance, migrations, scrub, workflow_runs
 from strait.store.connection import StoreError, open_writer
-from strait.store.run_lists import UNFINISHED
-
-_ACTIVE_WORKFLOWS = ", ".join(f"'{status}'" for status in workflow_runs.ACTIVE)
+from strait.store.runs import UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +171,7 @@ def _reach_more(db: sqlite3.Connection) -> bool:
 def _leave_unfinished(db: sqlite3.Connection) -> int:
     living = (
         f"SELECT id FROM runs WHERE {UNFINISHED} UNION ALL "
-        f"SELECT id FROM workflow_runs WHERE status IN ({_ACTIVE_WORKFLOWS})"
+        f"SELECT id FROM workflow_runs WHERE {workflow_runs.UNFINISHED}"
     )
     return db.execute(f"DELETE FROM temp.reached WHERE id IN ({living})").rowcount
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from strait.clock import Timestamp
 from strait.fsm import TERMINAL_RUN_STATUSES, TERMINAL_WORKFLOW_RUN_STATUSES
 from strait.store import workflow_runs
-from strait.store.run_lists import UNFINISHED
+from strait.store.runs import UNFINISHED
 
 # What belongs to a run, or to a workflow run, by the column that names it.
 _OF_RUN = (
@@ -32,7 +32,6 @@ _OF_WORKFLOW_RUN = (
     ("event_triggers", f"step_run_id IN ({_STEPS})"),
     ("step_runs", "workflow_run_id = ?"),
 )
-_ACTIVE_WORKFLOWS = ", ".join(f"'{status}'" for status in workflow_runs.ACTIVE)
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -157,7 +156,7 @@ def _is_needed(db: sqlite3.Connection, run_id: str, job_id: str) -> bool:
 
 
 def _workflow_is_needed(db: sqlite3.Connection, run_id: str, parent_id: str) -> bool:
-    active = f"status IN ({_ACTIVE_WORKFLOWS})"
+    active = f"{workflow_runs.UNFINISHED}"
     children = f"SELECT 1 FROM workflow_runs WHERE parent_step_run_id IN ({_STEPS}) AND +{active}"
     return (
         _any(db, f"SELECT 1 FROM workflow_runs WHERE id = ? AND +{active}", parent_id)

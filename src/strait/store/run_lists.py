@@ -12,21 +12,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from strait.clock import Timestamp
-from strait.store.runs import ACTIVE, documents
+from strait.store.runs import ACTIVE, UNFINISHED, documents, one_of
 
 # The conditions of the partial indexes `runs_failed` and `runs_rare`.
 FAILED = ("failed", "timed_out", "crashed", "system_failed", "dead_letter")
 RARE = ("delayed", "waiting", "paused", "replay_staged", "canceled", "expired")
 # Sorting this many is quick; where more runs are at work, the newest of all runs are among them.
 _FEW = 2_000
-
-
-def one_of(statuses: tuple[str, ...]) -> str:
-    """Return the condition that a run has one of our own statuses."""
-    return f"status IN ({', '.join(repr(status) for status in statuses)})"
-
-
-UNFINISHED = one_of(ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)

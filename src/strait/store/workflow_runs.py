@@ -10,7 +10,7 @@ from msgspec import json
 
 from strait.clock import Timestamp
 from strait.engine.model import Approval, StepRun, Tags, WorkflowRun
-from strait.store.runs import StaleWrite
+from strait.store.runs import StaleWrite, one_of
 
 _encoder = json.Encoder()
 _runs = json.Decoder(WorkflowRun)
@@ -20,6 +20,7 @@ _approvals = json.Decoder(Approval)
 # As the schema has it for a new row.
 _FIRST_REVISION = 0
 ACTIVE = ("pending", "running", "paused", "compensating")
+UNFINISHED = one_of(ACTIVE)
 
 
 class Stored(NamedTuple):
@@ -87,9 +88,8 @@ def page(
 
 def active_ids(db: sqlite3.Connection, workflow_id: str = "") -> list[str]:
     """Return the ids of runs that are not over, of one workflow or of all, oldest first."""
-    marks = ", ".join(f"'{status}'" for status in ACTIVE)
     rows = db.execute(
-        f"SELECT id FROM workflow_runs WHERE status IN ({marks}) "
+        f"SELECT id FROM workflow_runs WHERE {UNFINISHED} "
         "AND (:workflow = '' OR workflow_id = :workflow) ORDER BY seq",
         {"workflow": workflow_id},
     )
@@ -98,9 +98,8 @@ def active_ids(db: sqlite3.Connection, workflow_id: str = "") -> list[str]:
 
 def count_by_status(db: sqlite3.Connection, workflow_id: str) -> dict[str, int]:
     """Return how many runs of a workflow that are not over have which status."""
-    marks = ", ".join(f"'{status}'" for status in ACTIVE)
     rows = db.execute(
-        f"SELECT status, count(*) FROM workflow_runs WHERE status IN ({marks}) "
+        f"SELECT status, count(*) FROM workflow_runs WHERE {UNFINISHED} "
         "AND workflow_id = ? GROUP BY status",
         (workflow_id,),
     )

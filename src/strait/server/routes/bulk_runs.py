@@ -16,7 +16,8 @@ from strait.server.unit import Unit
 from strait.server.work import records, runs
 from strait.store import run_lists
 from strait.store import runs as run_rows
-from strait.store.run_lists import UNFINISHED, Wanted
+from strait.store.run_lists import Wanted
+from strait.store.runs import UNFINISHED
 
 registry = Registry()
 

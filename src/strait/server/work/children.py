@@ -43,12 +43,11 @@ def keep_outcome(unit: Unit, child: Run, result: str | None) -> None:
 
 def has_living_descendants(db: sqlite3.Connection, run_id: str) -> bool:
     """Return whether any run below a run is not over."""
-    marks = ", ".join(f"'{status}'" for status in runs.ACTIVE)
     below = (
         "WITH RECURSIVE below (id, status) AS ("
         "SELECT id, status FROM runs WHERE parent_run_id = ? "
         "UNION SELECT runs.id, runs.status FROM runs JOIN below ON runs.parent_run_id = below.id"
-        f") SELECT 1 FROM below WHERE status IN ({marks}) LIMIT 1"
+        f") SELECT 1 FROM below WHERE {runs.UNFINISHED} LIMIT 1"
     )
     row = db.execute(below, (run_id,)).fetchone()
     return row is not None
