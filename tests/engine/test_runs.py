@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -103,20 +105,41 @@ def test_a_workflow_step_may_allow_other_attempts_than_the_job() -> None:
 )
 def test_the_delay_doubles_up_to_an_hour(attempt: int, delay: float) -> None:
     run = replace(queued().run, attempt=attempt)
-    assert runs.retry_delay_secs(run, 0.5) == pytest.approx(delay)
+    assert runs.retry_delay_secs(run, job(), 0.5) == pytest.approx(delay)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "delays"),
+    [
+        ({"retry_strategy": "fixed"}, [1, 1, 1, 1]),
+        ({"retry_strategy": "linear"}, [1, 2, 3, 4]),
+        ({"retry_strategy": "custom", "retry_delays_secs": [5, 0, 60]}, [5, 1, 60, 60]),
+        ({"retry_strategy": "custom", "retry_delays_secs": [7200]}, [3600] * 4),
+        ({"retry_strategy": "custom"}, [1, 2, 4, 8]),
+        ({"retry_strategy": "exponential"}, [1, 2, 4, 8]),
+    ],
+)
+def test_the_strategy_of_a_job_is_applied(strategy: dict[str, Any], delays: list[int]) -> None:
+    run = queued().run
+    assert [
+        runs.retry_delay_secs(replace(run, attempt=attempt), job(**strategy), 0.5)
+        for attempt in (1, 2, 3, 4)
+    ] == pytest.approx(delays)
 
 
 def test_the_delay_is_spread_by_a_fifth() -> None:
     run = queued().run
-    assert runs.retry_delay_secs(run, 0.0) == pytest.approx(0.8)
-    assert runs.retry_delay_secs(run, 1.0) == pytest.approx(1.2)
+    assert runs.retry_delay_secs(run, job(), 0.0) == pytest.approx(0.8)
+    assert runs.retry_delay_secs(run, job(), 1.0) == pytest.approx(1.2)
 
 
 def test_a_step_may_have_a_fixed_delay_and_a_cap_of_its_own() -> None:
     fixed = queued(retry_backoff="fixed", retry_initial_delay_secs=7).run
-    assert runs.retry_delay_secs(replace(fixed, attempt=5), 0.5) == pytest.approx(7)
+    assert runs.retry_delay_secs(
+        replace(fixed, attempt=5), job(retry_strategy="linear"), 0.5
+    ) == pytest.approx(7)
     capped = queued(retry_initial_delay_secs=4, retry_max_delay_secs=10).run
-    assert runs.retry_delay_secs(replace(capped, attempt=5), 0.5) == pytest.approx(10)
+    assert runs.retry_delay_secs(replace(capped, attempt=5), job(), 0.5) == pytest.approx(10)
 
 
 def test_a_handler_that_asks_for_a_pause_gets_that_one() -> None:

@@ -52,8 +52,9 @@ class JobOptions(Generic[TPayload]):
         rate_limit_max: how many triggers are taken in `rate_limit_window_secs`.
         rate_limit_window_secs: see `rate_limit_max`.
         max_attempts: attempts in all, 1 to 100; 3 by default.
-        retry_strategy: `exponential`, `linear`, `fixed` or `custom`. Only `exponential` is
-            honoured by the platform of today, which keeps the word all the same.
+        retry_strategy: `exponential` (1, 2, 4 … s, the default), `linear` (1, 2, 3 … s), `fixed`
+            (1 s) or `custom`; never more than an hour. The hosted platform of today keeps the word
+            and applies `exponential` all the same.
         retry_delays_secs: delays of the `custom` strategy.
         timeout_secs: seconds for one attempt, up to a day; 300 by default.
         run_ttl_secs: seconds that a run may wait for its first dispatch.

@@ -23,16 +23,34 @@ def timeout_secs(run: Run, job: Job) -> int:
     return run.timeout_secs_override or job.timeout_secs
 
 
-def retry_delay_secs(run: Run, rand: float) -> float:
-    """Return the pause after the attempt that has just failed, in seconds."""
-    initial = float(run.retry_initial_delay_secs or 1)
+def retry_delay_secs(run: Run, job: Job, rand: float) -> float:
+    """Return the pause after the attempt that has just failed, in seconds.
+
+    A workflow step that says something of its own retries wins over its job. Published platforms
+    keep the strategy of a job and do not apply it; here it is applied as their code has it.
+    """
+    if run.retry_backoff or run.retry_initial_delay_secs or run.retry_max_delay_secs:
+        factor = 1.0 if run.retry_backoff == "fixed" else 2.0
+        return _backoff_secs(run, float(run.retry_initial_delay_secs or 1), factor, rand)
+    match job.retry_strategy:
+        case "fixed":
+            return _backoff_secs(run, 1.0, 1.0, rand)
+        case "linear":
+            return _backoff_secs(run, float(run.attempt), 1.0, rand)
+        case "custom" if job.retry_delays_secs:
+            delays = job.retry_delays_secs
+            delay = delays[min(run.attempt, len(delays)) - 1]
+            return _backoff_secs(run, float(max(1, delay)), 1.0, rand)
+        case _:
+            return _backoff_secs(run, 1.0, 2.0, rand)
+
+
+def _backoff_secs(run: Run, initial: float, factor: float, rand: float) -> float:
+    cap = float(run.retry_max_delay_secs or RETRY_CAP_SECS)
+    if run.retry_initial_delay_secs:
+        cap = max(initial, cap)
     return backoff_secs(
-        run.attempt,
-        initial=initial,
-        factor=1.0 if run.retry_backoff == "fixed" else 2.0,
-        cap=max(initial, float(run.retry_max_delay_secs or RETRY_CAP_SECS)),
-        spread=RETRY_SPREAD,
-        rand=rand,
+        run.attempt, initial=initial, factor=factor, cap=cap, spread=RETRY_SPREAD, rand=rand
     )
 
 

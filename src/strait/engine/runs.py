@@ -165,7 +165,7 @@ def _erred(
         return _end(replace(state, run=run), "dead_letter", now, poisoned, outcome.error_class)
     delay = outcome.retry_after_secs
     if delay is None:
-        delay = retry_delay_secs(run, rand)
+        delay = retry_delay_secs(run, job, rand)
     return _retry(
         replace(state, run=run), job, outcome.error, outcome.error_class, delay_secs=delay, now=now
     )
@@ -218,7 +218,7 @@ def _timed_out(state: State, event: TimedOut, now: int) -> Transition | None:
     if run.status != "executing" or state.assignment != event.assignment:
         return None
     if run.attempt < attempts_allowed(run, event.job):
-        delay = retry_delay_secs(run, event.rand)
+        delay = retry_delay_secs(run, event.job, event.rand)
         transition = _retry(
             state, event.job, "execution timed out", "transient", delay_secs=delay, now=now
         )
