@@ -34,6 +34,27 @@ def test_higher_priority_goes_first_and_older_among_equals() -> None:
     assert queue.executing == 3
 
 
+def test_those_that_wait_long_are_found_the_longest_first_unless_nothing_can_start_them() -> None:
+    queue = ReadyQueue()
+    queue.set_limits("b", Limits(closed=True))
+    for name, job, since in (("r1", "a", 1), ("shut", "b", 2), ("r2", "a", 3), ("r3", "a", 4)):
+        queue.push(Ticket(name, job, (0, name), since=since))
+    queue.push(Ticket("top", "a", (-10, "top"), since=4))
+    queue.push(Ticket("fresh", "a", (0, "fresh"), since=9))
+    assert [found.run_id for found in queue.waiting_since(4, 10)] == ["r1", "r2", "r3"]
+    assert [found.run_id for found in queue.waiting_since(4, 1)] == ["r1"]
+
+
+def test_a_run_takes_another_rank_and_has_waited_as_long_as_before() -> None:
+    queue = ReadyQueue()
+    queue.push(Ticket("low", "a", (0, "1"), since=1))
+    queue.push(Ticket("high", "a", (-5, "2"), since=2))
+    queue.set_rank("low", (-6, "1"))
+    queue.set_rank("unknown", (-9, "0"))
+    assert [found.run_id for found in queue.waiting_since(1, 10)] == ["low"]
+    assert drained(queue) == ["low", "high"]
+
+
 def test_a_run_that_is_pushed_again_takes_its_new_rank_and_starts_once() -> None:
     queue = ReadyQueue()
     queue.push(ticket("late", age=9))

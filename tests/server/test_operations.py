@@ -21,7 +21,7 @@ from strait.server.unit import Unit
 from strait.store import meta
 from support.handlers import Answer, Handlers, Received, ok
 from support.workflows import told
-from support.world import SECRET, World, world
+from support.world import PROJECT, SECRET, World, world
 
 
 async def metrics(world: World) -> dict[str, dict[tuple[str, ...], float]]:
@@ -155,6 +155,25 @@ async def test_a_failure_is_logged_with_its_request(
     assert "RuntimeError: it broke" in error["error"]
 
 
+async def test_the_life_of_a_run_is_told_without_what_is_in_it(
+    world: World, written: io.StringIO
+) -> None:
+    world.handlers.script = lambda call: Answer(
+        400, b'{"error":{"type":"E","message":"4111-secret"}}'
+    )
+    run_id = await world.trigger(await world.job(), {"card": "4111-secret"})
+    await world.until(run_id, "dead_letter")
+    await world.settled()
+    told_of_it = [line for line in lines(written) if line.get("run_id") == run_id]
+    assert [(line["level"], line["message"]) for line in told_of_it] == [
+        ("debug", "run was made, queued, by manual"),
+        ("debug", "run went from queued to executing in attempt 1"),
+        ("info", "run went from executing to dead_letter in attempt 1 (client)"),
+    ]
+    assert {line["project_id"] for line in told_of_it} == {PROJECT}
+    assert "4111-secret" not in written.getvalue()
+
+
 def test_text_logs_have_their_fields_behind_the_message() -> None:
     record = logging.LogRecord("strait", logging.INFO, "f", 1, "started %s", ("it",), None)
     record.run_id = "r1"
@@ -253,6 +272,41 @@ async def test_with_the_platforms_limits_an_address_triggers_ten_times_a_minute(
         assert (await limited.api.post(path, json={})).status_code == 201
         for run in (await limited.api.get("/v1/runs")).json()["data"]:
             await limited.until(run["id"], "completed")
+
+
+@pytest.mark.parametrize("headers", [
+    {"Authorization": "Bearer strait_guessed"}, {"X-Internal-Secret": "guessed"},
+])  # fmt: skip
+async def test_with_the_platforms_limits_who_guesses_credentials_is_shut_out(
+    handlers: Handlers, headers: dict[str, str]
+) -> None:
+    async with world(handlers, clock=VirtualClock(), limits="platform") as limited:
+        stranger = limited.client()
+
+        async def guesses(count: int) -> list[int]:
+            answers = [await stranger.get("/v1/stats", headers=headers) for _ in range(count)]
+            return [answer.status_code for answer in answers]
+
+        assert await guesses(11) == [401] * 10 + [429]
+        shut = await stranger.get("/v1/stats", headers=headers)
+        assert (told(shut), shut.headers["retry-after"]) == (
+            (429, "too many failed authentication attempts"), "60"
+        )  # fmt: skip
+        # The other kind of credential is not concerned.
+        other = limited.internal(PROJECT) if "Authorization" in headers else limited.api
+        assert (await other.get("/v1/stats")).status_code == 200
+        await limited.pass_time(61)
+        assert await guesses(16) == [401] * 15 + [429]
+        await limited.pass_time(60)
+        assert await guesses(1) == [429], "the second time it takes five minutes"
+        await limited.pass_time(241)
+        assert await guesses(1) == [401]
+
+
+async def test_without_the_platforms_limits_nobody_is_shut_out(world: World) -> None:
+    stranger = world.client("strait_guessed")
+    answers = [await stranger.get("/v1/stats") for _ in range(60)]
+    assert {answer.status_code for answer in answers} == {401}
 
 
 async def test_with_the_platforms_limits_a_call_of_a_handler_takes_five_minutes_at_most(

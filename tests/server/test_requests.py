@@ -105,6 +105,20 @@ async def test_the_project_is_the_keys_and_no_header_changes_it(world: World) ->
     assert (await other.get(f"/v1/jobs/{job['id']}")).status_code == 404
 
 
+async def test_an_internal_caller_names_its_project_in_a_header_or_in_the_query(
+    world: World,
+) -> None:
+    job = await world.job()
+    internal = world.internal()
+    by_query = await internal.get("/v1/jobs", params={"project_id": PROJECT})
+    by_header = await internal.get("/v1/jobs", headers={"X-Project-Id": PROJECT})
+    assert [found["id"] for found in by_query.json()["data"]] == [job["id"]]
+    assert by_header.json() == by_query.json()
+    # An API key has a project of its own.
+    own = await world.api.get("/v1/jobs", params={"project_id": "another"})
+    assert own.json() == by_query.json()
+
+
 async def test_things_of_other_projects_are_not_found(world: World) -> None:
     job = await world.job()
     run_id = await world.trigger(job)
@@ -323,6 +337,7 @@ async def test_a_project_may_bound_the_life_of_its_keys(world: World) -> None:
             "rotation_webhook_url is required with rotation_interval_days",
         ),
         ({"org_id": "org-2"}, "org_id does not match the organization of the project"),
+        ({"scopes": []}, "scopes must contain at least one explicit permission"),
     ],
 )
 async def test_a_key_that_makes_no_sense_is_refused(

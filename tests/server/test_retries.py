@@ -183,6 +183,21 @@ async def test_a_cron_job_fires_once_a_tick(virtual: World) -> None:
     assert run["idempotency_key"] == f"cron:job:{job['id']}:{1_767_225_600 + 300}"
 
 
+async def test_a_run_of_a_schedule_has_the_tags_of_its_job_and_waits_without_an_end(
+    virtual: World,
+) -> None:
+    fields = {"cron": "* * * * *", "tags": {"a": "b"}, "default_run_metadata": {"c": "d"}}
+    await virtual.job(**fields)
+    await virtual.job(**fields, run_ttl_secs=90)
+    await virtual.pass_time(61)
+    found = (await virtual.api.get("/v1/runs?triggered_by=cron")).json()["data"]
+    assert len(found) == 2
+    for run in found:
+        assert (run["created_by"], run["tags"]) == ("system:cron", {"a": "b"})
+        assert not {"metadata", "payload"} & set(run)
+    assert sorted("expires_at" in run for run in found) == [False, True]
+
+
 async def test_a_paused_cron_job_rests(virtual: World) -> None:
     job = await virtual.job(cron="* * * * *")
     await virtual.api.post(f"/v1/jobs/{job['id']}/pause")

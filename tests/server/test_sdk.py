@@ -139,6 +139,27 @@ async def test_a_token_ends_a_minute_after_its_attempt_may(virtual: World) -> No
     assert told(answer) == (401, "invalid run token")
 
 
+@pytest.mark.parametrize(
+    ("version", "accepted", "capabilities"),
+    [
+        ("", "legacy", "none"),
+        ("1.9.0", "1.9.0", "none"),
+        ("2.0.0-rc.1", "2.0.0-rc.1", "progress,checkpoint"),
+        ("12.1", "12.1", "progress,checkpoint"),
+        ("<script>", "legacy", "none"),
+    ],
+)
+async def test_an_sdk_is_told_what_it_may_rely_on(
+    running: Running, version: str, accepted: str, capabilities: str
+) -> None:
+    headers = {"X-SDK-Version": version} if version else {}
+    for path in (f"/sdk/v1/runs/{running.id}/heartbeat", "/sdk/v1/runs/other/heartbeat"):
+        answer = await running.client.post(path, headers=headers)
+        assert answer.headers["x-sdk-version-accepted"] == accepted
+        assert answer.headers["x-sdk-capabilities"] == capabilities
+    assert "x-sdk-capabilities" not in (await running.world.api.get("/v1/stats")).headers
+
+
 # ------------------------------------------------------------------------------- what it may write
 
 

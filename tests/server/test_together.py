@@ -72,6 +72,22 @@ async def test_a_batch_runs_at_once_when_it_is_full(virtual: World) -> None:
     assert run["triggered_by"] == "batch"
 
 
+@pytest.mark.parametrize("field", ["batch_window_secs", "debounce_window_secs"])
+async def test_a_trigger_that_is_repeated_under_its_key_is_buffered_once(
+    virtual: World, field: str
+) -> None:
+    job = await virtual.job(**{field: 60})
+    path, key = f"/v1/jobs/{job['id']}/trigger", {"Idempotency-Key": "k"}
+    first = await virtual.api.post(path, json={"payload": 1}, headers=key)
+    await virtual.pass_time(30)
+    again = await virtual.api.post(path, json={"payload": 1}, headers=key)
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert again.headers["idempotency-replayed"] == "true"
+    await virtual.pass_time(31)
+    (run,) = await runs_of(virtual, job)
+    assert run["payload"] == (1 if field == "debounce_window_secs" else {"items": [1]})
+
+
 async def test_a_batch_runs_when_its_oldest_item_has_waited_long_enough(virtual: World) -> None:
     job = await virtual.job(batch_window_secs=60, batch_max_size=100)
     await post(virtual, job, {"n": 1}, batch_key="a")
@@ -198,3 +214,17 @@ async def test_a_dependency_that_is_deleted_holds_nobody_back(world: World) -> N
     assert (await world.api.delete(path)).status_code == 204
     assert (await world.api.delete(path)).status_code == 404
     await world.until(await world.trigger(second), "completed")
+
+
+@pytest.mark.parametrize("ends", ["dependency", "job"])
+async def test_runs_that_are_held_back_start_when_what_holds_them_is_deleted(
+    world: World, ends: str
+) -> None:
+    first, second = await world.job(), await world.job()
+    path = f"/v1/jobs/{second['id']}/dependencies"
+    made = (await world.api.post(path, json={"depends_on_job_id": first["id"]})).json()
+    held = (await post(world, second, {}))["id"]
+    assert (await world.run(held))["status"] == "waiting"
+    gone = f"{path}/{made['id']}" if ends == "dependency" else f"/v1/jobs/{first['id']}"
+    assert (await world.api.delete(gone)).status_code == 204
+    assert (await world.until(held, "completed"))["attempt"] == 1

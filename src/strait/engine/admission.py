@@ -58,6 +58,11 @@ def admit(job: Job, request: Request, run_id: str, now: int) -> tuple[State, tup
     base = request.scheduled_at if delayed else now
     timeout = request.timeout_secs_override or job.timeout_secs
     renewable = 0 if request.ttl_secs else (job.run_ttl_secs or _patience_secs(job, timeout))
+    if request.triggered_by == "cron":
+        # What nobody asked for has nobody's metadata, and waits until it is run or canceled.
+        job = replace(job, default_run_metadata={})
+        renewable = job.run_ttl_secs
+    patience = request.ttl_secs or renewable
     run = Run(
         id=run_id,
         job_id=job.id,
@@ -72,7 +77,7 @@ def admit(job: Job, request: Request, run_id: str, now: int) -> tuple[State, tup
         tags={**job.tags, **request.tags} if request.tags else job.tags,
         metadata={**job.default_run_metadata, **request.metadata},
         scheduled_at=to_timestamp(request.scheduled_at) if request.scheduled_at else "",
-        expires_at=to_timestamp(base + (request.ttl_secs or renewable) * SECOND),
+        expires_at=to_timestamp(base + patience * SECOND) if patience else "",
         parent_run_id=request.parent_run_id,
         idempotency_key=request.idempotency_key,
         job_version=job.version,

@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from strait.engine.throttles import Rate, Throttles, Use
 
+MAX_PRIORITY = 10
+
 Line = TypeVar("Line")
 Rank: TypeAlias = tuple[int, str]  # (-priority, created_at): smaller goes first
 # A place in line: rank, number of the push, run. It is stale unless the push is the run's last.
@@ -34,13 +36,14 @@ UNLIMITED = Limits()
 
 
 class Ticket(Struct):
-    """A run in the queue or executing."""
+    """A run in the queue or executing; `since` is when it was queued."""
 
     run_id: str
     job_id: str
     rank: Rank
     key: str = ""
     uses: tuple[Use, ...] = ()
+    since: int = 0
 
 
 class ReadyQueue:
@@ -82,6 +85,29 @@ class ReadyQueue:
         push = next(self._pushes)
         self._queued[ticket.run_id] = (push, ticket)
         heapq.heappush(self._ready, (ticket.rank, push, ticket.run_id))
+
+    def waiting_since(self, before: int, limit: int) -> list[Ticket]:
+        """Return runs that were queued before an instant, those first that wait longest.
+
+        Runs of jobs that start none do not wait for their turn, and are left out.
+        """
+        found: list[Ticket] = []
+        for _, ticket in self._queued.values():
+            if ticket.since > before or len(found) == limit:
+                break
+            if (
+                ticket.rank[0] > -MAX_PRIORITY
+                and not self._limits.get(ticket.job_id, UNLIMITED).closed
+            ):
+                found.append(ticket)
+        return found
+
+    def set_rank(self, run_id: str, rank: Rank) -> None:
+        """Give a run that waits another rank; how long it has waited stays."""
+        queued = self._queued.get(run_id)
+        if queued is not None:
+            queued[1].rank = rank
+            self.push(queued[1])
 
     def discard(self, run_id: str) -> None:
         """Forget a run that must not start any more."""

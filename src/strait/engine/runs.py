@@ -18,6 +18,7 @@ from strait.clock import SECOND, to_timestamp
 from strait.engine import outcomes
 from strait.engine.entries import Entry, moved
 from strait.engine.model import Job, Json, Run
+from strait.engine.queue import MAX_PRIORITY
 from strait.engine.refusal import Refused
 from strait.engine.run_events import (
     Answered,
@@ -89,7 +90,6 @@ __all__ = [
 ]
 
 MAX_SNOOZES = 50
-MAX_PRIORITY = 10
 
 ENDED_BADLY = frozenset({"failed", "timed_out", "crashed", "system_failed", "dead_letter"})
 REPLAYABLE = frozenset({"failed", "timed_out", "crashed", "system_failed"})

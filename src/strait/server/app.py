@@ -13,21 +13,22 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import aclosing
-from hashlib import sha256
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from msgspec.structs import replace
 
 from strait import ids
-from strait.clock import SECOND, from_timestamp, to_timestamp
+from strait.clock import to_timestamp
 from strait.engine.refusal import Refused
-from strait.server import access, auth
+from strait.server import access, auth, idempotency, sdk_version
 from strait.server._generated.routes import ROUTES
 from strait.server.audit_actions import is_recorded
 from strait.server.auth import Principal
 from strait.server.errors import ApiError
-from strait.server.http import Call, Reply, StreamReply, encode, replayed, sse_token_of
+from strait.server.http import Call, Reply, StreamReply, encode, sse_token_of
 from strait.server.limits import RateLimits
+from strait.server.lockouts import Lockouts
 from strait.server.platform import Platform
 from strait.server.refusals import REASONS
 from strait.server.router import MethodNotAllowed, Router
@@ -35,7 +36,6 @@ from strait.server.routes import registry
 from strait.server.schema import Route
 from strait.server.unit import Unit
 from strait.server.work import audit
-from strait.server.work.housekeeping import KEEP_ANSWERS_SECS
 from strait.store import meta
 from strait.store.runs import StaleWrite
 from strait.store.writer import StoreUnavailable, is_about_the_disk, reason
@@ -47,7 +47,6 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 logger = logging.getLogger("strait.server")
 
-_MAX_KEY_CHARS = 256
 _STANDARD_HEADERS = (
     (b"x-api-version", b"v1"),
     (b"cache-control", b"no-store"),
@@ -71,6 +70,7 @@ class App:
         self._numbers = itertools.count(1)
         self._root_path = platform.settings.root_path.rstrip("/")
         self._limits = RateLimits(platform.settings.limits)
+        self._lockouts = Lockouts(platform.settings.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the server of the application takes care of its lifespan."""
@@ -87,6 +87,10 @@ class App:
             answer = await self._answer(scope, headers, receive, request_id)
         except Exception as error:  # noqa: BLE001 - no traceback may reach a client
             answer = self._failure(error, request_id)
+        route: Route | None = scope.get("strait.route")
+        if route is not None and route.plane == "sdk" and isinstance(answer, Reply):
+            told = sdk_version.headers(headers.get(b"x-sdk-version", b""))
+            answer = answer._replace(headers=(*answer.headers, *told))
         self._count(scope, answer, request_id, began)
         try:
             if isinstance(answer, Reply):
@@ -146,7 +150,7 @@ class App:
         self._limits.check_address(route, remote_ip, now)
         open_metrics = self._platform.settings.open_metrics and route.id == "metrics"
         if route.auth not in {"none", "run_token", "signature"} and not open_metrics:
-            call.principal = self._caller(call)
+            call.principal = self._known_caller(call)
             if route.plane in _JSON_PLANES:
                 _check_media_types(scope["method"], headers)
             access.check(call, self._platform.reader)
@@ -181,9 +185,11 @@ class App:
         write = registry.writes.get(operation)
         if write is not None:
             if call.route.idempotent and call.idempotency_key:
-                _check_idempotency_key(call.idempotency_key)
+                idempotency.check_key(call.idempotency_key)
                 if operation not in _OWN_IDEMPOTENCY:
-                    return await self._platform.write(lambda unit: _once(call, unit))
+                    return await self._platform.write(
+                        lambda unit: idempotency.once(call, unit, lambda: _recorded(call, unit))
+                    )
             return await self._platform.write(lambda unit: _recorded(call, unit))
         analysis = registry.analyses.get(operation)
         if analysis is not None:
@@ -204,10 +210,20 @@ class App:
             await self._platform.write(lambda unit: audit.record(call, unit, answer))
         return answer
 
-    def _caller(self, call: Call) -> Principal:
-        now = call.now
+    def _known_caller(self, call: Call) -> Principal:
         token = call.header(b"authorization")
         bearer = token[7:].strip() if token[:7].lower() == "bearer " else ""
+        kind = "api key" if bearer.startswith(auth.KEY_PREFIX) else "internal secret"
+        self._lockouts.check(kind, call.remote_ip, call.now)
+        try:
+            return self._caller(call, bearer)
+        except ApiError as error:
+            if error.status == 401:
+                self._lockouts.failed(kind, call.remote_ip, call.now)
+            raise
+
+    def _caller(self, call: Call, bearer: str) -> Principal:
+        now = call.now
         if bearer.startswith(auth.KEY_PREFIX):
             key_hash, record = self._platform.keys.find(self._platform.reader, bearer)
             principal = auth.authenticate_key(record, now)
@@ -221,7 +237,7 @@ class App:
         return auth.authenticate_internal(
             self._platform.settings.internal_secret,
             call.header(b"x-internal-secret") or bearer,
-            project_id=call.header(b"x-project-id"),
+            project_id=call.header(b"x-project-id") or _project_asked_for(call),
             actor=call.header(b"x-actor-id"),
         )
 
@@ -274,28 +290,9 @@ class App:
         return f"{self._request_prefix}-{next(self._numbers):06d}"
 
 
-# ---------------------------------------------------------------------------------- idempotency
-
-
-def _once(call: Call, unit: Unit) -> Reply:
-    """Answer a request under its idempotency key: the first time by doing it, later from memory."""
-    scope = (
-        f"{call.project_id}|{call.principal.actor}|{call.route.id}|{sorted(call.params.items())}"
-    )
-    key = call.idempotency_key
-    digest = sha256(call.body_bytes).hexdigest()
-    kept = meta.kept_answer(unit.db, scope, key)
-    if kept is not None and from_timestamp(kept.created_at) > unit.now - KEEP_ANSWERS_SECS * SECOND:
-        return replayed(Reply(kept.status, kept.body), same_body=kept.body_hash == digest)
-    answer = _recorded(call, unit)
-    if 200 <= answer.status < 300:
-        meta.keep_answer(
-            unit.db, scope, key, meta.Answer(digest, answer.status, answer.body, unit.stamp)
-        )
-        # Each new answer sweeps out two that are too old, so that there is never much to sweep.
-        too_old = to_timestamp(unit.now - KEEP_ANSWERS_SECS * SECOND)
-        meta.forget_answers(unit.db, too_old, limit=2)
-    return answer
+def _project_asked_for(call: Call) -> str:
+    """Return the project that an internal caller names in its query; there is none of its own."""
+    return dict(parse_qsl(call.raw_query.decode("latin-1"))).get("project_id", "")
 
 
 def _recorded(call: Call, unit: Unit) -> Reply:
@@ -303,11 +300,6 @@ def _recorded(call: Call, unit: Unit) -> Reply:
     answer = registry.writes[call.route.id](call, unit)
     audit.record(call, unit, answer)
     return answer
-
-
-def _check_idempotency_key(key: str) -> None:
-    if len(key) > _MAX_KEY_CHARS:
-        raise ApiError(400, f"idempotency key must be {_MAX_KEY_CHARS} characters or fewer")
 
 
 # ----------------------------------------------------------------------------------------- wire

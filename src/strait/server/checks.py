@@ -73,9 +73,14 @@ def schema(value: Any, against: Any, what: str, *, status: int = 400, code: str 
     Raises:
         ApiError: naming the first place that does not fit.
     """
-    problem = _mismatch(value, against, "$", 0)
+    problem = mismatch(value, against)
     if problem:
         raise ApiError(status, f"{what} validation failed: {problem}", code=code)
+
+
+def mismatch(value: Any, against: Any) -> str:
+    """Return the first place at which a value does not fit a schema, and why; "" if it fits."""
+    return _mismatch(value, against, "$", 0)
 
 
 def _mismatch(value: Any, against: Any, path: str, depth: int) -> str:

@@ -24,6 +24,8 @@ from strait.store.writer import StoreUnavailable
 if TYPE_CHECKING:
     from strait.server.platform import Platform
 
+# How often a run that is with its handler is marked as alive (§6.4).
+HEARTBEAT_SECS = 10
 # A disk that is full stays full for a while; asking each second is soon enough.
 _STORE_RETRY_SECS = 1.0
 # How soon a run looks again while one call tries an endpoint whose circuit was open.
@@ -60,6 +62,8 @@ class Dispatcher:
         self._stopping = False
         self._circuits: dict[tuple[str, str], Circuit] = defaultdict(Circuit)
         self._sequence = 0
+        self._beating = False
+        self._seen: frozenset[str] = frozenset()
         limited = platform.settings.limits == limits.PLATFORM
         self._longest_secs = limits.DISPATCH_SECS if limited else None
 
@@ -71,6 +75,23 @@ class Dispatcher:
     def in_flight(self) -> int:
         """How many handlers are being called."""
         return len(self._calls)
+
+    def beating(self) -> list[tuple[str, str]]:
+        """Return the runs (id, assignment) that were with their handlers at the last beat too.
+
+        Whoever asks is the beat, so that a run costs nothing that is over before its second one.
+        """
+        calls = [(run_id, assignment) for run_id, (assignment, _) in self._calls.items()]
+        long = [(run_id, assignment) for run_id, assignment in calls if assignment in self._seen]
+        self._seen = frozenset(assignment for _, assignment in calls)
+        self._beating = bool(calls)
+        if calls:
+            self._beat_later()
+        return long
+
+    def _beat_later(self) -> None:
+        platform = self._platform
+        platform.timers.set(("heartbeats", ""), platform.clock.now() + HEARTBEAT_SECS * SECOND)
 
     def begin(self, ticket: Ticket) -> None:
         """Start a run: write that it executes, and call its handler."""
@@ -216,6 +237,9 @@ class Dispatcher:
         self.abort(dispatch.run.id)
         task = asyncio.get_running_loop().create_task(self._call(dispatch))
         self._calls[dispatch.run.id] = (dispatch.assignment, task)
+        if not self._beating:
+            self._beating = True
+            self._beat_later()
         task.add_done_callback(lambda done: self._called(dispatch, done))
 
     def _called(self, dispatch: Dispatch, done: asyncio.Task[None]) -> None:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from strait.clock import from_timestamp, to_timestamp
+from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine import runs as engine
-from strait.engine.model import Job
+from strait.engine.model import Job, Run
 from strait.engine.queue import Limits, ReadyQueue, Ticket
 from strait.engine.throttles import Rate, Use
 from strait.server.work import throttles
 
 if TYPE_CHECKING:
     from strait.server.platform import Platform
+
+PROMOTE_EVERY_SECS = 60
 
 
 class Scheduler:
@@ -26,6 +28,7 @@ class Scheduler:
         self._platform = platform
         self._queue = ReadyQueue()
         self._running = False
+        self._promoting = False
 
     @property
     def running(self) -> bool:
@@ -109,6 +112,19 @@ class Scheduler:
         if due:
             self._platform.timers.set(key, from_timestamp(due))
 
+    def waiting_since(self, before: int, limit: int) -> list[str]:
+        """Return the runs that were queued before an instant, those first that wait longest."""
+        return [ticket.run_id for ticket in self._queue.waiting_since(before, limit)]
+
+    def promoted(self, run: Run) -> None:
+        """Take note of the priority that a run has now, which still waits."""
+        self._queue.set_rank(run.id, (-run.priority, run.created_at))
+
+    def promotion_done(self) -> None:
+        """Take note that runs were promoted; as long as some wait, they are once more."""
+        self._promoting = False
+        self.pump()
+
     def freed(self, run_id: str) -> None:
         """Take note that a run did not start after all."""
         self._queue.release(run_id)
@@ -122,6 +138,11 @@ class Scheduler:
             if ticket is None:
                 break
             dispatcher.begin(ticket)
+        if self._queue and not self._promoting:
+            self._promoting = True
+            self._platform.timers.set(
+                ("promotion", ""), self._platform.clock.now() + PROMOTE_EVERY_SECS * SECOND
+            )
         opening = self._queue.next_opening()
         if opening is not None:
             self._platform.timers.set(("throttles", ""), opening)
@@ -131,10 +152,10 @@ class Scheduler:
         run = state.run
         if run.execution_mode == "worker":
             return False  # it waits for a worker to ask for it
-        now = to_timestamp(self._platform.clock.now())
-        if run.next_retry_at and run.next_retry_at > now:
+        now = self._platform.clock.now()
+        if run.next_retry_at and run.next_retry_at > to_timestamp(now):
             return False
         rank = (-run.priority, run.created_at)
         uses = throttles.uses_of(run) if run.metadata else ()
-        self._queue.push(Ticket(run.id, run.job_id, rank, run.concurrency_key, uses))
+        self._queue.push(Ticket(run.id, run.job_id, rank, run.concurrency_key, uses, now))
         return True

@@ -123,6 +123,15 @@ def save(
         raise StaleWrite(run.id)
 
 
+def beat(db: sqlite3.Connection, run_id: str, assignment: str, at: Timestamp) -> None:
+    """Mark a run as alive while the dispatch `assignment` executes it."""
+    db.execute(
+        "UPDATE runs SET doc = json_set(doc, '$.heartbeat_at', ?) "
+        "WHERE id = ? AND assignment = ? AND status = 'executing'",
+        (at, run_id, assignment),
+    )
+
+
 def set_payload(db: sqlite3.Connection, run_id: str, payload: str) -> None:
     """Replace the payload of a run that was not dispatched yet."""
     db.execute("UPDATE runs SET payload = ? WHERE id = ?", (payload, run_id))

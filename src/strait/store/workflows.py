@@ -89,6 +89,18 @@ def by_slug(db: sqlite3.Connection, project_id: str, slug: str) -> Workflow | No
     return None if row is None else _workflows.decode(row[0])
 
 
+def naming_job(db: sqlite3.Connection, project_id: str, job_id: str) -> list[str]:
+    """Return the slugs of the workflows whose present steps run a job, or undo with it."""
+    rows = db.execute(
+        "SELECT w.slug FROM workflows w JOIN workflow_versions v "
+        "ON v.workflow_id = w.id AND v.version = w.doc ->> 'version' "
+        "WHERE w.project_id = ? AND EXISTS (SELECT 1 FROM json_each(v.steps) "
+        "WHERE value ->> 'job_id' = ? OR value ->> 'compensation_job_id' = ?) ORDER BY w.slug",
+        (project_id, job_id, job_id),
+    )
+    return [slug for (slug,) in rows]
+
+
 def everything(db: sqlite3.Connection) -> list[Workflow]:
     """Return all workflows of all projects."""
     return [_workflows.decode(doc) for (doc,) in db.execute("SELECT doc FROM workflows")]

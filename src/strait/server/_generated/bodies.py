@@ -894,7 +894,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "CreateAPIKeyRequest": (
         Rule(field="project_id", attribute="project_id", required=True),
         Rule(field="name", attribute="name", required=True, max_length=255),
-        Rule(field="scopes", attribute="scopes", required=True, min_length=1),
+        Rule(field="scopes", attribute="scopes", required=True),
         Rule(field="expires_in_days", attribute="expires_in_days", min=1, max=36500),
         Rule(field="rotation_interval_days", attribute="rotation_interval_days", min=1, max=36500),
         Rule(

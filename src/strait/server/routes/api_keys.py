@@ -24,6 +24,7 @@ registry = Registry()
 
 _DAY = 24 * 3600
 DEFAULT_LIFETIME_DAYS = 90
+MAX_GRACE_MINUTES = 7 * 24 * 60
 
 
 @registry.write("create-api-key")
@@ -115,7 +116,11 @@ def rotate(call: Call, unit: Unit) -> Reply:
     if old.revoked_at:
         raise ApiError(409, "api key is already revoked")
     minutes = body.grace_period_minutes
-    grace = unit.in_secs(60 * (DEFAULT_GRACE_MINUTES if minutes is None else minutes))
+    if minutes is None:
+        minutes = DEFAULT_GRACE_MINUTES
+    if not 0 <= minutes <= MAX_GRACE_MINUTES:
+        raise ApiError(400, f"grace_period_minutes must be between 0 and {MAX_GRACE_MINUTES}")
+    grace = unit.in_secs(60 * minutes)
     record, key = successor(unit, old)
     save(
         unit,

@@ -6,6 +6,7 @@ import sqlite3
 
 from strait.engine import runs as engine
 from strait.engine.refusal import Refused
+from strait.fsm import RunStatus
 from strait.server import checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, invalid, not_found
@@ -21,6 +22,9 @@ from strait.store.runs import UNFINISHED
 
 registry = Registry()
 
+MAX_CANCELED = 100
+MAX_DEAD_LETTERS = 500
+_STATUSES = frozenset(status.value for status in RunStatus)
 _CANCEL_ALL = ("delayed", "queued", "dequeued", "executing")
 
 
@@ -28,6 +32,8 @@ _CANCEL_ALL = ("delayed", "queued", "dequeued", "executing")
 def bulk_cancel(call: Call, unit: Unit) -> Reply:
     """Cancel runs by id; each has its own outcome."""
     wanted = call.body(bodies.BulkCancelRequest).run_ids or []
+    if len(wanted) > MAX_CANCELED:
+        raise invalid("run_ids: failed on 'max'")
     results = [_cancel(call, unit, run_id) for run_id in wanted]
     canceled = sum(1 for row in results if row["status"] == "canceled")
     return reply(
@@ -64,6 +70,8 @@ def bulk_cancel_all(call: Call, unit: Unit) -> Reply:
     given = {column: value for column, value in filters.items() if value}
     if not given:
         raise ApiError(400, "at least one filter is required")
+    if body.status and body.status not in _STATUSES:
+        raise ApiError(400, "status is invalid")
     marks = ", ".join(f"'{status}'" for status in _CANCEL_ALL)
     where = " AND ".join(
         [
@@ -113,6 +121,8 @@ def bulk_replay_dead_letters(call: Call, unit: Unit) -> Reply:
     named = body.run_ids or []
     if bool(named) == bool(body.project_id):
         raise invalid("exactly one of run_ids and project_id is required")
+    if len(named) > MAX_DEAD_LETTERS:
+        raise invalid("run_ids: failed on 'max'")
     if body.project_id and body.project_id != call.project_id:
         raise ApiError(403, "project_id does not match authenticated project")
     stored = _named(call, unit, named) if named else _oldest(call, unit, body.limit or 100)
@@ -131,8 +141,8 @@ def _named(call: Call, unit: Unit, run_ids: list[str]) -> list[run_rows.Stored]:
 
 
 def _oldest(call: Call, unit: Unit, limit: int) -> list[run_rows.Stored]:
-    if not 1 <= limit <= 500:
-        raise invalid("limit: must be between 1 and 500")
+    if not 1 <= limit <= MAX_DEAD_LETTERS:
+        raise invalid(f"limit: must be between 1 and {MAX_DEAD_LETTERS}")
     ids = run_lists.dead_letters(unit.db, call.project_id, limit)
     return [runs.load(unit, call.project_id, run_id) for run_id in ids]
 

@@ -12,10 +12,12 @@ from strait.server.registry import Registry
 from strait.server.routes.jobs import find
 from strait.server.unit import Unit
 from strait.server.work import dependencies as work
-from strait.server.work import runs
+from strait.server.work import held, runs
 from strait.store import dependencies, jobs
 
 registry = Registry()
+
+_CONDITIONS = frozenset({"completed", "failed", "any"})
 
 
 @registry.write("create-job-dependency")
@@ -26,13 +28,16 @@ def create(call: Call, unit: Unit) -> Reply:
     other = jobs.get(unit.db, body.depends_on_job_id)
     if other is None or other.project_id != call.project_id:
         raise ApiError(404, "dependency job not found")
+    condition = body.condition or "completed"
+    if condition not in _CONDITIONS:
+        raise ApiError(400, "condition must be completed, failed or any")
     if _reaches(unit.db, other.id, job.id):
         raise ApiError(400, "a job cannot depend on itself, directly or through others")
     dependency = dependencies.Dependency(
         id=unit.new_id(),
         job_id=job.id,
         depends_on_job_id=other.id,
-        condition=body.condition or "completed",
+        condition=condition,
         created_at=unit.stamp,
     )
     try:
@@ -73,6 +78,7 @@ def delete(call: Call, unit: Unit) -> Reply:
     if not dependencies.delete(unit.db, job.id, call.params["depID"]):
         raise not_found("job dependency")
     unit.platform.jobs.clear()  # both jobs are told of it, in all their versions
+    held.release(unit, job.id)
     return NO_CONTENT
 
 

@@ -19,6 +19,7 @@ from strait.store import triggers
 
 registry = Registry()
 
+MAX_PURGE_DAYS = 36_500
 _DAY_US = 24 * 3600 * SECOND
 
 
@@ -119,6 +120,8 @@ def purge(call: Call, unit: Unit) -> Reply:
     """Delete waits that were over long ago, or count them."""
     body = call.body(bodies.PurgeEventTriggersRequest)
     days = body.older_than_days or 0
+    if not 1 <= days <= MAX_PURGE_DAYS:
+        raise ApiError(400, f"older_than_days must be between 1 and {MAX_PURGE_DAYS}")
     before = to_timestamp(max(0, unit.now - days * _DAY_US))
     count = triggers.purge(unit.db, call.project_id, before, dry_run=bool(body.dry_run))
     if body.dry_run:

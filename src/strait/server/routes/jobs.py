@@ -19,15 +19,18 @@ from strait.server.registry import Registry
 from strait.server.resource import given
 from strait.server.unit import Unit
 from strait.server.vault import signing_place
-from strait.server.work import schedules, throttles
-from strait.store import jobs, records
+from strait.server.work import held, schedules, throttles
+from strait.store import dependencies, jobs, records
 from strait.store import runs as run_rows
+from strait.store import workflows as workflow_rows
 
 registry = Registry()
 
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_TIMEOUT_SECS = 300
 MAX_TIMEOUT_SECS = 86_400
+MAX_REASON_CHARS = 500
+MAX_NAME_CHARS = 255
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
 
 # Fields that a request and the record have in common, and that are taken over as they are.
@@ -212,8 +215,16 @@ def delete(call: Call, unit: Unit) -> Reply:
     job = find(unit.db, call)
     if run_rows.has_active(unit.db, job.id):
         raise ApiError(409, "job has active runs — cancel them first or wait for completion")
+    users = workflow_rows.naming_job(unit.db, job.project_id, job.id)
+    if users:
+        raise ApiError(409, f"job is a step of workflow {users[0]!r}; change that first")
+    dependents = dependencies.on_job(unit.db, job.id)
     jobs.delete(unit.db, job.id)
     _changed(unit, replace(job, cron=""))
+    if dependents:
+        unit.platform.jobs.clear()  # they are told of it, in all their versions
+    for dependent in dependents:
+        held.release(unit, dependent)
     return NO_CONTENT
 
 
@@ -221,10 +232,12 @@ def delete(call: Call, unit: Unit) -> Reply:
 def pause(call: Call, unit: Unit) -> Reply:
     """Start no runs of a job until it is resumed."""
     job = find(unit.db, call)
-    body = call.body(bodies.PauseJobRequest)
+    reason = call.body(bodies.PauseJobRequest).reason or ""
+    if len(reason) > MAX_REASON_CHARS:
+        raise ApiError(400, f"reason must be at most {MAX_REASON_CHARS} characters")
     if job.paused:
         return reply(job)
-    paused = replace(job, paused=True, paused_at=unit.stamp, pause_reason=body.reason or "")
+    paused = replace(job, paused=True, paused_at=unit.stamp, pause_reason=reason)
     return reply(save_in_place(unit, paused))
 
 
@@ -243,6 +256,10 @@ def check(job: Job) -> None:
     Raises:
         ApiError: 400 with the contract's text.
     """
+    if not job.name or not job.slug:
+        raise ApiError(400, f"{'slug' if job.name else 'name'} must not be empty")
+    if len(job.name) > MAX_NAME_CHARS:
+        raise ApiError(400, f"name too long (max {MAX_NAME_CHARS} characters)")
     if len(job.slug) > 128:
         raise ApiError(400, "slug too long (max 128 characters)")
     if job.execution_mode != "worker" and not job.endpoint_url:

@@ -87,9 +87,17 @@ def time_to_live(job: Job) -> int:
 def replay(call: Call, unit: Unit) -> Reply:
     """Make a new run like one that has failed."""
     stored = runs.load(unit, call.project_id, call.params["runID"])
-    checkpoint = call.query.get("from_checkpoint")
-    run = replay_as_new(call, unit, stored.run, checkpoint)
+    run = replay_as_new(call, unit, stored.run, _checkpoint_asked_for(call))
     return document(unit, run.id, 201)
+
+
+def _checkpoint_asked_for(call: Call) -> int | None:
+    text = str(call.query.get("from_checkpoint") or "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ApiError(400, "from_checkpoint must be the number of a checkpoint")
+    return int(text)
 
 
 def replay_as_new(call: Call, unit: Unit, run: Run, checkpoint: int | None = None) -> Run:

@@ -117,7 +117,7 @@ def complete(call: Call, unit: Unit) -> Reply:
     stored = active(call, unit)
     body = call.body(bodies.SDKCompleteRequest)
     text = None if checks.is_absent(body.result) else _text(body.result)
-    if text is not None and len(text) > MAX_RESULT_BYTES:
+    if text is not None and len(text.encode()) > MAX_RESULT_BYTES:
         raise ApiError(413, f"result is larger than {MAX_RESULT_BYTES} bytes")
     entry = unit.platform.jobs.for_run(unit.db, stored.run)
     if entry is not None and entry.job.result_schema is not None:

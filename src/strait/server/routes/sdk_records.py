@@ -26,6 +26,7 @@ MAX_STATE_KEY = 256
 MAX_STATE_BYTES = 65_536
 MAX_MEMORY_BYTES = 1024 * 1024
 MAX_JOB_MEMORY_BYTES = 10 * 1024 * 1024
+MAX_MEMORY_TTL_SECS = 10 * 366 * 24 * 3600
 _WARN_PERCENT, _ERROR_PERCENT = 80.0, 90.0
 
 
@@ -144,13 +145,16 @@ def set_memory(call: Call, unit: Unit) -> Reply:
     if len(key) > MAX_STATE_KEY:
         raise ApiError(400, f"memory key must be at most {MAX_STATE_KEY} characters")
     body = call.body(bodies.SDKSetMemoryRequest)
+    if not 0 <= (body.ttl_secs or 0) <= MAX_MEMORY_TTL_SECS:
+        raise ApiError(400, f"ttl_secs must be between 0 and {MAX_MEMORY_TTL_SECS}")
     text = _required(body.value, "value")
     size = len(text.encode())
     if size > MAX_MEMORY_BYTES:
         raise ApiError(400, f"memory value must be at most {MAX_MEMORY_BYTES} bytes")
     (others,) = unit.db.execute(
-        "SELECT coalesce(sum(size_bytes), 0) FROM job_memory WHERE job_id = ? AND memory_key != ?",
-        (run.job_id, key),
+        "SELECT coalesce(sum(size_bytes), 0) FROM job_memory WHERE job_id = ? AND memory_key != ? "
+        "AND (expires_at = '' OR expires_at > ?)",
+        (run.job_id, key, unit.stamp),
     ).fetchone()
     if others + size > MAX_JOB_MEMORY_BYTES:
         raise ApiError(400, f"memory of a job must be at most {MAX_JOB_MEMORY_BYTES} bytes")
@@ -246,6 +250,11 @@ def resources(call: Call, unit: Unit) -> Reply:
         "memory_percent": body.memory_percent or 0,
         "cpu_percent": body.cpu_percent or 0,
     }
+    if data["memory_mb"] < 0:
+        raise ApiError(400, "memory_mb must not be negative")
+    for name in ("memory_percent", "cpu_percent"):
+        if not 0 <= data[name] <= 100:
+            raise ApiError(400, f"{name} must be between 0 and 100")
     highest = max(data["memory_percent"], data["cpu_percent"])
     level = _level(highest)
     unit.record(run.id, run.project_id, (Entry("resource_sample", "resource sample", level, data),))

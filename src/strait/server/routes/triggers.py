@@ -8,7 +8,7 @@ from strait import cron
 from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine import admission
 from strait.engine.model import Job, Run
-from strait.server import checks
+from strait.server import checks, idempotency
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, invalid
 from strait.server.http import Call, Reply, replayed, reply
@@ -20,6 +20,8 @@ from strait.store import runs as run_rows
 registry = Registry()
 
 MAX_BULK_ITEMS = 500
+MAX_KEY_CHARS = 256
+MAX_TTL_SECS = 30 * 24 * 3600
 KEY_SECS = 24 * 3600
 RETRY_AFTER_SECS = 5
 _TRACE_HEADERS = (
@@ -47,6 +49,13 @@ class Asked(Struct, frozen=True):
 def trigger(call: Call, unit: Unit) -> Reply:
     """Make a run of a job, or answer with the one that its idempotency key has made."""
     job = unit.job(call.project_id, call.params["jobID"])
+    if call.idempotency_key and (job.debounce_window_secs or job.batch_window_secs):
+        # No run has the key of a trigger that is buffered, so that its answer itself is kept.
+        return idempotency.once(call, unit, lambda: _trigger(call, unit, job))
+    return _trigger(call, unit, job)
+
+
+def _trigger(call: Call, unit: Unit, job: Job) -> Reply:
     key = call.idempotency_key
     present = _present(unit, job, key) if key else None
     if present is not None and present.created_by == call.principal.actor:
@@ -54,12 +63,11 @@ def trigger(call: Call, unit: Unit) -> Reply:
     check_open(job)
     body = call.body(bodies.TriggerRequest)
     metadata = trace(call)
-    scheduled_at = _scheduled_at(body.scheduled_at, unit.now)
     payload = checks.canonical(body.payload)
     asked = Asked(
         payload=payload,
         tags=checks.tags(body.tags),
-        scheduled_at=scheduled_at,
+        scheduled_at=_scheduled_at(body.scheduled_at, unit.now),
         priority=body.priority or 0,
         ttl_secs=body.ttl_secs or 0,
         concurrency_key=body.concurrency_key or "",
@@ -227,17 +235,46 @@ def _scheduled_at(text: str | None, now: int) -> int:
     return instant
 
 
-def _check_payload(job: Job, raw: Raw | UnsetType, payload: str, item: int | None = None) -> None:
+def _check_payload(job: Job, raw: Raw | UnsetType, payload: str, where: str = "") -> None:
     if job.payload_schema is None:
         return
     value = None if isinstance(raw, UnsetType) else json.decode(payload)
-    what = "payload" if item is None else f"payload validation failed for item {item}: payload"
-    checks.schema(value, job.payload_schema, what)
+    problem = checks.mismatch(value, job.payload_schema)
+    if problem:
+        raise ApiError(400, f"payload validation failed{where}: {problem}")
 
 
 def _bulk_item(job: Job, item: bodies.BulkTriggerItem, index: int, now: int) -> Asked:
-    payload = checks.canonical(item.payload)
-    _check_payload(job, item.payload, payload, index)
+    """Return what one item asks for.
+
+    Raises:
+        ApiError: 400 or 422, naming the item.
+    """
+    _check_bounds(item, index)
+    try:
+        payload = checks.canonical(item.payload)
+        asked = _asked_by(item, payload, now)
+    except ApiError as error:
+        raise ApiError(error.status, f"item {index}: {error.message}") from error
+    _check_payload(job, item.payload, payload, f" for item {index}")
+    return asked
+
+
+def _check_bounds(item: bodies.BulkTriggerItem, index: int) -> None:
+    """Check what the platform leaves unchecked in an item, and would refuse in a single trigger."""
+    broken = [
+        f"items[{index}].{name}: failed on 'max'"
+        for name in ("concurrency_key", "idempotency_key")
+        if len(getattr(item, name) or "") > MAX_KEY_CHARS
+    ]
+    ttl_secs = item.ttl_secs or 0
+    if not 0 <= ttl_secs <= MAX_TTL_SECS:
+        broken.append(f"items[{index}].ttl_secs: failed on '{'min' if ttl_secs < 0 else 'max'}'")
+    if broken:
+        raise invalid(*broken)
+
+
+def _asked_by(item: bodies.BulkTriggerItem, payload: str, now: int) -> Asked:
     return Asked(
         payload=payload,
         tags=checks.tags(item.tags),

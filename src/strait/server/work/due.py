@@ -14,6 +14,7 @@ from strait.server.work import (
     events,
     housekeeping,
     log_drains,
+    promotion,
     runs,
     schedules,
     workflows,
@@ -42,6 +43,11 @@ def _run_due(unit: Unit, run_id: str) -> None:
         unit.after(lambda: scheduler.look_again(state))
 
 
+def _heartbeats_due(unit: Unit, _: str) -> None:
+    for run_id, assignment in unit.platform.dispatcher.beating():
+        run_rows.beat(unit.db, run_id, assignment, unit.stamp)
+
+
 def _throttles_due(unit: Unit, _: str) -> None:
     unit.after(unit.platform.scheduler.throttles_due)
 
@@ -49,6 +55,8 @@ def _throttles_due(unit: Unit, _: str) -> None:
 _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "run": _run_due,
     "trigger": events.expire,
+    "heartbeats": _heartbeats_due,
+    "promotion": promotion.promote,
     "throttles": _throttles_due,
     "canary": canaries.due,
     "debounce": buffers.debounce_due,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from msgspec.structs import replace
 
 from strait.engine import admission
@@ -11,6 +13,8 @@ from strait.server.errors import not_found
 from strait.server.unit import RunEnded, Unit
 from strait.server.work import dependencies, throttles
 from strait.store import runs
+
+logger = logging.getLogger("strait.server")
 
 
 def create(
@@ -26,6 +30,8 @@ def create(
         state, entries = admission.held(state)
     runs.insert(unit.db, state, payload)
     unit.record(state.run.id, state.run.project_id, entries, first=True)
+    if logger.isEnabledFor(logging.DEBUG):
+        unit.after(lambda: _log_made(state.run))
     scheduler = unit.platform.scheduler
     unit.after(lambda: scheduler.observe(state))
     return state.run
@@ -53,6 +59,7 @@ def apply(unit: Unit, stored: runs.Stored, event: engine.Event) -> engine.Transi
     transition = engine.decide(stored.state, event, unit.now)
     if transition is None:
         return None
+    _log(unit, stored.run.status, transition)
     runs.save(unit.db, stored, transition.state, result=transition.result)
     unit.record(transition.run.id, transition.run.project_id, transition.entries)
     scheduler, state, abort = unit.platform.scheduler, transition.state, transition.abort
@@ -60,6 +67,24 @@ def apply(unit: Unit, stored: runs.Stored, event: engine.Event) -> engine.Transi
     if transition.ended:
         unit.signal(RunEnded(transition.run, transition.result))
     return transition
+
+
+def _log_made(run: Run) -> None:
+    fields = {"run_id": run.id, "project_id": run.project_id}
+    logger.debug("run was made, %s, by %s", run.status, run.triggered_by, extra=fields)
+
+
+def _log(unit: Unit, before: str, transition: engine.Transition) -> None:
+    """Have a line logged once a change is on disk, without what the handler said."""
+    went_wrong = any(entry.level in {"warn", "error"} for entry in transition.entries)
+    level = logging.INFO if went_wrong else logging.DEBUG
+    if logger.isEnabledFor(level):
+        run = transition.run
+        fields = {"run_id": run.id, "project_id": run.project_id}
+        reason = f" ({run.error_class})" if run.error_class else ""
+        told = (before, run.status, run.attempt, reason)
+        text = "run went from %s to %s in attempt %d%s"
+        unit.after(lambda: logger.log(level, text, *told, extra=fields))
 
 
 def apply_by_id(unit: Unit, run_id: str, event: engine.Event) -> engine.Transition | None:

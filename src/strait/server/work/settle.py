@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from strait.engine import runs as engine
 from strait.engine.model import Run
 from strait.server.unit import ChildWorkflowEnded, KeyHandedOver, RunEnded, TriggerSettled, Unit
 from strait.server.work import (
@@ -10,13 +9,12 @@ from strait.server.work import (
     api_keys,
     chains,
     children,
-    dependencies,
     events,
+    held,
     runs,
     workflows,
 )
 from strait.store import dependencies as dependency_rows
-from strait.store import runs as run_rows
 from strait.store import triggers
 
 
@@ -62,7 +60,4 @@ def _release_dependents(unit: Unit, ended: Run) -> None:
     if entry is not None and not entry.awaited:
         return
     for job_id in dependency_rows.on_job(unit.db, ended.job_id):
-        for run_id in dependency_rows.held_runs(unit.db, job_id):
-            stored = run_rows.load(unit.db, run_id)
-            if stored is not None and dependencies.are_satisfied(unit, stored.run):
-                runs.apply(unit, stored, engine.Woken("its dependencies have ended"))
+        held.release(unit, job_id)
