@@ -112,12 +112,15 @@ def test_starts_of_an_earlier_server_count() -> None:
     assert queue.next_opening() == 15 * SECOND
 
 
-def test_a_clock_that_is_set_back_does_not_close_a_throttle_for_longer() -> None:
+def test_a_clock_that_is_set_back_neither_opens_a_throttle_nor_closes_it_for_longer() -> None:
     queue = ReadyQueue()
     queue.set_rate("openai", Rate(limit=1, period_secs=10))
     queue.throttles.restore(OPENAI, 10_000 * SECOND)
     queue.push(ticket("r", OPENAI))
-    assert started(queue, 5 * SECOND) == ["r"]
+    assert started(queue, 5 * SECOND) == []
+    assert queue.next_opening() == 15 * SECOND
+    queue.open_throttles(15 * SECOND)
+    assert started(queue, 15 * SECOND) == ["r"]
 
 
 USES = (Use("x", ""), Use("y", "k"), Use("y", "l"))

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import closing
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simulation import setting
+from strait import dag
+from strait.clock import SECOND, from_timestamp
 from strait.fsm import (
     is_terminal_run_status,
     is_terminal_workflow_run_status,
     run_can_move,
+    step_run_can_move,
+    workflow_run_can_move,
 )
+from strait.store import workflows
 
 if TYPE_CHECKING:
     from simulation.scenario import Story
 
 
-def unfinished(db: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Return the runs and workflow runs that are not over, with their statuses."""
-    rows = db.execute("SELECT id, status FROM runs UNION ALL SELECT id, status FROM workflow_runs")
+def unfinished(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    """Return what is not over, as (which, id, status): runs, and triggers that wait for others."""
+    rows = db.execute(
+        "SELECT 'runs', id, status FROM runs "
+        "UNION ALL SELECT 'workflow-runs', id, status FROM workflow_runs "
+        "UNION ALL SELECT 'debounced', job_id, 'waits' FROM debounces "
+        "UNION ALL SELECT 'batched', job_id, 'waits' FROM batch_items"
+    )
     return [
-        (run, status)
-        for run, status in rows
+        (kind, run, status)
+        for kind, run, status in rows
         if not (is_terminal_run_status(status) or is_terminal_workflow_run_status(status))
     ]
 
@@ -37,6 +49,11 @@ def broken(database: Path, story: Story) -> list[str]:
             *_lost(db, story),
             *_doubled(db, story),
             *_histories(db),
+            *_outputs(db),
+            *_compensations(db),
+            *_throttled(db, story),
+            *_ticks(db),
+            *_gathered(db, story),
             *_attempts(db),
             *_results(db, story),
             *_leftovers(db),
@@ -80,27 +97,166 @@ def _histories(db: sqlite3.Connection) -> list[str]:
         "SELECT subject, seq, type, data FROM ledger ORDER BY subject, seq"
     ):
         lines[subject].append((seq, kind, data))
-    statuses = dict(db.execute("SELECT id, status FROM runs"))
+    runs = dict(db.execute("SELECT id, status FROM runs"))
+    flows = dict(db.execute("SELECT id, status FROM workflow_runs"))
     for subject, entries in lines.items():
         if [seq for seq, _, _ in entries] != list(range(1, len(entries) + 1)):
             found.append(f"the history of {subject} has gaps")
-        if subject not in statuses:
-            continue
         moves = [json.loads(data) for _, kind, data in entries if kind == "state_change"]
-        found += [
-            f"{subject} became {one['to']} and then left {other['from']}"
-            for one, other in pairwise(moves)
-            if one["to"] != other["from"]
-        ]
-        found += [
-            f"{subject} went from {move['from']} to {move['to']}"
-            for move in moves
-            if move.get("from") and not run_can_move(move["from"], move["to"])
-        ]
-        ends = [move["to"] for move in moves if is_terminal_run_status(move["to"])]
-        if len(ends) != 1 or ends[-1] != statuses[subject]:
-            found.append(f"{subject} is {statuses[subject]} and ended as {ends}")
+        if subject in runs:
+            found += _illegal(subject, moves, runs[subject], run_can_move)
+            ends = [move["to"] for move in moves if is_terminal_run_status(move["to"])]
+            if len(ends) != 1:
+                found.append(f"{subject} ended as {ends}")
+        elif subject in flows:
+            found += _illegal(subject, moves, flows[subject], workflow_run_can_move)
+            steps = [json.loads(data) for _, kind, data in entries if kind == "step"]
+            found += _steps(db, subject, steps)
     return found
+
+
+def _illegal(
+    subject: str, moves: list[dict[str, str]], last: str, can_move: Callable[[str, str], bool]
+) -> list[str]:
+    found = [
+        f"{subject} became {one['to']} and then left {other['from']}"
+        for one, other in pairwise(moves)
+        if one["to"] != other["from"]
+    ]
+    found += [
+        f"{subject} went from {move['from']} to {move['to']}"
+        for move in moves
+        if move.get("from")
+        and move["from"] != move["to"]
+        and not can_move(move["from"], move["to"])
+    ]
+    if moves and moves[-1]["to"] != last:
+        found.append(f"{subject} is {last} and ended as {moves[-1]['to']}")
+    return found
+
+
+def _steps(db: sqlite3.Connection, workflow_run: str, moves: list[dict[str, str]]) -> list[str]:
+    """Check the lives of the steps of a workflow run."""
+    found = []
+    by_step: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for move in moves:
+        by_step[move["step_ref"]].append(move)
+    rows = db.execute(
+        "SELECT step_ref, doc ->> 'status' FROM step_runs WHERE workflow_run_id = ?",
+        (workflow_run,),
+    )
+    for ref, status in rows:
+        subject = f"step {ref} of {workflow_run}"
+        found += _illegal(subject, _without_hold(by_step[ref]), status, step_run_can_move)
+    return found
+
+
+def _without_hold(moves: list[dict[str, str]]) -> list[dict[str, str]]:
+    # A step that a limit holds back becomes `waiting` without a line of its own.
+    return [
+        {**move, "from": "pending"}
+        if move["from"] == "waiting" and (not before or before["to"] == "pending")
+        else move
+        for before, move in zip([None, *moves], moves, strict=False)
+    ]
+
+
+def _outputs(db: sqlite3.Connection) -> list[str]:
+    """Check that a step that was completed by a run has its result as output."""
+    rows = db.execute(
+        "SELECT step_runs.id, runs.status, runs.result, step_runs.doc -> 'output' "
+        "FROM step_runs JOIN runs ON runs.id = step_runs.doc ->> 'job_run_id' "
+        "WHERE step_runs.doc ->> 'status' = 'completed'"
+    )
+    return [
+        f"step {step} completed with {output} by a run that is {status} with {result}"
+        for step, status, result, output in rows
+        if status != "completed" or _json(result) != _json(output)
+    ]
+
+
+def _json(text: str | None) -> object:
+    return None if text is None else json.loads(text)
+
+
+def _compensations(db: sqlite3.Connection) -> list[str]:
+    """Check that no step is undone before one that depends on it, and each after the other."""
+    found = []
+    for run, snapshot in db.execute("SELECT id, snapshot_id FROM workflow_runs"):
+        rows = db.execute(
+            "SELECT data ->> 'step_ref', message LIKE '%is being undone' FROM ledger "
+            "WHERE subject = ? AND type = 'compensation' ORDER BY seq",
+            (run,),
+        ).fetchall()
+        begun = [ref for ref, begins in rows if begins]
+        ended = [ref for ref, begins in rows if not begins]
+        if ended != begun[: len(ended)] or any(a[1] == b[1] for a, b in pairwise(rows)):
+            found.append(f"{run} was undone as {rows}")
+        definitions = workflows.snapshot_steps(db, snapshot)
+        depends_on = [(step.step_ref, step.depends_on) for step in definitions]
+        found += [
+            f"{run}: {first} was undone before {later}, which depends on it"
+            for first, later in combinations(begun, 2)
+            if later in dag.descendants(depends_on, first)
+        ]
+    return found
+
+
+def _throttled(db: sqlite3.Connection, story: Story) -> list[str]:
+    """Check that no window of time has seen more starts than the throttle lets through."""
+    if story.was_set_back:
+        return []  # the same minutes came twice
+    starts: dict[str, list[int]] = defaultdict(list)
+    rows = db.execute(
+        "SELECT used.value, ledger.at FROM runs, json_each(runs.doc, '$.metadata') AS used "
+        "JOIN ledger ON ledger.subject = runs.id "
+        "WHERE used.key LIKE '_throttle.%' AND ledger.type = 'state_change' "
+        "AND ledger.data ->> 'to' = 'executing'"
+    )
+    for key, at in rows:
+        starts[key].append(from_timestamp(at))
+    limit, period = setting.THROTTLE["limit"], setting.THROTTLE["period_secs"] * SECOND
+    found = []
+    for key, instants in starts.items():
+        instants.sort()
+        for first, beyond in zip(instants, instants[limit:], strict=False):
+            if beyond - first < period - SECOND // 10:
+                found.append(f"more than {limit} starts under {key!r} within {beyond - first} us")
+    return found
+
+
+def _ticks(db: sqlite3.Connection) -> list[str]:
+    """Check that no tick has started anything twice."""
+    rows = db.execute(
+        "SELECT idempotency_key FROM runs WHERE doc ->> 'triggered_by' = 'cron' "
+        "UNION ALL SELECT doc ->> '$.tags.cron_fire_key' FROM workflow_runs "
+        "WHERE doc ->> 'triggered_by' = 'cron'"
+    )
+    fired = Counter(key for (key,) in rows)
+    return [f"tick {key} was answered {count} times" for key, count in fired.items() if count > 1]
+
+
+def _gathered(db: sqlite3.Connection, story: Story) -> list[str]:
+    """Check that what was taken of a batch is in one run, and that debounces keep the last."""
+    payloads: dict[str, list[int]] = {}
+    for kind in ("debounced", "batched"):
+        rows = db.execute("SELECT payload FROM runs WHERE job_id = ?", (story.jobs[kind],))
+        found = [json.loads(payload) for (payload,) in rows]
+        payloads[kind] = [item["n"] for one in found for item in one.get("items", [one])]
+    faults = [
+        f"trigger {number} of the {kind} job is in {count} runs"
+        for kind, numbers in payloads.items()
+        for number, count in Counter(numbers).items()
+        if count > 1
+    ]
+    lost = set(story.taken["batched"]) - set(payloads["batched"])
+    if lost:
+        faults.append(f"triggers {sorted(lost)} are in no batch")
+    last = [number for number in story.sent["debounced"] if number in story.taken["debounced"]][-1:]
+    later = [number for number in story.sent["debounced"] if number >= (last or [0])[0]]
+    if last and not set(later) & set(payloads["debounced"]):
+        faults.append(f"no run has the last debounced trigger {last} or {later}")
+    return faults
 
 
 def _attempts(db: sqlite3.Connection) -> list[str]:

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simulation import invariants
+from simulation import invariants, setting
 from simulation.handlers import Handlers
 from simulation.machine import LostError, Machine, Said, seeded
+from simulation.setting import KINDS, PROJECT
 from simulation.time import run as run_in_simulated_time
 from strait.server.unit import Unit
 from strait.server.work import api_keys
 from strait.store import meta
 
-PROJECT = "proj-1"
-KINDS = ("plain", "reports", "waits", "spawns", "says")
 # Everything has to be over within this time once nothing goes wrong any more.
 PATIENCE_SECS = 40 * 24 * 3600.0
 
@@ -48,6 +47,10 @@ class Story:
         self.acknowledged: list[str] = []
         self.by_key: dict[str, set[str]] = {}
         self.workflow_runs: list[str] = []
+        self.sent: dict[str, list[int]] = {"debounced": [], "batched": []}
+        self.taken: dict[str, list[int]] = {"debounced": [], "batched": []}
+        self.keys: list[str] = []
+        self.was_set_back = False
         self._keys = 0
 
     # ---------------------------------------------------------------------------------- the story
@@ -65,14 +68,16 @@ class Story:
             await self._something_happens()
         self.handlers.healthy = True
         await self._until_all_is_over()
+        await self._mend_all()
+        await self._until_all_is_over()
         await machine.shut_down()
 
     async def _something_happens(self) -> None:
         chance = self.machine.chance
         event = chance.choices(
-            (self._trigger, self._run_workflow, self._send, self._cancel, self._pause, self._act,
-             self._accident, self._set_clock, self._replay),
-            weights=(30, 6, 10, 5, 4, 6, 9, 3, 3),
+            (self._trigger, self._gather, self._run_workflow, self._send, self._cancel,
+             self._pause, self._act, self._mend, self._accident, self._set_clock, self._replay),
+            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3),
         )[0]  # fmt: skip
         try:
             await event()
@@ -83,49 +88,13 @@ class Story:
 
     async def _set_up(self) -> None:
         chance = self.machine.chance
-        for kind in KINDS:
-            body = {
-                "project_id": PROJECT,
-                "name": kind,
-                "slug": kind,
-                "endpoint_url": f"http://127.0.0.1:9/{kind}",
-                "max_attempts": chance.randint(1, 4),
-                "timeout_secs": chance.choice((30, 300)),
-                "max_concurrency": chance.choice((0, 1, 3)),
-            }
+        await self._ask("PUT", "/v1/throttles/slow", setting.THROTTLE)
+        for kind, body in setting.jobs(chance).items():
             self.jobs[kind] = (await self._ask("POST", "/v1/jobs", body)).body["id"]
-        for number in range(2):
-            said = await self._ask("POST", "/v1/workflows", self._workflow(number))
+        for number in range(3):
+            body = setting.workflow(chance, number, self.jobs, self.workflows)
+            said = await self._ask("POST", "/v1/workflows", body)
             self.workflows.append(said.body["id"])
-
-    def _workflow(self, number: int) -> dict[str, Any]:
-        chance = self.machine.chance
-        steps: list[dict[str, Any]] = []
-        for index in range(chance.randint(2, 6)):
-            before = [step["step_ref"] for step in steps]
-            step: dict[str, Any] = {
-                "step_ref": f"s{index}",
-                "depends_on": chance.sample(before, min(len(before), chance.randint(0, 2))),
-                "on_failure": chance.choice(("fail_workflow", "skip_dependents", "continue")),
-            }
-            match chance.choice(("job", "job", "job", "approval", "sleep")):
-                case "job":
-                    step |= {"step_type": "job", "job_id": self.jobs[chance.choice(KINDS)]}
-                case "approval":
-                    step |= {
-                        "step_type": "approval",
-                        "approval_approvers": ["anna"],
-                        "approval_timeout_secs": 7200,
-                    }
-                case _:
-                    step |= {"step_type": "sleep", "sleep_duration_secs": chance.choice((1, 600))}
-            steps.append(step)
-        return {
-            "project_id": PROJECT,
-            "name": f"W{number}",
-            "slug": f"w{number}",
-            "steps": steps,
-        }
 
     # ------------------------------------------------------------------------------ what happens
 
@@ -134,10 +103,12 @@ class Story:
         chance = self.machine.chance
         self._keys += 1
         key = f"key-{self._keys}" if chance.random() < 0.7 else ""
-        body: dict[str, Any] = {"payload": {"n": self._keys}, "priority": chance.randint(0, 3)}
+        payload = {"n": self._keys, "who": chance.choice("ab")}
+        body: dict[str, Any] = {"payload": payload, "priority": chance.randint(0, 3)}
         if chance.random() < 0.1:
             body["concurrency_key"] = "one"
-        path = f"/v1/jobs/{self.jobs[chance.choice(KINDS)]}/trigger"
+        job = self.jobs[chance.choice((*KINDS, "throttled", "throttled"))]
+        path = f"/v1/jobs/{job}/trigger"
         while True:
             try:
                 said = await self._ask("POST", path, body, key=key)
@@ -154,17 +125,33 @@ class Story:
             if not key or chance.random() < 0.8:
                 return
 
+    async def _gather(self) -> None:
+        """Trigger a job that makes one run of several triggers."""
+        chance = self.machine.chance
+        kind = chance.choice(("debounced", "batched"))
+        for _ in range(chance.randint(1, 4)):
+            self._keys += 1
+            body: dict[str, Any] = {"payload": {"n": self._keys}}
+            self.sent[kind].append(self._keys)
+            said = await self._ask("POST", f"/v1/jobs/{self.jobs[kind]}/trigger", body)
+            if said.status == 201:
+                self.taken[kind].append(self._keys)
+
     async def _run_workflow(self) -> None:
+        self._keys += 1
         workflow = self.machine.chance.choice(self.workflows)
-        said = await self._ask("POST", f"/v1/workflows/{workflow}/trigger", {"payload": {}})
+        body = {"payload": {"n": self._keys, "who": "flow"}}
+        said = await self._ask("POST", f"/v1/workflows/{workflow}/trigger", body)
         if said.status == 201:
             self.workflow_runs.append(said.body["id"])
+            self.keys += [f"flow:{self._keys}:s{index}" for index in range(6)]
 
     async def _send(self) -> None:
         """Send an event, to somebody who waits, has waited, or never did."""
-        keys = self.handlers.events or ["nobody"]
-        key = self.machine.chance.choice(keys)
-        await self._ask("POST", f"/v1/events/{key}/send", {"payload": {"sent": key}})
+        chance = self.machine.chance
+        key = chance.choice([*self.handlers.events, *self.keys, setting.SHARED_KEY])
+        path = "/v1/events/prefix/flow:/send" if chance.random() < 0.1 else f"/v1/events/{key}/send"
+        await self._ask("POST", path, {"payload": {"sent": key}})
 
     async def _cancel(self) -> None:
         if self.acknowledged:
@@ -188,10 +175,10 @@ class Story:
 
     async def _act(self) -> None:
         """Approve, cancel, pause or resume a workflow run."""
-        if not self.workflow_runs:
+        path = await self._some_workflow_run()
+        if not path:
             return
         chance = self.machine.chance
-        path = f"/v1/workflow-runs/{chance.choice(self.workflow_runs)}"
         match chance.choice(("approve", "approve", "cancel", "pause", "resume")):
             case "approve":
                 await self._approve_all(path)
@@ -200,12 +187,41 @@ class Story:
             case other:
                 await self._ask("POST", f"{path}/{other}", {})
 
+    async def _mend(self) -> None:
+        """Retry or undo a workflow run, or deal with one of its steps by hand."""
+        how = self.machine.chance.choice(("retry", "compensate", "step", "step", "bulk"))
+        path = await self._some_workflow_run("" if how == "bulk" else "failed")
+        if path:
+            await self._mend_one(path, how)
+
+    async def _mend_one(self, path: str, how: str) -> None:
+        chance = self.machine.chance
+        match how:
+            case "bulk":
+                body = {"workflow_run_ids": [path.rpartition("/")[2]]}
+                where = chance.choice(("bulk-cancel", "bulk-replay", "bulk-replay"))
+                await self._ask("POST", f"/v1/workflow-runs/{where}", body)
+            case "step":
+                what = chance.choice(("retry", "retry", "replay-subtree", "skip", "force-complete"))
+                steps = (await self._ask("GET", f"{path}/steps")).body["data"]
+                failed = [step["step_ref"] for step in steps if step["status"] == "failed"]
+                step = chance.choice(failed or ["s0"])
+                await self._ask("POST", f"{path}/steps/{step}/{what}", {})
+            case _:
+                await self._ask("POST", f"{path}/{how}", {})
+
+    async def _some_workflow_run(self, status: str = "") -> str:
+        """Return the path of a run that somebody, a step or a schedule has started, or ""."""
+        asked = f"&status={status}" if status else ""
+        said = await self._ask("GET", f"/v1/workflow-runs?limit=100{asked}")
+        found = [run["id"] for run in said.body["data"]]
+        return f"/v1/workflow-runs/{self.machine.chance.choice(found)}" if found else ""
+
     async def _approve_all(self, path: str) -> None:
         steps = await self._ask("GET", f"{path}/steps")
         for step in steps.body["data"]:
             if step["status"] == "waiting":
-                ref = step["step_ref"]
-                await self._ask("POST", f"{path}/steps/{ref}/approve", {"approver": "anna"})
+                await self._ask("POST", f"{path}/steps/{step['step_ref']}/approve", {})
 
     async def _accident(self) -> None:
         """Cut the power, now or in the middle of what comes next; it comes back after a while."""
@@ -217,6 +233,7 @@ class Story:
 
     async def _set_clock(self) -> None:
         seconds = self.machine.chance.choice((-7200.0, -5.0, 5.0, 7200.0))
+        self.was_set_back |= seconds < 0
         self.machine.note("the clock is set by", seconds)
         self.machine.clock.set(seconds)
 
@@ -225,8 +242,10 @@ class Story:
     async def _until_all_is_over(self) -> None:
         waited = 0.0
         pause = 60.0
-        for job in self.jobs.values():
-            await self._ask("POST", f"/v1/jobs/{job}/resume", {})
+        for kind in KINDS:
+            await self._ask("POST", f"/v1/jobs/{self.jobs[kind]}/resume", {})
+        for path in [f"jobs/{self.jobs['scheduled']}", *(f"workflows/{w}" for w in self.workflows)]:
+            await self._ask("PATCH", f"/v1/{path}", {"cron": ""})
         while not await self._all_is_over():
             if waited > PATIENCE_SECS:
                 self.machine.faults.append(f"not over after {waited} s: {self._unfinished()}")
@@ -235,19 +254,24 @@ class Story:
             waited += pause
             pause = min(pause * 1.5, 24 * 3600.0)
 
+    async def _mend_all(self) -> None:
+        """Do again or undo what has failed, now that nothing goes wrong any more."""
+        said = await self._ask("GET", "/v1/workflow-runs?limit=20&status=failed")
+        for run in said.body["data"]:
+            how = self.machine.chance.choice(("retry", "compensate", "compensate", "step"))
+            await self._mend_one(f"/v1/workflow-runs/{run['id']}", how)
+
     async def _all_is_over(self) -> bool:
         """Resume what is paused, approve what waits, and say whether nothing is left."""
-        for run, status in self._unfinished():
+        for kind, run, status in self._unfinished():
+            path = f"/v1/{kind}/{run}"
             if status == "paused":
-                await self._ask("POST", f"/v1/runs/{run}/resume", {})
-        for run in self.workflow_runs:
-            path = f"/v1/workflow-runs/{run}"
-            if (await self._ask("GET", path)).body["status"] == "paused":
                 await self._ask("POST", f"{path}/resume", {})
-            await self._approve_all(path)
+            if kind == "workflow-runs":
+                await self._approve_all(path)
         return not self._unfinished()
 
-    def _unfinished(self) -> list[tuple[str, str]]:
+    def _unfinished(self) -> list[tuple[str, str, str]]:
         return invariants.unfinished(self.machine._running().reader)
 
     async def _ask(self, method: str, path: str, body: object = None, *, key: str = "") -> Said:

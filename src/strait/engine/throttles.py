@@ -56,8 +56,11 @@ class Gate:
         if not rate.limit:
             return now
         period = rate.period_secs * SECOND
-        # A clock that was set back must not close a gate for longer than its period.
-        while self.starts and not now - period < self.starts[0] <= now:
+        if self.starts and self.starts[-1] > now:
+            # The clock was set back. They count as if they were now: the gate is not closed for
+            # longer than its period, and lets no more through than it may.
+            self.starts = deque(min(start, now) for start in self.starts)
+        while self.starts and self.starts[0] <= now - period:
             self.starts.popleft()
         if len(self.starts) < rate.limit:
             return now
