@@ -42,6 +42,12 @@ def unfinished(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
     ]
 
 
+def asked_for(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Return the approvals that are pending, as (workflow run, ref of the step)."""
+    rows = db.execute("SELECT workflow_run_id, step_ref FROM approvals WHERE status = 'pending'")
+    return rows.fetchall()
+
+
 def broken(database: Path, story: Story) -> list[str]:
     """Return which promises were broken; none is what is expected."""
     with closing(sqlite3.connect(database)) as db:

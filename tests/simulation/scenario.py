@@ -67,6 +67,7 @@ class Story:
             await machine.clock.sleep(machine.chance.choice((0.0, 0.0, 0.01, 1.0, 30.0)))
             await self._something_happens()
         self.handlers.healthy = True
+        await self._calm_down()
         await self._until_all_is_over()
         await self._mend_all()
         await self._until_all_is_over()
@@ -239,13 +240,16 @@ class Story:
 
     # ------------------------------------------------------------------------------------ the end
 
-    async def _until_all_is_over(self) -> None:
-        waited = 0.0
-        pause = 60.0
+    async def _calm_down(self) -> None:
+        """Resume all jobs, and end the schedules."""
         for kind in KINDS:
             await self._ask("POST", f"/v1/jobs/{self.jobs[kind]}/resume", {})
         for path in [f"jobs/{self.jobs['scheduled']}", *(f"workflows/{w}" for w in self.workflows)]:
             await self._ask("PATCH", f"/v1/{path}", {"cron": ""})
+
+    async def _until_all_is_over(self) -> None:
+        waited = 0.0
+        pause = 60.0
         while not await self._all_is_over():
             if waited > PATIENCE_SECS:
                 self.machine.faults.append(f"not over after {waited} s: {self._unfinished()}")
@@ -267,8 +271,8 @@ class Story:
             path = f"/v1/{kind}/{run}"
             if status == "paused":
                 await self._ask("POST", f"{path}/resume", {})
-            if kind == "workflow-runs":
-                await self._approve_all(path)
+        for run, ref in invariants.asked_for(self.machine._running().reader):
+            await self._ask("POST", f"/v1/workflow-runs/{run}/steps/{ref}/approve", {})
         return not self._unfinished()
 
     def _unfinished(self) -> list[tuple[str, str, str]]:

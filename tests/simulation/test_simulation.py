@@ -15,14 +15,18 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from msgspec.structs import replace
 
 from simulation.scenario import simulate
+from strait.engine.throttles import Throttles
+from strait.engine.workflows import compensation
+from strait.engine.workflows.compensation import plan as compensation_plan
 from strait.engine.workflows.state import State
 from strait.server.routes import sdk
 from strait.server.work import events, runs
 from strait.server.workflow_cache import WorkflowCache, state_of
+from strait.store import buffers, workflow_runs
 from strait.store import runs as run_rows
-from strait.store import workflow_runs
 from strait.store.ledger import Tails
 from strait.store.workflow_runs import Stored
 from strait.store.writer import Writer
@@ -77,9 +81,26 @@ def _anybody_speaks(call: Any, db: Any, token_key: str) -> Any:
     return stored
 
 
+def _nothing_is_closed(throttles: Any, uses: Any, now: int) -> None:
+    """Throttles that let everything through."""
+
+
+def _in_order(state: Any) -> Any:
+    """A plan that undoes first what was done first."""
+    found = compensation_plan(state)
+    return replace(found, steps=tuple(reversed(found.steps)))
+
+
+def _keep_batch(*_: Any) -> None:
+    """A platform that does not take out of a batch what it has started."""
+
+
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
+        (Throttles, "closed", _nothing_is_closed),
+        (compensation, "plan", _in_order),
+        (buffers, "drop_batch", _keep_batch),
         (runs, "after_restart", _forget_recovery),
         (events, "after_restart", _forget_waits),
         (sdk, "writing", _anybody_speaks),
