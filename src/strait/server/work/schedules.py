@@ -147,7 +147,8 @@ def _fire_job(unit: Unit, job: Job, tick: int) -> None:
     """Start a job for a tick, unless its runs overlap and its policy is against that."""
     others = run_rows.ids(
         unit.db,
-        "job_id = ? AND status IN ('queued', 'delayed', 'dequeued', 'executing', 'waiting')",
+        f"{run_rows.UNFINISHED} AND job_id = ? "
+        "AND status IN ('queued', 'delayed', 'dequeued', 'executing', 'waiting')",
         (job.id,),
     )
     if others and job.cron_overlap_policy == "skip":
