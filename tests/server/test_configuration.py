@@ -33,6 +33,7 @@ def test_each_setting_takes_its_default_as_text() -> None:
         option.variable: ",".join(default) if isinstance(default, tuple) else str(default)
         for option in OPTIONS
         for default in [getattr(Settings(), option.name)]
+        if default is not None
     }
     assert Settings(**load({}, texts)) == Settings()
 

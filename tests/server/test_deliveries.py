@@ -13,6 +13,7 @@ import pytest
 from strait.clock import VirtualClock
 from strait.engine.deliveries import POLICIES, pause_secs
 from strait.server import outbound
+from strait.server.addresses import Reach
 from strait.server.courier import AT_ONCE_PER_ADDRESS, FAILURES_TO_OPEN
 from strait.server.outbound import CallError, Outbound
 from support.handlers import Answer, Gate, Handlers, ok
@@ -285,7 +286,7 @@ async def test_no_spelling_of_a_private_address_is_spoken_to(host: str) -> None:
 async def test_of_the_addresses_of_a_name_the_one_that_listens_is_found(
     handlers: Handlers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def both(origin: outbound.Origin) -> list[str]:
+    async def both(origin: outbound.Origin, reach: Reach) -> list[str]:
         return ["::1", "127.0.0.1"]
 
     monkeypatch.setattr(outbound, "_allowed", both)

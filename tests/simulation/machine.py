@@ -116,7 +116,7 @@ class Machine:
         loop.set_exception_handler(self._unhandled)
         self.starts += 1
         outside = Outside(
-            outbound=lambda *, max_body_bytes: _Wire(self._posted),
+            outbound=lambda *, max_body_bytes, reach: _Wire(self._posted),
             executor=_Disk(self, self.starts),
             chance=self.chance.random,
         )

@@ -110,6 +110,8 @@ class HandlerProcess:
         self._place = bootstrap.HandlerPlace(
             int(said["url"].rpartition(":")[2]), self._place.signing_secret
         )
+        # It is on loopback, wherever the platform itself can be reached from.
+        self._platform.reach.own_ports.add(self._place.port)
         return said
 
     async def _register(self, said: dict[str, Any]) -> RegistrationReport:

@@ -26,7 +26,6 @@ from strait.server.settings import Settings
 from strait.store.connection import StoreError
 
 _SETTINGS = tuple(option.name for option in OPTIONS)
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Run until a signal comes, and exit with 1 and one line when it cannot start."""
-    if options.host not in _LOOPBACK:
+    if not Settings(host=options.host).is_local:
         _say(f"warning: {options.host} is reachable from the network; keys are required there too")
     logs.configure(options.log_format, options.log_level)
     try:

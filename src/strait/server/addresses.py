@@ -1,14 +1,18 @@
 """Which addresses this server may speak to (`contract/runs.md` §4.6).
 
-On one machine handlers and receivers live on loopback, so that is allowed; other private networks
-are not, since a request could otherwise be made to reach into them. A name is looked at when it is
-given, and what it stands for again whenever a connection is made.
+On one machine handlers and receivers live on loopback, so that is allowed while the server itself
+can be reached from there only; other private networks are not, since a request could otherwise be
+made to reach into them. A name is looked at when it is given, and what it stands for again whenever
+a connection is made.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import socket
+from dataclasses import dataclass, field
 from typing import TypeAlias
+from unicodedata import normalize
 from urllib.parse import urlsplit
 
 from strait.server.errors import ApiError
@@ -17,8 +21,29 @@ Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_URL_CHARS = 2048
 _METADATA = "metadata.google.internal"
-# IPv4 in the clothes of IPv6, as gateways translate it (RFC 6052).
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+# IPv4 in the clothes of IPv6: as gateways translate it (RFC 6052), and as it once was written.
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+# What gateways of a network translate for themselves (RFC 8215).
+_TRANSLATED_INSIDE = ipaddress.IPv6Network("64:ff9b:1::/48")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What connections may be made to.
+
+    Attributes:
+        loopback: any port of this machine.
+        own_ports: ports of this machine in any case, such as that of our own handlers.
+    """
+
+    loopback: bool = True
+    own_ports: set[int] = field(default_factory=set)
+
+    def forbids(self, host: str, port: int) -> bool:
+        """Return whether a host, or the address that it stands for, may not be connected to."""
+        if is_forbidden(host):
+            return True
+        return is_loopback(host) and not self.loopback and port not in self.own_ports
 
 
 def endpoint(url: str | None, field: str) -> str:
@@ -42,7 +67,11 @@ def endpoint(url: str | None, field: str) -> str:
         raise ApiError(400, f"invalid {field}: it has no host")
     if parts.username or parts.password:
         raise ApiError(400, f"invalid {field}: credentials do not belong into a URL")
-    if is_forbidden(parts.hostname):
+    # Digits of other scripts become plain ones where the name is resolved.
+    host = normalize("NFKC", parts.hostname).replace("。", ".")
+    if _is_odd(host) or (host != parts.hostname and is_ip(host)):
+        raise ApiError(400, f"invalid {field}: write `{parts.hostname}` as four decimal numbers")
+    if is_forbidden(host):
         raise ApiError(400, f"invalid {field}: `{parts.hostname}` is a private address")
     return url
 
@@ -58,11 +87,30 @@ def is_forbidden(host: str) -> bool:
     return _is_inside(_unwrapped(address))
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine by its name or its address."""
+    bare = host.partition("%")[0]
+    if not is_ip(bare):
+        return host.rstrip(".").lower() == "localhost"
+    return _unwrapped(ipaddress.ip_address(bare)).is_loopback
+
+
 def is_ip(host: str) -> bool:
     """Return whether a host is an IP address in itself."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
+        return False
+    return True
+
+
+def _is_odd(host: str) -> bool:
+    """Return whether a host is IPv4 in octal, hexadecimal or fewer numbers than four."""
+    if is_ip(host):
+        return False
+    try:
+        socket.inet_aton(host.rstrip("."))
+    except (OSError, UnicodeEncodeError, ValueError):
         return False
     return True
 
@@ -77,10 +125,12 @@ def _unwrapped(address: Ip) -> Ip:
     """Return the IPv4 address that an IPv6 address stands for, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _TRANSLATED:
+    if any(address in network for network in _TRANSLATED) and int(address) > 1:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
 
 
 def _is_inside(address: Ip) -> bool:
-    return not address.is_loopback and (not address.is_global or address.is_multicast)
+    if address.is_loopback:
+        return False
+    return not address.is_global or address.is_multicast or address in _TRANSLATED_INSIDE

@@ -25,6 +25,7 @@ from strait.server import access, auth, idempotency, sdk_version
 from strait.server._generated.routes import ROUTES
 from strait.server.audit_actions import is_recorded
 from strait.server.auth import Principal
+from strait.server.doors import Doors
 from strait.server.errors import ApiError
 from strait.server.http import Call, Reply, StreamReply, encode, sse_token_of
 from strait.server.limits import RateLimits
@@ -69,6 +70,7 @@ class App:
         self._request_prefix = f"{socket.gethostname()}/{ids.uuid7(platform.clock.now())[-8:]}"
         self._numbers = itertools.count(1)
         self._root_path = platform.settings.root_path.rstrip("/")
+        self._doors = Doors(platform.settings)
         self._limits = RateLimits(platform.settings.limits)
         self._lockouts = Lockouts(platform.settings.limits)
 
@@ -92,6 +94,9 @@ class App:
             told = sdk_version.headers(headers.get(b"x-sdk-version", b""))
             answer = answer._replace(headers=(*answer.headers, *told))
         self._count(scope, answer, request_id, began)
+        cors = self._doors.cors(headers)
+        if cors:
+            answer = answer._replace(headers=(*answer.headers, *cors))
         try:
             if isinstance(answer, Reply):
                 await _send_reply(send, answer, request_id)
@@ -134,6 +139,10 @@ class App:
     async def _answer(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, request_id: str
     ) -> Reply | StreamReply:
+        self._doors.check(scope["method"], headers)
+        preflight = self._doors.preflight(scope["method"], headers)
+        if preflight is not None:
+            return preflight
         path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         path = self._below_root(path.partition("?")[0])
         try:

@@ -52,7 +52,9 @@ class Courier:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._outbound = platform.outside.outbound(max_body_bytes=_MAX_ANSWER_BYTES)
+        self._outbound = platform.outside.outbound(
+            max_body_bytes=_MAX_ANSWER_BYTES, reach=platform.reach
+        )
         self._lanes: dict[str, _Lane] = {}
         self._under_way = 0
         self._held_up: dict[str, None] = {}

@@ -56,7 +56,9 @@ class Dispatcher:
     def __init__(self, platform: Platform, *, max_in_flight: int) -> None:
         self._platform = platform
         self._max_in_flight = max_in_flight
-        self._outbound = platform.outside.outbound(max_body_bytes=outcomes.MAX_RESULT_BYTES)
+        self._outbound = platform.outside.outbound(
+            max_body_bytes=outcomes.MAX_RESULT_BYTES, reach=platform.reach
+        )
         self._calls: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self._beginning = 0
         self._stopping = False

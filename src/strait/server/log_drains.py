@@ -62,7 +62,9 @@ class LogDrains:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._outbound = platform.outside.outbound(max_body_bytes=_MAX_ANSWER_BYTES)
+        self._outbound = platform.outside.outbound(
+            max_body_bytes=_MAX_ANSWER_BYTES, reach=platform.reach
+        )
         self._states: dict[str, _State] = {}
         self._stopping = False
 

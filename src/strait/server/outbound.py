@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import httptools
 
 from strait.server import addresses
+from strait.server.addresses import Reach
 
 Header = tuple[bytes, bytes]
 
@@ -68,11 +69,18 @@ class Outbound:
         max_body_bytes: answers longer than this are refused, not cut.
         user_agent: what the requests say they come from.
         idle_per_origin: how many unused connections are kept for each origin.
+        reach: what it may connect to.
     """
 
     def __init__(
-        self, *, max_body_bytes: int, user_agent: str = "Strait", idle_per_origin: int = 64
+        self,
+        *,
+        max_body_bytes: int,
+        user_agent: str = "Strait",
+        idle_per_origin: int = 64,
+        reach: Reach | None = None,
     ) -> None:
+        self._reach = reach or Reach()
         self._max_body_bytes = max_body_bytes
         self._user_agent = user_agent.encode()
         self._idle_per_origin = idle_per_origin
@@ -152,7 +160,7 @@ class Outbound:
 
     async def _connect(self, origin: Origin) -> _Connection:
         try:
-            hosts = await _allowed(origin)
+            hosts = await _allowed(origin, self._reach)
             for host in hosts[:-1]:
                 try:
                     return await self._connect_to(host, origin)
@@ -293,14 +301,14 @@ class _Connection(asyncio.Protocol):
             self._waiter.set_exception(error)
 
 
-async def _allowed(origin: Origin) -> list[str]:
+async def _allowed(origin: Origin, reach: Reach) -> list[str]:
     """Return the IP addresses to connect to: resolved once, so that they are what was checked.
 
     Raises:
         CallError: the host stands for an address that this server does not speak to.
         OSError: there is no such host.
     """
-    if addresses.is_forbidden(origin.host):
+    if reach.forbids(origin.host, origin.port):
         raise _forbidden(origin)
     if addresses.is_ip(origin.host):
         return [origin.host]
@@ -308,13 +316,14 @@ async def _allowed(origin: Origin) -> list[str]:
         origin.host, origin.port, type=socket.SOCK_STREAM
     )
     hosts = [str(address[0]) for *_, address in found]
-    if any(addresses.is_forbidden(host) for host in hosts):
+    if any(reach.forbids(host, origin.port) for host in hosts):
         raise _forbidden(origin)
     return hosts
 
 
 def _forbidden(origin: Origin) -> CallError:
-    return CallError(f"`{origin.host}` is a private address", "client")
+    where = "this machine" if addresses.is_loopback(origin.host) else "a private address"
+    return CallError(f"`{origin.host}` is {where}", "client")
 
 
 def _parse(url: str) -> Target:

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
+from strait.server.addresses import Reach
 from strait.server.outbound import Outbound
 from strait.store.connection import Connect
 
@@ -19,8 +20,8 @@ from strait.store.connection import Connect
 class MakeOutbound(Protocol):
     """What makes the client that posts to endpoints."""
 
-    def __call__(self, *, max_body_bytes: int) -> Outbound:
-        """Return a client that refuses answers longer than `max_body_bytes`."""
+    def __call__(self, *, max_body_bytes: int, reach: Reach) -> Outbound:
+        """Return a client that refuses longer answers, and connects to nothing out of reach."""
         ...
 
 

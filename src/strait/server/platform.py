@@ -14,6 +14,7 @@ from strait.clock import SECOND, Clock, SystemClock
 from strait.engine.audit_chain import Signed
 from strait.engine.refusal import Refused
 from strait.server import recovery, tokens
+from strait.server.addresses import Reach
 from strait.server.analytics.pool import Analyst
 from strait.server.audience import Audience
 from strait.server.auth import Keys
@@ -79,6 +80,7 @@ class Platform:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.outside = outside or Outside()
+        self.reach = Reach(loopback=settings.is_local or settings.allow_loopback)
         self.keys = Keys()
         self.audience = Audience()
         self.ledger_tails = Tails()

@@ -10,6 +10,7 @@ import uvicorn
 
 from strait.clock import Clock
 from strait.server.app import App
+from strait.server.connections import BoundedConfig
 from strait.server.outside import Outside
 from strait.server.platform import Platform
 from strait.server.settings import Settings
@@ -49,9 +50,11 @@ class Server:
         shown = f"[{host}]" if ":" in host else host
         self.base_url = f"http://{shown}:{port}"
         self.platform.owner.announce(self.base_url)
-        config = uvicorn.Config(
+        config = BoundedConfig(
             App(self.platform),
-            http="httptools",
+            max_connections=settings.max_connections,
+            head_secs=settings.head_secs,
+            body_secs=settings.body_secs,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,13 @@ class Settings:
             default, is all. None goes within a day of its end, when its key still answers for it.
         archive_dir: where the rows of old runs are written before they are deleted; by default
             nowhere.
+        allowed_hosts: names beside those of loopback that requests may be sent to (`Host`).
+        allow_origin: sites whose pages may call this server from a browser; `*` is all of them.
+        allow_loopback: call endpoints on this machine even where the address to bind is not
+            loopback.
+        max_connections: how many clients may be connected at the same time.
+        head_secs: how long the head of a request may take to come.
+        body_secs: how long its body may take after that.
         hold: start no runs until `scheduler.start()` is called, for who starts handlers first.
     """
 
@@ -57,4 +65,23 @@ class Settings:
     retain_days: int = 0
     retain_runs: int = 0
     archive_dir: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allow_origin: tuple[str, ...] = ()
+    allow_loopback: bool = False
+    max_connections: int = 4_096
+    head_secs: float = 10.0
+    body_secs: float = 60.0
     hold: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the address to bind can be reached from this machine only."""
+        return self.host == "localhost" or is_loopback_address(self.host)
+
+
+def is_loopback_address(host: str) -> bool:
+    """Return whether a host is an address of this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -163,7 +163,9 @@ async def verify_endpoint(call: Call, platform: Platform) -> Reply:
     secret = _secret(platform, platform.reader, job.id)
     body = msgspec.json.encode({"type": "endpoint.test"})
     headers = signing_headers.signature(secret, body, call.now) if secret else []
-    outbound = Outbound(max_body_bytes=64 * 1024, user_agent="Strait-Endpoint-Verify/1.0")
+    outbound = Outbound(
+        max_body_bytes=64 * 1024, user_agent="Strait-Endpoint-Verify/1.0", reach=platform.reach
+    )
     started = time.perf_counter()
     answer: dict[str, object]
     try:

@@ -112,7 +112,7 @@ async def test(call: Call, platform: Platform) -> Reply:
     message = json.encode({"type": "webhook.test", "timestamp": to_timestamp(call.now)})
     headers = signing_headers.signature(body.secret, message, call.now) if body.secret else []
     headers += [(b"X-Webhook-Signature", value) for name, value in headers[1:]]
-    outbound = platform.outside.outbound(max_body_bytes=_MAX_ANSWER_BYTES)
+    outbound = platform.outside.outbound(max_body_bytes=_MAX_ANSWER_BYTES, reach=platform.reach)
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
