@@ -26,15 +26,21 @@ _LONGEST_NAP_SECS = 60.0
 
 
 def to_timestamp(unix_us: int) -> Timestamp:
-    """Write an instant as RFC 3339 in UTC with exactly six digits of fraction."""
+    """Write an instant as RFC 3339 in UTC with exactly six digits of fraction.
+
+    What lies beyond the years that four digits can write is written as the last second of them.
+    """
     seconds, micros = divmod(unix_us, SECOND)
     return f"{_whole_second(seconds)}.{micros:06d}Z"
+
+
+_LAST_SECOND = 253_402_300_799
 
 
 # A server writes many instants of the same few seconds.
 @lru_cache(maxsize=64)
 def _whole_second(unix_secs: int) -> str:
-    t = time.gmtime(unix_secs)
+    t = time.gmtime(min(unix_secs, _LAST_SECOND))
     return (
         f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}"
         f"T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"

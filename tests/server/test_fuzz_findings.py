@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from strait.clock import to_timestamp
 from support.handlers import Gate
 from support.world import PROJECT, World
 
@@ -55,6 +56,16 @@ async def test_a_bound_that_no_key_can_keep_is_refused(world: World, days: int) 
     answer = await world.api.put(path, json={"max_key_lifetime_days": days})
     assert answer.status_code == 422
     assert answer.json()["error"]["details"] == ["max_key_lifetime_days: failed on 'min'"]
+
+
+@pytest.mark.parametrize(("days", "status"), [(-(2**62), 422), (-1, 422), (2**62, 200)])
+async def test_any_number_of_days_can_be_asked_for(world: World, days: int, status: int) -> None:
+    answer = await world.api.post("/v1/events/purge", json={"older_than_days": days})
+    assert answer.status_code == status
+
+
+def test_an_instant_of_the_far_future_is_the_last_that_can_be_written() -> None:
+    assert to_timestamp(2**62 * 1_000_000) == "9999-12-31T23:59:59.000000Z"
 
 
 async def test_a_batch_that_is_no_batch_is_refused_in_the_usual_words(world: World) -> None:
