@@ -49,7 +49,7 @@ def problems(method: str, path: str, status: int, body: bytes, content_type: str
     route = found[0]
     operation = description()["paths"][route.path][route.method.lower()]
     plane = {str(code) for code in description()["x-strait-plane-errors"].get(route.plane, [])}
-    described = _resolved(operation["responses"].get(str(status), {}))
+    described = resolved(operation["responses"].get(str(status), {}))
     where = f"{route.id} {status}"
     if not described:
         if str(status) not in plane | _EVERYWHERE:
@@ -68,7 +68,7 @@ def problems(method: str, path: str, status: int, body: bytes, content_type: str
 
 def mismatches(value: Any, schema: dict[str, Any], path: str) -> list[str]:
     """Return where a value does not fit a schema; fields that are not described do not fit."""
-    schema = _resolved(schema)
+    schema = resolved(schema)
     if "anyOf" in schema:
         tries = [mismatches(value, inner, path) for inner in schema["anyOf"]]
         return [] if [] in tries else min(tries, key=len)
@@ -120,7 +120,8 @@ def _is(value: Any, kind: str) -> bool:
     return isinstance(value, _TYPES[kind])
 
 
-def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema, or what it refers to."""
     while "$ref" in schema:
         target: Any = description()
         for part in schema["$ref"].removeprefix("#/").split("/"):
