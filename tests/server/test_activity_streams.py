@@ -25,8 +25,10 @@ async def frames(response: httpx.Response, count: int) -> list[dict[str, str]]:
             elif "data" in fields:
                 found.append(fields)
                 fields = {}
-                if len(found) == count:
-                    break
+            else:
+                fields = {}
+            if len(found) == count:
+                break
     return found
 
 

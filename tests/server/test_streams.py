@@ -24,10 +24,16 @@ class Events:
         self._lines = response.aiter_lines()
 
     async def frame(self) -> dict[str, str]:
-        """Return the next frame by field; a comment has the field ``""``; the end is empty."""
+        """Return the next frame by field; a comment has the field ``""``; the end is empty.
+
+        A block that only tells an id is where the stream begins, and no frame.
+        """
         fields: dict[str, str] = {}
         async with asyncio.timeout(10):
             async for line in self._lines:
+                if not line and fields.keys() == {"id"}:
+                    fields = {}
+                    continue
                 if not line:
                     return fields
                 name, _, value = line.partition(":")
@@ -151,7 +157,7 @@ async def test_a_listener_that_leaves_is_forgotten(world: World) -> None:
             await handler.post(f"/sdk/v1/runs/{run_id}/log", json={"message": "x"})
             await handler.post(f"/sdk/v1/runs/{run_id}/stream", json={"chunk": "x"})
             await stream.frame()
-    hubs = (world.platform.hub, world.platform.chunk_hub)
+    hubs = (world.platform.hub, world.platform.chunks.hub)
     async with asyncio.timeout(10):
         while any(run_id in hub.topics for hub in hubs):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0)

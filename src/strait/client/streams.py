@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from strait.client import logs
-from strait.client.effects import Close, Emit, Opened, Read, Request, Sleep, StreamFlow
+from strait.client.effects import (
+    Close,
+    Emit,
+    Opened,
+    Read,
+    Request,
+    Sleep,
+    StreamEffect,
+    StreamFlow,
+)
 from strait.client.flows import Hooks, authorized, error_of, summary
 from strait.client.logs import path_of
 from strait.client.operation import StreamOperation
@@ -20,6 +31,8 @@ T = TypeVar("T")
 IDLE_SECS = 60.0
 _REOPEN_SECS = 1.0
 _GONE = 410
+# What an embedded server's last event has in `code` when it drops a reader that is too slow.
+_RESUME = "resume"
 # Go's `\x1b` is no JSON, but chunks of output have it.
 _GO_ESCAPE = re.compile(r"((?:^|[^\\])(?:\\\\)*)\\x([0-9a-fA-F]{2})")
 
@@ -35,7 +48,8 @@ def follow(
 
     It is over when an item tells so, when the platform says that there is nothing (more) to
     follow (410), or, for a stream that has an end of its own, when the server closes it. A stream
-    that breaks off is opened again with `Last-Event-ID`, as often as the policy allows in a row.
+    that breaks off is opened again with `Last-Event-ID`, as often as the policy allows in a row; so
+    is one that the server cuts off because its reader is too slow.
     """
     parser = EventParser(max_chars=max_event_size)
     failures = 0
@@ -51,19 +65,17 @@ def follow(
             logs.done(request, response)
             yield Opened()
             parser = EventParser(parser.last_id, max_event_size)
-            came = False
+            came, goes_on = False, operation.reopens
             while chunk := (yield Read()):
                 _check_deadline(request, policy)
                 events = parser.feed(chunk)
                 if events:
                     came, failures = True, 0
-                for event in events:
-                    item = _item(operation, event)
-                    yield Emit((item, event))
-                    if _is_last(operation, item):
-                        return
+                if (yield from _told(operation, events)):
+                    return
+                goes_on = goes_on or any(map(_is_cut_off, events))
             yield Close()
-            if not operation.reopens:
+            if not goes_on:
                 return
             # A server that closes at once, again and again, is not asked more often than this.
             wait = _asked(parser, _REOPEN_SECS) if came else _REOPEN_SECS
@@ -79,6 +91,19 @@ def follow(
         yield Sleep(wait)
         if parser.last_id:
             request.headers["last-event-id"] = parser.last_id
+
+
+def _told(
+    operation: StreamOperation[T], events: Iterable[ServerEvent]
+) -> Generator[StreamEffect, None, bool]:
+    """Emit the items of some events; return whether one of them was the last of the stream."""
+    for event in events:
+        if not _is_cut_off(event):
+            item = _item(operation, event)
+            yield Emit((item, event))
+            if _is_last(operation, item):
+                return True
+    return False
 
 
 def _asked(parser: EventParser, default: float) -> float:
@@ -99,6 +124,17 @@ def _item(operation: StreamOperation[T], event: ServerEvent) -> T:
         except ValueError:
             continue
     raise StreamError(f"an event is no JSON: {event.data[:200]!r}", event.data)
+
+
+def _is_cut_off(event: ServerEvent) -> bool:
+    """Tell whether an error says that the stream was cut off, and goes on behind the last id."""
+    if event.event != "error":
+        return False
+    try:
+        told = json.loads(event.data)
+    except ValueError:
+        return False
+    return isinstance(told, dict) and told.get("code") == _RESUME
 
 
 def _message(data: str) -> str:

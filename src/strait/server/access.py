@@ -18,7 +18,8 @@ from strait.store import meta, records
 _RESOURCES = {"jobID": "job", "workflowID": "workflow", "runID": "run",
               "workflowRunID": "workflow_run"}  # fmt: skip
 # These reach over all jobs of a project, whose environments a key of one must not touch.
-_WIDE = ("batch-", "bulk-cancel", "bulk-replay", "export-", "purge-event", "list-dead-letter")
+_WIDE = ("batch-", "bulk-cancel", "bulk-replay", "export-", "purge-event", "list-dead-letter",
+         "stream-project")  # fmt: skip
 
 
 def check(call: Call, db: sqlite3.Connection) -> None:

@@ -11,9 +11,6 @@ import itertools
 import logging
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
-from contextlib import aclosing
-from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from msgspec.structs import replace
@@ -27,7 +24,7 @@ from strait.server.audit_actions import is_recorded
 from strait.server.auth import Principal
 from strait.server.doors import Doors
 from strait.server.errors import ApiError
-from strait.server.http import Call, Reply, StreamReply, encode, sse_token_of
+from strait.server.http import EVENT_STREAM, Call, Reply, StreamReply, encode, sse_token_of
 from strait.server.limits import RateLimits
 from strait.server.lockouts import Lockouts
 from strait.server.platform import Platform
@@ -35,16 +32,12 @@ from strait.server.refusals import REASONS
 from strait.server.router import MethodNotAllowed, Router
 from strait.server.routes import registry
 from strait.server.schema import Route
+from strait.server.streaming import Receive, Scope, Send, send_stream
 from strait.server.unit import Unit
 from strait.server.work import audit
 from strait.store import meta
 from strait.store.runs import StaleWrite
 from strait.store.writer import StoreUnavailable, is_about_the_disk, reason
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 logger = logging.getLogger("strait.server")
 
@@ -101,19 +94,17 @@ class App:
             if isinstance(answer, Reply):
                 await _send_reply(send, answer, request_id)
             else:
-                await self._send_stream(receive, send, answer, request_id)
+                await self._send_stream(scope, receive, send, answer, request_id)
         except OSError:
             logger.debug("the client of request %s went away", request_id)
 
     async def _send_stream(
-        self, receive: Receive, send: Send, answer: StreamReply, request_id: str
+        self, scope: Scope, receive: Receive, send: Send, answer: StreamReply, request_id: str
     ) -> None:
-        figures = self._platform.figures
-        figures.streams += 1
-        try:
-            await _send_stream(receive, send, answer, request_id)
-        finally:
-            figures.streams -= 1
+        headers = [*_STANDARD_HEADERS, (b"x-request-id", request_id.encode("latin-1", "replace"))]
+        stall_secs = self._platform.settings.stream_stall_secs
+        with self._platform.streams.one_more(answer.project_id):
+            await send_stream(scope, receive, send, answer, headers, stall_secs)
 
     def _count(
         self, scope: Scope, answer: Reply | StreamReply, request_id: str, began: float
@@ -167,7 +158,12 @@ class App:
             limit = self._platform.settings.max_body_bytes
             call.body_bytes = await _read_body(receive, headers, limit)
         answer = await self._traced(call)
-        if call.rate is not None and isinstance(answer, Reply):
+        if isinstance(answer, StreamReply):
+            if answer.content_type == EVENT_STREAM:
+                self._platform.streams.check(call.project_id)
+                return answer._replace(project_id=call.project_id)
+            return answer
+        if call.rate is not None:
             return answer._replace(headers=(*answer.headers, *call.rate.headers()))
         return answer
 
@@ -357,35 +353,6 @@ async def _send_reply(send: Send, answer: Reply, request_id: str) -> None:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
-
-
-async def _send_stream(receive: Receive, send: Send, answer: StreamReply, request_id: str) -> None:
-    headers = [
-        *_STANDARD_HEADERS,
-        (b"x-request-id", request_id.encode("latin-1", "replace")),
-        (b"content-type", answer.content_type),
-        (b"x-accel-buffering", b"no"),
-        *answer.headers,
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    async with asyncio.TaskGroup() as group:
-        gone = group.create_task(_disconnected(receive))
-        writing = group.create_task(_write_frames(send, answer.frames))
-        await asyncio.wait({gone, writing}, return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-        writing.cancel()
-
-
-async def _write_frames(send: Send, frames: AsyncGenerator[bytes, None]) -> None:
-    async with aclosing(frames):
-        async for frame in frames:
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

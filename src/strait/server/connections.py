@@ -19,6 +19,9 @@ from strait.server.errors import ApiError
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 100
+# An extension of the scope: ASGI itself can end a connection only behind all that was written,
+# which waits for a reader that may not read.
+ABORT = "strait.abort"
 
 
 class BoundedConfig(uvicorn.Config):
@@ -83,8 +86,9 @@ class BoundedProtocol(HttpToolsProtocol):
     # httptools
 
     def on_message_begin(self) -> None:
-        """Begin to count."""
+        """Begin to count, and say in the scope how to cut this connection off."""
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
         self._count = self._size = 0
         self._has_head = self._is_whole = False
 

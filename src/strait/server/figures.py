@@ -59,7 +59,6 @@ class Figures:
         dispatch_secs: from the moment a run might start to the call of its handler.
         commit_secs: how long the disk took for one commit.
         commit_operations: how many operations shared a commit.
-        streams: event streams that are open.
     """
 
     def __init__(self) -> None:
@@ -68,7 +67,6 @@ class Figures:
         self.dispatch_secs = Histogram(_LATENCIES)
         self.commit_secs = Histogram(_LATENCIES)
         self.commit_operations = Histogram(_SIZES)
-        self.streams = 0
 
     def run_ended(self, status: str) -> None:
         """Count a run that is over."""
@@ -163,7 +161,7 @@ class Exposition:
             ("strait_queue_depth", "Runs that wait for their turn.", present["queued"]),
             ("strait_dispatches", "Handlers that are being called.", platform.dispatcher.in_flight),
             ("strait_timers", "Instants that are being waited for.", len(platform.timers)),
-            ("strait_event_streams", "Open event streams.", platform.figures.streams),
+            ("strait_event_streams", "Open event streams.", platform.streams.total),
             (
                 "strait_deliveries_pending",
                 "Messages to the outside that were not delivered yet.",

@@ -26,12 +26,23 @@ class Reply(NamedTuple):
     content_type: bytes = b"application/json"
 
 
+EVENT_STREAM = b"text/event-stream"
+
+
 class StreamReply(NamedTuple):
-    """An answer whose body goes on; `frames` is closed when the listener leaves."""
+    """An answer whose body goes on; `frames` is closed when the listener leaves.
+
+    Attributes:
+        frames: the body, piece by piece.
+        content_type: what it is.
+        headers: further headers.
+        project_id: the project that an event stream counts for; "" for what is no event stream.
+    """
 
     frames: AsyncGenerator[bytes, None]
-    content_type: bytes = b"text/event-stream"
+    content_type: bytes = EVENT_STREAM
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    project_id: str = ""
 
 
 def reply(value: object, status: int = 200) -> Reply:

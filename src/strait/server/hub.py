@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# A listener that is this far behind is cut off; it reads on from the ledger when it reconnects.
-_BACKLOG = 1_024
+# A listener that is this far behind, in items or in bytes, is cut off; what it has not read is
+# dropped at once, and read from the ledger when it comes back.
+BACKLOG = 1_024
+BACKLOG_BYTES = 4 * 1024 * 1024
 
 
 class Subscription(Generic[T]):
-    """What one listener has not read yet."""
+    """What one listener has not read yet.
+
+    Attributes:
+        lagging: the listener was too slow, and was given up.
+        closed: the server stops, and nothing more comes.
+    """
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[T | None] = asyncio.Queue(_BACKLOG)
+        self._waiting: deque[tuple[T, int]] = deque()
+        self._bytes = 0
+        self._news = asyncio.Event()
         self.lagging = False
+        self.closed = False
 
-    def offer(self, item: T) -> None:
+    def offer(self, item: T, size: int = 0) -> None:
         """Hand over an item, or give the listener up when it does not keep up."""
         if self.lagging:
             return
-        try:
-            self._queue.put_nowait(item)
-        except asyncio.QueueFull:
+        self._waiting.append((item, size))
+        self._bytes += size
+        if len(self._waiting) > BACKLOG or self._bytes > BACKLOG_BYTES:
+            self._waiting.clear()
             self.lagging = True
+        self._news.set()
+
+    def skip(self) -> None:
+        """Forget what waits: the listener has read it elsewhere."""
+        self._waiting.clear()
+        self._bytes = 0
 
     def end(self) -> None:
-        """Tell the listener that nothing more comes."""
-        if not self._queue.full():
-            self._queue.put_nowait(None)
-        else:
-            self.lagging = True
+        """Tell the listener that nothing comes after what it has."""
+        self.closed = True
+        self._news.set()
 
     async def get(self, timeout_secs: float) -> T | None:
         """Return the next item, or None at the end.
@@ -42,16 +57,26 @@ class Subscription(Generic[T]):
         Raises:
             TimeoutError: nothing came in time.
         """
-        if self.lagging and self._queue.empty():
+        if not self._waiting and not self.lagging and not self.closed:
+            self._news.clear()
+            async with asyncio.timeout(timeout_secs):
+                await self._news.wait()
+        if not self._waiting:
             return None
-        async with asyncio.timeout(timeout_secs):
-            return await self._queue.get()
+        item, size = self._waiting.popleft()
+        self._bytes -= size
+        return item
 
 
 class Hub(Generic[T]):
-    """Topics and their listeners."""
+    """Topics and their listeners.
 
-    def __init__(self) -> None:
+    Args:
+        size_of: how many bytes an item holds, more or less; by default none.
+    """
+
+    def __init__(self, size_of: Callable[[T], int] = lambda item: 0) -> None:
+        self._size_of = size_of
         self._topics: dict[str, set[Subscription[T]]] = defaultdict(set)
         self._closed = False
 
@@ -78,8 +103,11 @@ class Hub(Generic[T]):
 
     def publish(self, topic: str, item: T) -> None:
         """Hand an item to all who listen to a topic now."""
-        for subscription in self._topics.get(topic, ()):
-            subscription.offer(item)
+        listeners = self._topics.get(topic)
+        if listeners:
+            size = self._size_of(item)
+            for subscription in listeners:
+                subscription.offer(item, size)
 
     def publish_all(self, topic: str, items: Sequence[T]) -> None:
         """Hand items, in their order, to all who listen to a topic now."""

@@ -20,7 +20,7 @@ from strait.server.audience import DRAIN
 from strait.server.outbound import CallError, Header
 from strait.server.unit import Unit
 from strait.server.vault import field_place
-from strait.store import log_drains, records
+from strait.store import ledger, log_drains, records
 from strait.store.connection import StoreError
 from strait.store.ledger import Line
 from strait.store.records import Record
@@ -141,7 +141,7 @@ class LogDrains:
     def _next(self, drain: Record, state: _State) -> log_drains.Batch:
         reader = self._platform.reader
         after = log_drains.cursor(reader, drain.id)
-        oldest = log_drains.ledger_end(reader) - MAX_BACKLOG
+        oldest = ledger.end(reader) - MAX_BACKLOG
         if after < oldest:
             logger.warning(
                 "log drain %s is too far behind: lines %d to %d are dropped",

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from strait.clock import SECOND, Clock, SystemClock
-from strait.engine.audit_chain import Signed
+from strait.engine.model import EventTrigger
 from strait.engine.refusal import Refused
 from strait.server import recovery, tokens
 from strait.server.addresses import Reach
 from strait.server.analytics.pool import Analyst
 from strait.server.audience import Audience
 from strait.server.auth import Keys
+from strait.server.chunks import Chunks
 from strait.server.courier import Courier
 from strait.server.dispatcher import Dispatcher
 from strait.server.errors import ApiError
@@ -28,6 +29,7 @@ from strait.server.log_drains import LogDrains
 from strait.server.outside import Outside
 from strait.server.scheduler import Scheduler
 from strait.server.settings import Settings
+from strait.server.sse import Connections
 from strait.server.timers import Timers
 from strait.server.unit import Unit
 from strait.server.vault import open_vault, seal_clear_texts
@@ -38,7 +40,7 @@ from strait.server.work.settle import settle
 from strait.server.workflow_cache import WorkflowCache
 from strait.store import meta
 from strait.store.connection import StoreError, open_reader, open_writer, refuse_network_file_system
-from strait.store.ledger import Line, Tails
+from strait.store.ledger import Line, Tails, size_of
 from strait.store.migrations import migrate
 from strait.store.owner import Ownership
 from strait.store.writer import Writer
@@ -85,10 +87,12 @@ class Platform:
         self.audience = Audience()
         self.ledger_tails = Tails()
         self.workflow_runs = WorkflowCache()
-        self.hub: Hub[Line] = Hub()
-        self.chunk_hub: Hub[dict[str, object]] = Hub()
-        self.trigger_hub: Hub[object] = Hub()
-        self.activity_hub: Hub[Signed] = Hub()
+        self.hub: Hub[Line] = Hub(size_of)
+        self.chunks = Chunks()
+        self.trigger_hub: Hub[EventTrigger] = Hub()
+        # Tells which project has something new, never what.
+        self.activity_hub: Hub[str] = Hub()
+        self.streams = Connections(settings)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.figures = Figures()
         self.draining = False
@@ -154,7 +158,7 @@ class Platform:
         await self.timers.stop()
         await self.courier.stop()
         await self.log_drains.stop()
-        for hub in (self.hub, self.chunk_hub, self.trigger_hub, self.activity_hub):
+        for hub in (self.hub, self.chunks.hub, self.trigger_hub, self.activity_hub):
             hub.close()
 
     async def close(self) -> None:

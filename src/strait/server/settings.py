@@ -23,6 +23,10 @@ class Settings:
         max_body_bytes: the largest request body.
         keepalive_secs: how often a silent event stream sends a comment.
         stream_max_secs: when an event stream is ended; clients connect again.
+        stream_stall_secs: how long a reader of a stream may leave a frame unread before its
+            connection is cut.
+        max_streams: how many event streams may be open at the same time.
+        max_project_streams: how many of them in one project.
         query_secs: how long one analytical query may take.
         drain_secs: how long a clean stop waits for handlers that are running.
         open_metrics: answer `GET /metrics` without the internal secret.
@@ -55,6 +59,9 @@ class Settings:
     max_body_bytes: int = 1024 * 1024
     keepalive_secs: float = 15.0
     stream_max_secs: float = 1_800.0
+    stream_stall_secs: float = 30.0
+    max_streams: int = 5_000
+    max_project_streams: int = 1_000
     query_secs: float = 10.0
     drain_secs: float = 10.0
     open_metrics: bool = False

@@ -97,11 +97,16 @@ class Unit:
         last = 0 if first else tails.of(self.db, subject)
         lines = ledger.append(self.db, subject, project_id, self.stamp, entries, last=last)
         tails.put(subject, last + len(lines))
-        hub = self.platform.hub
-        self.after(lambda: hub.publish_all(subject, lines))
+        self.after(lambda: self._publish(subject, project_id, lines))
         drains = self.platform.audience.of(self.db, project_id).drains
         if drains:
             self.after(lambda: self.platform.log_drains.heard(drains, len(lines)))
+
+    def _publish(self, subject: str, project_id: str, lines: Sequence[ledger.Line]) -> None:
+        platform = self.platform
+        platform.hub.publish_all(subject, lines)
+        if any(line.type == "state_change" for line in lines):
+            platform.activity_hub.publish(project_id, subject)
 
     def job(self, project_id: str, job_id: str) -> Job:
         """Return a job of a project.

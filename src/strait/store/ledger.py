@@ -45,10 +45,7 @@ class Tails:
         known = self._known.get(subject)
         if known is not None:
             return known
-        (last,) = db.execute(
-            "SELECT coalesce(max(seq), 0) FROM ledger WHERE subject = ?", (subject,)
-        ).fetchone()
-        return int(last)
+        return last_seq(db, subject)
 
     def put(self, subject: str, seq: int) -> None:
         """Remember what was written last."""
@@ -59,6 +56,36 @@ class Tails:
     def forget(self) -> None:
         """Read all anew; called when something was undone."""
         self._known.clear()
+
+
+def size_of(line: Line) -> int:
+    """Return how many bytes a line takes in memory, more or less."""
+    return _OVERHEAD + len(line.message) + len(line.data or "")
+
+
+# What a line holds besides its message and its data.
+_OVERHEAD = 500
+
+
+class Change(NamedTuple):
+    """A change of status, its place in the whole ledger, and what it is a run of."""
+
+    place: int
+    job_id: str
+    workflow_id: str
+    line: Line
+
+
+class Changes(NamedTuple):
+    """Changes of status, and the place that they reach to."""
+
+    rows: list[Change]
+    reached: int
+    last: bool
+
+
+# So many lines are looked at for one answer, whoever they belong to.
+_WINDOW = 5_000
 
 
 def append(
@@ -102,6 +129,42 @@ def lines(
         (subject, after, limit),
     )
     return [Line(*row) for row in rows]
+
+
+def last_seq(db: sqlite3.Connection, subject: str) -> int:
+    """Return the number of the newest line of a subject, or 0."""
+    (last,) = db.execute(
+        "SELECT coalesce(max(seq), 0) FROM ledger WHERE subject = ?", (subject,)
+    ).fetchone()
+    return int(last)
+
+
+def end(db: sqlite3.Connection) -> int:
+    """Return the place of the newest line of all."""
+    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM ledger").fetchone()
+    return int(last)
+
+
+def changes(db: sqlite3.Connection, project_id: str, *, after: int, limit: int) -> Changes:
+    """Return how the runs and workflow runs of a project moved on behind a place, oldest first.
+
+    So that a long ledger of others is never read in one go, the answer may hold fewer than `limit`
+    although there are more: `last` says whether it reached the end.
+    """
+    last = end(db)
+    window = min(after + _WINDOW, last)
+    rows = db.execute(
+        "SELECT line.id, coalesce(run.job_id, ''), coalesce(workflow_run.workflow_id, ''), "
+        "line.subject, line.seq, line.project_id, line.at, line.type, line.level, line.message, "
+        "line.data FROM ledger AS line LEFT JOIN runs AS run ON run.id = line.subject "
+        "LEFT JOIN workflow_runs AS workflow_run ON workflow_run.id = line.subject "
+        "WHERE line.id > ? AND line.id <= ? AND line.project_id = ? "
+        "AND line.type = 'state_change' ORDER BY line.id LIMIT ?",
+        (after, window, project_id, limit),
+    ).fetchall()
+    found = [Change(place, job, workflow, Line(*rest)) for place, job, workflow, *rest in rows]
+    reached = found[-1].place if len(found) == limit else max(after, window)
+    return Changes(found, reached, reached >= last)
 
 
 def search(

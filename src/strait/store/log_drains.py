@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Collection
 from typing import NamedTuple
 
+from strait.store import ledger
 from strait.store.ledger import Line
 
 # So many lines are looked at for one batch, whoever they belong to.
@@ -24,12 +25,6 @@ class Batch(NamedTuple):
     lines: list[tuple[int, Line]]
     end: int
     last: bool
-
-
-def ledger_end(db: sqlite3.Connection) -> int:
-    """Return the place of the newest line."""
-    (end,) = db.execute("SELECT coalesce(max(id), 0) FROM ledger").fetchone()
-    return int(end)
 
 
 def cursor(db: sqlite3.Connection, drain_id: str) -> int:
@@ -66,7 +61,7 @@ def batch(
         after: the place behind which to begin.
         limit: the most lines.
     """
-    end = ledger_end(db)
+    end = ledger.end(db)
     window = min(after + _WINDOW, end)
     marks = ", ".join("?" for _ in levels)
     wanted = f" AND level IN ({marks})" if levels else ""

@@ -2,6 +2,7 @@
 
 from strait.server.registry import Registry
 from strait.server.routes import (
+    activity,
     admin_dlq,
     analytics,
     api_keys,
@@ -47,8 +48,9 @@ from strait.server.routes import (
 
 registry = Registry()
 for _module in (
-    analytics,
+    activity,
     admin_dlq,
+    analytics,
     api_keys,
     audit,
     audit_admin,
@@ -67,9 +69,9 @@ for _module in (
     jobs,
     log_drains,
     members,
+    notification_channels,
     organizations,
     policies,
-    notification_channels,
     projects,
     roles,
     run_reads,

@@ -14,7 +14,7 @@ from strait.server.registry import Registry
 from strait.server.resource import Resource
 from strait.server.unit import Unit
 from strait.server.work import environments
-from strait.store import log_drains, records
+from strait.store import ledger, log_drains, records
 from strait.store.records import Record
 
 registry = Registry()
@@ -30,7 +30,7 @@ def _prepare(call: Call, unit: Unit, drain: Record) -> Record:
     present = records.get(unit.db, DRAIN, drain.id)
     # Who switches it on wants what comes from now on, not what came while it was off.
     if fields["enabled"] and (present is None or not present.fields.get("enabled", True)):
-        log_drains.move(unit.db, drain.id, log_drains.ledger_end(unit.db))
+        log_drains.move(unit.db, drain.id, ledger.end(unit.db))
     return replace(drain, fields=fields)
 
 

@@ -13,7 +13,7 @@ from strait.reserved import STATE_PREFIX
 from strait.server import checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, invalid, not_found
-from strait.server.http import NO_CONTENT, Call, Reply, raw, reply
+from strait.server.http import NO_CONTENT, Call, Reply, encode, raw, reply
 from strait.server.registry import Registry
 from strait.server.routes.sdk import active
 from strait.server.unit import Unit
@@ -225,7 +225,7 @@ def _memory(db: sqlite3.Connection, job_id: str, key: str, now: Timestamp) -> Me
 
 @registry.write("sdk-stream-chunk")
 def stream_chunk(call: Call, unit: Unit) -> Reply:
-    """Hand a piece of output to whoever listens now; it is not stored."""
+    """Hand a piece of output to whoever listens; it is kept in memory for a while, not stored."""
     run = active(call, unit).run
     body = call.body(bodies.SDKStreamChunkRequest)
     frame: dict[str, object] = {
@@ -235,8 +235,8 @@ def stream_chunk(call: Call, unit: Unit) -> Reply:
         "done": bool(body.done),
         "timestamp": unit.stamp,
     }
-    hub = unit.platform.chunk_hub
-    unit.after(lambda: hub.publish(run.id, frame))
+    chunks = unit.platform.chunks
+    unit.after(lambda: chunks.publish(run.id, encode(frame)))
     return reply({"status": "ok"})
 
 

@@ -1,23 +1,21 @@
-"""Server-sent events: runs as views of their ledger, chunks and waits live (`contract/runs.md` §8).
+"""Server-sent events of runs and waits: views of the ledger, chunks live (`contract/runs.md` §8).
 
-The run stream goes beyond the platform's: each frame of a run's history has the line's number as
-its id, so that a client that comes back with `Last-Event-ID` misses nothing, and the stream ends
-when the run does.
+The streams go beyond the platform's: each frame of a run's history has the line's number as its id,
+so that a client that comes back with `Last-Event-ID` misses nothing, a reader that is too slow is
+told so, and a stream ends when its run does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Callable
 
 from msgspec import Raw, Struct, json
 
 from strait.clock import SECOND, Timestamp, from_timestamp, to_timestamp
-from strait.engine.audit_chain import Signed
 from strait.engine.model import EventTrigger, Run
 from strait.fsm import is_terminal_run_status
-from strait.server import tokens
+from strait.server import sse, tokens
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, StreamReply, encode, reply
 from strait.server.hub import Subscription
@@ -26,141 +24,24 @@ from strait.server.registry import Registry
 from strait.server.routes.events import find
 from strait.server.routes.run_reads import owned
 from strait.server.unit import Unit
-from strait.store import audit, ledger
+from strait.store import ledger, triggers
 from strait.store import runs as run_rows
 
 registry = Registry()
 
-Item = TypeVar("Item")
 
-_KEEPALIVE = b": keepalive\n\n"
-
-
-class TriggerChange(Struct, frozen=True, omit_defaults=True, kw_only=True):
+class TriggerChange(Struct, frozen=True, kw_only=True):
     """The short form of a wait that has changed (`EventTriggerChange`)."""
 
     id: str
     event_key: str
     status: str
     project_id: str
+    environment_id: str
     source_type: str
+    received_at: Timestamp | None
+    error: str
     timestamp: Timestamp
-    environment_id: str = ""
-    received_at: Timestamp = ""
-    error: str = ""
-
-
-@registry.other("stream-run")
-async def run_stream(call: Call, platform: Platform) -> StreamReply:
-    """Follow a run: what happens from now on, or from behind `Last-Event-ID`."""
-    run = _run(call, platform)
-    after = _last_event_id(call)
-    if is_terminal_run_status(run.status) and after is None:
-        raise ApiError(410, "run already in terminal state")
-    subscription = platform.hub.subscribe(run.id)
-    return StreamReply(_follow(platform, run, subscription, after))
-
-
-async def _follow(
-    platform: Platform, run: Run, subscription: Subscription[ledger.Line], after: int | None
-) -> AsyncGenerator[bytes, None]:
-    try:
-        seen = after or 0
-        if after is None:
-            present = ledger.lines(platform.reader, run.id, after=0)
-            seen = present[-1].seq if present else 0
-        else:
-            while missed := ledger.lines(platform.reader, run.id, after=seen):
-                for line in missed:
-                    seen = line.seq
-                    yield _frame(run, line)
-        if is_terminal_run_status(_status(platform, run.id)):
-            return
-        async for new in _live(platform, subscription):
-            if new is None:
-                yield _KEEPALIVE
-            elif new.seq > seen:
-                seen = new.seq
-                yield _frame(run, new)
-                if _ends(new):
-                    return
-    finally:
-        platform.hub.unsubscribe(run.id, subscription)
-
-
-@registry.other("stream-run-logs")
-async def log_stream(call: Call, platform: Platform) -> StreamReply:
-    """Follow the log lines of a run, from behind `Last-Event-ID` or from the first one."""
-    run = _run(call, platform)
-    subscription = platform.hub.subscribe(run.id)
-    return StreamReply(_logs(platform, run, subscription, _last_event_id(call) or 0))
-
-
-async def _logs(
-    platform: Platform, run: Run, subscription: Subscription[ledger.Line], seen: int
-) -> AsyncGenerator[bytes, None]:
-    try:
-        while missed := ledger.lines(platform.reader, run.id, after=seen):
-            for line in missed:
-                seen = line.seq
-                if line.type == "log":
-                    yield _log_frame(line)
-        if is_terminal_run_status(_status(platform, run.id)):
-            return
-        async for new in _live(platform, subscription):
-            if new is None:
-                yield _KEEPALIVE
-            elif new.seq > seen:
-                seen = new.seq
-                if new.type == "log":
-                    yield _log_frame(new)
-                if _ends(new):
-                    return
-    finally:
-        platform.hub.unsubscribe(run.id, subscription)
-
-
-def _log_frame(line: ledger.Line) -> bytes:
-    body = {
-        "run_id": line.subject,
-        "level": line.level,
-        "message": line.message,
-        "timestamp_unix_ms": from_timestamp(line.at) * 1_000 // SECOND,
-    }
-    return b"id: %d\nevent: log\ndata: %s\n\n" % (line.seq, encode(body))
-
-
-@registry.other("stream-project-activity")
-async def activity_stream(call: Call, platform: Platform) -> StreamReply:
-    """Follow what is done in a project: its audit events, also those behind `Last-Event-ID`."""
-    if call.params["projectID"] != call.project_id:
-        raise not_found("project")
-    subscription = platform.activity_hub.subscribe(call.project_id)
-    frames = _activity(platform, call.project_id, subscription, _last_event_id(call))
-    return StreamReply(frames)
-
-
-async def _activity(
-    platform: Platform, project_id: str, subscription: Subscription[Signed], after: int | None
-) -> AsyncGenerator[bytes, None]:
-    seen = after or 0
-    try:
-        if after is not None:
-            for signed in audit.chain(platform.reader, project_id, after=after):
-                seen = signed.seq
-                yield _activity_frame(signed)
-        async for new in _live(platform, subscription):
-            if new is None:
-                yield _KEEPALIVE
-            elif new.seq > seen:
-                seen = new.seq
-                yield _activity_frame(new)
-    finally:
-        platform.activity_hub.unsubscribe(project_id, subscription)
-
-
-def _activity_frame(signed: Signed) -> bytes:
-    return b"id: %d\nevent: activity\ndata: %s\n\n" % (signed.seq, signed.doc)
 
 
 @registry.write("create-sse-token")
@@ -174,98 +55,72 @@ def make_token(call: Call, unit: Unit) -> Reply:
     return reply({"token": text, "expires_at": to_timestamp(expires)}, 201)
 
 
-@registry.other("get-run-chunk-stream")
-async def chunk_stream(call: Call, platform: Platform) -> StreamReply:
-    """Follow the pieces of output that a run streams."""
+# ------------------------------------------------------------------------------------------- runs
+
+
+@registry.other("stream-run")
+async def run_stream(call: Call, platform: Platform) -> StreamReply:
+    """Follow a run: what happens from now on, or from behind `Last-Event-ID`."""
     run = _run(call, platform)
-    if is_terminal_run_status(run.status):
+    after = _last_event_id(call)
+    if is_terminal_run_status(run.status) and after is None:
         raise ApiError(410, "run already in terminal state")
-    return StreamReply(_chunks(platform, run))
+    if after is None:
+        after = ledger.last_seq(platform.reader, run.id)
+    return StreamReply(_lines(platform, run.id, after, lambda line: _frame(run, line)))
 
 
-async def _chunks(platform: Platform, run: Run) -> AsyncGenerator[bytes, None]:
-    chunks = platform.chunk_hub.subscribe(run.id)
-    lines = platform.hub.subscribe(run.id)
-    ended = asyncio.ensure_future(_wait_for_end(platform, lines))
-    ended.add_done_callback(lambda _: chunks.end())
-    try:
-        async for chunk in _live(platform, chunks):
-            yield _KEEPALIVE if chunk is None else b"data: " + encode(chunk) + b"\n\n"
-    finally:
-        ended.cancel()
-        platform.chunk_hub.unsubscribe(run.id, chunks)
-        platform.hub.unsubscribe(run.id, lines)
+@registry.other("stream-run-logs")
+async def log_stream(call: Call, platform: Platform) -> StreamReply:
+    """Follow the log lines of a run, from behind `Last-Event-ID` or from the first one.
+
+    The end of this stream is that of the run: one that ends before says that it is not over.
+    """
+    run = _run(call, platform)
+    after = _last_event_id(call) or 0
+    return StreamReply(_lines(platform, run.id, after, _log_frame, always_told=True))
 
 
-async def _wait_for_end(platform: Platform, lines: Subscription[ledger.Line]) -> None:
-    async for line in _live(platform, lines):
-        if line is not None and _ends(line):
-            return
-
-
-@registry.other("stream-event-trigger")
-async def trigger_stream(call: Call, platform: Platform) -> StreamReply:
-    """Follow a wait until it is over."""
-    trigger = find(call, platform.reader)
-    subscription = platform.trigger_hub.subscribe(trigger.id)
-    return StreamReply(_follow_trigger(platform, trigger, subscription))
-
-
-async def _follow_trigger(
-    platform: Platform, trigger: EventTrigger, subscription: Subscription[object]
+async def _lines(
+    platform: Platform,
+    run_id: str,
+    seen: int,
+    show: Callable[[ledger.Line], bytes],
+    *,
+    always_told: bool = False,
 ) -> AsyncGenerator[bytes, None]:
+    """Yield the lines of a run behind a place, page by page, and then as they come."""
+    yield sse.begin(str(seen))
+    subscription: Subscription[ledger.Line] | None = None
+    over = False
     try:
-        yield b"event: status\ndata: " + encode(trigger) + b"\n\n"
-        if trigger.status != "waiting":
+        while subscription is None:
+            page = ledger.lines(platform.reader, run_id, after=seen, limit=sse.PAGE)
+            if len(page) < sse.PAGE:
+                # In the same turn of the loop, so that nothing can come in between.
+                subscription = platform.hub.subscribe(run_id)
+                over = is_terminal_run_status(_status(platform, run_id))
+            for line in page:
+                seen = line.seq
+                yield show(line)
+            await asyncio.sleep(0)
+        if over:
             return
-        async for item in _live(platform, subscription):
-            if isinstance(item, EventTrigger):
-                yield b"event: status\ndata: " + encode(_change(item, platform)) + b"\n\n"
-                return
-            yield _KEEPALIVE
+        async for new in sse.live(platform.settings, subscription):
+            if new is None:
+                yield sse.KEEPALIVE
+            elif new.seq > seen:
+                seen = new.seq
+                yield show(new)
+                if _ends(new):
+                    return
+        if subscription.lagging:
+            yield sse.slow(str(seen))
+        elif always_told:
+            yield sse.cut_off(str(seen), "the server ends this stream before its run")
     finally:
-        platform.trigger_hub.unsubscribe(trigger.id, subscription)
-
-
-# ---------------------------------------------------------------------------------------- helpers
-
-
-async def _live(
-    platform: Platform, subscription: Subscription[Item]
-) -> AsyncGenerator[Item | None, None]:
-    """Yield what comes, None after a silence, and end when the stream is old or the hub closes."""
-    settings = platform.settings
-    loop = asyncio.get_running_loop()
-    end = loop.time() + settings.stream_max_secs
-    while loop.time() < end:
-        try:
-            item = await subscription.get(settings.keepalive_secs)
-        except TimeoutError:
-            yield None
-            continue
-        if item is None:
-            return
-        yield item
-
-
-def _run(call: Call, platform: Platform) -> Run:
-    stored = run_rows.load(platform.reader, owned(call, platform.reader))
-    if stored is None:
-        raise not_found("run")
-    return stored.run
-
-
-def _status(platform: Platform, run_id: str) -> str:
-    stored = run_rows.load(platform.reader, run_id)
-    return "canceled" if stored is None else stored.run.status
-
-
-def _last_event_id(call: Call) -> int | None:
-    text = call.header(b"last-event-id").strip()
-    if not text:
-        return None
-    # Who brings an id that is none of ours cannot tell where it was, and is told everything.
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+        if subscription is not None:
+            platform.hub.unsubscribe(run_id, subscription)
 
 
 def _frame(run: Run, line: ledger.Line) -> bytes:
@@ -295,13 +150,115 @@ def _frame(run: Run, line: ledger.Line) -> bytes:
         }
         if data is not None:
             body["data"] = data
-    return b"id: %d\ndata: %s\n\n" % (line.seq, encode(body))
+    return sse.frame(encode(body), place=str(line.seq))
 
 
-def _ends(line: ledger.Line) -> bool:
-    if line.type != "state_change" or not line.data:
-        return False
-    return is_terminal_run_status(str(json.decode(line.data).get("to", "")))
+def _log_frame(line: ledger.Line) -> bytes:
+    if line.type != "log":
+        return b""
+    body = {
+        "run_id": line.subject,
+        "level": line.level,
+        "message": line.message,
+        "timestamp_unix_ms": from_timestamp(line.at) * 1_000 // SECOND,
+    }
+    return sse.frame(encode(body), place=str(line.seq), event="log")
+
+
+# ----------------------------------------------------------------------------------------- chunks
+
+
+@registry.other("get-run-chunk-stream")
+async def chunk_stream(call: Call, platform: Platform) -> StreamReply:
+    """Follow the pieces of output that a run streams, from now or from behind `Last-Event-ID`.
+
+    The latest pieces are kept in memory; those that are gone, also by a restart, are passed over.
+    """
+    run = _run(call, platform)
+    epoch, _, number = call.header(b"last-event-id").strip().partition(".")
+    known = epoch == str(platform.epoch) and number.isascii() and number.isdigit()
+    after = int(number[:18]) if known else platform.chunks.last(run.id)
+    over = is_terminal_run_status(run.status)
+    if over and not platform.chunks.behind(run.id, after):
+        raise ApiError(410, "run already in terminal state")
+    return StreamReply(_chunks(platform, run.id, after))
+
+
+async def _chunks(platform: Platform, run_id: str, seen: int) -> AsyncGenerator[bytes, None]:
+    place = f"{platform.epoch}.%d"
+    yield sse.begin(place % seen)
+    chunks = platform.chunks.hub.subscribe(run_id)
+    lines = platform.hub.subscribe(run_id)
+    ended = asyncio.ensure_future(_wait_for_end(platform, run_id, lines))
+    ended.add_done_callback(lambda _: chunks.end())
+    try:
+        for chunk in platform.chunks.behind(run_id, seen):
+            seen = chunk.number
+            yield sse.frame(chunk.body, place=place % seen)
+        async for new in sse.live(platform.settings, chunks):
+            if new is None:
+                yield sse.KEEPALIVE
+            elif new.number > seen:
+                seen = new.number
+                yield sse.frame(new.body, place=place % seen)
+        if chunks.lagging:
+            yield sse.slow(place % seen)
+    finally:
+        ended.cancel()
+        platform.chunks.hub.unsubscribe(run_id, chunks)
+        platform.hub.unsubscribe(run_id, lines)
+
+
+async def _wait_for_end(platform: Platform, run_id: str, lines: Subscription[ledger.Line]) -> None:
+    while not is_terminal_run_status(_status(platform, run_id)):
+        async for line in sse.live(platform.settings, lines):
+            if line is not None and _ends(line):
+                return
+        if not lines.lagging:
+            return
+        # Of a run that writes that much only the end is of interest here.
+        lines.lagging = False
+
+
+# ------------------------------------------------------------------------------------------ waits
+
+
+@registry.other("stream-event-trigger")
+async def trigger_stream(call: Call, platform: Platform) -> StreamReply:
+    """Follow a wait until it is over; behind `Last-Event-ID`, what that told is not told again."""
+    newest = find(call, platform.reader)
+    trigger_id, _, status = call.header(b"last-event-id").strip().partition(".")
+    # A key may be waited for anew meanwhile: who comes back follows the wait that it knows.
+    known = triggers.load(platform.reader, trigger_id) if trigger_id else None
+    if known is None or (known.project_id, known.event_key) != (
+        newest.project_id,
+        newest.event_key,
+    ):
+        return StreamReply(_follow_trigger(platform, newest, ""))
+    return StreamReply(_follow_trigger(platform, known, status))
+
+
+async def _follow_trigger(
+    platform: Platform, trigger: EventTrigger, told: str
+) -> AsyncGenerator[bytes, None]:
+    subscription = platform.trigger_hub.subscribe(trigger.id)
+    try:
+        trigger = triggers.load(platform.reader, trigger.id) or trigger
+        if told != trigger.status:
+            yield _trigger_frame(trigger, encode(trigger))
+        if trigger.status != "waiting":
+            return
+        async for item in sse.live(platform.settings, subscription):
+            if item is not None:
+                yield _trigger_frame(item, encode(_change(item, platform)))
+                return
+            yield sse.KEEPALIVE
+    finally:
+        platform.trigger_hub.unsubscribe(trigger.id, subscription)
+
+
+def _trigger_frame(trigger: EventTrigger, body: bytes) -> bytes:
+    return sse.frame(body, place=f"{trigger.id}.{trigger.status}", event="status")
 
 
 def _change(trigger: EventTrigger, platform: Platform) -> TriggerChange:
@@ -312,7 +269,36 @@ def _change(trigger: EventTrigger, platform: Platform) -> TriggerChange:
         project_id=trigger.project_id,
         source_type=trigger.source_type,
         environment_id=trigger.environment_id,
-        received_at=trigger.received_at,
+        received_at=trigger.received_at or None,
         error=trigger.error,
         timestamp=to_timestamp(platform.clock.now()),
     )
+
+
+# ---------------------------------------------------------------------------------------- helpers
+
+
+def _run(call: Call, platform: Platform) -> Run:
+    stored = run_rows.load(platform.reader, owned(call, platform.reader))
+    if stored is None:
+        raise not_found("run")
+    return stored.run
+
+
+def _status(platform: Platform, run_id: str) -> str:
+    stored = run_rows.load(platform.reader, run_id)
+    return "canceled" if stored is None else stored.run.status
+
+
+def _last_event_id(call: Call) -> int | None:
+    text = call.header(b"last-event-id").strip()
+    if not text:
+        return None
+    # Who brings an id that is none of ours cannot tell where it was, and is told everything.
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+
+
+def _ends(line: ledger.Line) -> bool:
+    if line.type != "state_change" or not line.data:
+        return False
+    return is_terminal_run_status(str(json.decode(line.data).get("to", "")))

@@ -122,7 +122,7 @@ def append(unit: Unit, project_id: str, event: AuditEvent) -> AuditEvent:
     ended = replace(seal, last_seq=seq, last_hash=audit_chain.hash_of(signed))
     _put_seal(unit, ended, genuine=genuine)
     hub = unit.platform.activity_hub
-    unit.after(lambda: hub.publish(project_id, signed))
+    unit.after(lambda: hub.publish(project_id, event.id))
     return event
 
 

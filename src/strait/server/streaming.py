@@ -1,0 +1,75 @@
+"""Sending an answer that goes on: until it ends, its reader leaves, or does not read any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+from strait.server.connections import ABORT
+from strait.server.http import StreamReply
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+logger = logging.getLogger("strait.server")
+
+
+async def send_stream(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    answer: StreamReply,
+    headers: Headers,
+    stall_secs: float,
+) -> None:
+    """Send all frames of an answer.
+
+    Args:
+        scope: the request's.
+        receive: tells when the reader leaves.
+        send: where the answer goes.
+        answer: the answer.
+        headers: headers besides its own.
+        stall_secs: how long the reader may leave what was sent unread before it is cut off.
+    """
+    headers = [
+        *headers,
+        (b"content-type", answer.content_type),
+        (b"x-accel-buffering", b"no"),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    async with asyncio.TaskGroup() as group:
+        gone = group.create_task(_disconnected(receive))
+        writing = group.create_task(_write_frames(scope, send, answer.frames, stall_secs))
+        await asyncio.wait({gone, writing}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        writing.cancel()
+
+
+async def _write_frames(
+    scope: Scope, send: Send, frames: AsyncGenerator[bytes, None], stall_secs: float
+) -> None:
+    async with aclosing(frames):
+        async for frame in frames:
+            if not frame:
+                continue
+            try:
+                async with asyncio.timeout(stall_secs):
+                    await send({"type": "http.response.body", "body": frame, "more_body": True})
+            except TimeoutError:
+                logger.info("a reader of %s stopped reading and was cut off", scope["path"])
+                scope["extensions"][ABORT]["abort"]()
+                return
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
