@@ -58,10 +58,10 @@ async def test_a_bound_that_no_key_can_keep_is_refused(world: World, days: int) 
     assert answer.json()["error"]["details"] == ["max_key_lifetime_days: failed on 'min'"]
 
 
-@pytest.mark.parametrize(("days", "status"), [(-(2**62), 422), (-1, 422), (2**62, 200)])
-async def test_any_number_of_days_can_be_asked_for(world: World, days: int, status: int) -> None:
+@pytest.mark.parametrize("days", [-(2**62), -1, 10**9])
+async def test_days_that_no_calendar_has_are_refused(world: World, days: int) -> None:
     answer = await world.api.post("/v1/events/purge", json={"older_than_days": days})
-    assert answer.status_code == status
+    assert answer.status_code == 400
 
 
 def test_an_instant_of_the_far_future_is_the_last_that_can_be_written() -> None:

@@ -188,7 +188,7 @@ class EventTriggersService(SyncService):
 
         `POST /v1/events/purge`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _PURGE_EVENT,
@@ -376,7 +376,7 @@ class AsyncEventTriggersService(AsyncService):
 
         `POST /v1/events/purge`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _PURGE_EVENT,

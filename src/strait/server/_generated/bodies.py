@@ -1029,9 +1029,6 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(field="project_id", attribute="project_id", required=True),
     ),
     "DryRunWorkflowRequest": (Rule(field="steps", attribute="steps", required=True),),
-    "PurgeEventTriggersRequest": (
-        Rule(field="older_than_days", attribute="older_than_days", zero_is_absent=True, min=0),
-    ),
     "PutThrottleRequest": (
         Rule(field="limit", attribute="limit", zero_is_absent=True, min=0, max=100000),
         Rule(field="period_secs", attribute="period_secs", zero_is_absent=True, min=0, max=86400),

@@ -3291,7 +3291,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="jobs:write",
         body=bodies.PurgeEventTriggersRequest,
         success=(200,),
-        errors=(400, 401, 403, 404, 409, 422, 429, 500),
+        errors=(400, 401, 403, 404, 409, 429, 500),
         platform=("2026-03", "head"),
     ),
     Route(
