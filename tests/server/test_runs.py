@@ -125,6 +125,25 @@ async def test_all_runs_of_a_job_are_canceled(world: World) -> None:
     assert (await world.run(kept))["status"] == "executing"
 
 
+async def test_very_many_runs_are_canceled_in_parts_and_none_of_them_starts_meanwhile(
+    world: World,
+) -> None:
+    world.handlers.script = Gate()
+    job, other = await world.job(max_concurrency=1), await world.job()
+    first = await world.trigger(job)
+    await world.handlers.wait(1, first)
+    path = f"/v1/jobs/{job['id']}/trigger/bulk"
+    for _ in range(3):
+        assert (await world.api.post(path, json={"items": [{}] * 300})).status_code == 201
+    spared = await world.trigger(other)
+    answer = await world.api.post("/v1/runs/bulk-cancel-all", json={"job_id": job["id"]})
+    assert answer.json()["canceled"] == 901
+    assert answer.json()["run_ids"][-1] == first
+    assert {call.run_id for call in world.handlers.received} == {first, spared}
+    assert (await world.run(first))["status"] == "canceled"
+    assert (await world.api.get("/v1/stats")).json()["queued"] == 0
+
+
 # ----------------------------------------------------------------------------------------- replay
 
 

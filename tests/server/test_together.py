@@ -228,3 +228,18 @@ async def test_runs_that_are_held_back_start_when_what_holds_them_is_deleted(
     gone = f"{path}/{made['id']}" if ends == "dependency" else f"/v1/jobs/{first['id']}"
     assert (await world.api.delete(gone)).status_code == 204
     assert (await world.until(held, "completed"))["attempt"] == 1
+
+
+async def test_a_run_waits_for_the_run_of_its_own_key_where_it_has_one(
+    world: World, handlers: Handlers
+) -> None:
+    first, second = await world.job(), await world.job("second")
+    assert await depends(world, second, first) == 201
+    for keys in ({"key": "a"}, {"payload": {"dependency_key": "a"}}):
+        held = await world.trigger(second, **keys)
+        await world.until(await world.trigger(first, {"dependency_key": "b"}, key="b"), "completed")
+        await world.settled()
+        assert (await world.run(held))["status"] == "waiting"
+        await world.trigger(first, **keys)
+        await world.until(held, "completed")
+        await world.api.delete(f"/v1/runs/{held}/idempotency-key")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 
 from strait.engine import runs as engine
 from strait.engine.refusal import Refused
@@ -11,6 +12,7 @@ from strait.server import checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, invalid, not_found
 from strait.server.http import Call, Reply, raw, raw_page, reply
+from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.routes.runs import replay_as_new, requeue_dead_letter
 from strait.server.unit import Unit
@@ -25,7 +27,8 @@ registry = Registry()
 MAX_CANCELED = 100
 MAX_DEAD_LETTERS = 500
 _STATUSES = frozenset(status.value for status in RunStatus)
-_CANCEL_ALL = ("delayed", "queued", "dequeued", "executing")
+# As many as are canceled in the time that another request may be kept waiting.
+_AT_ONCE = 200
 
 
 @registry.write("bulk-cancel-runs")
@@ -57,9 +60,19 @@ def _cancel(call: Call, unit: Unit, run_id: str) -> dict[str, str]:
     return {"id": run_id, "status": "canceled"}
 
 
-@registry.write("bulk-cancel-all-runs")
-def bulk_cancel_all(call: Call, unit: Unit) -> Reply:
-    """Cancel all runs that fit the filters."""
+@registry.other("bulk-cancel-all-runs")
+async def bulk_cancel_all(call: Call, platform: Platform) -> Reply:
+    """Cancel all runs that fit the filters, some at a time, so that other requests have theirs."""
+    wanted = _fitting(call, platform.reader)
+    canceled: list[str] = []
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        canceled += await platform.write(partial(_cancel_some, call, some))
+    return reply({"canceled": len(canceled), "run_ids": canceled})
+
+
+def _fitting(call: Call, db: sqlite3.Connection) -> list[str]:
+    """Return the runs that fit the filters: those that execute last, or others took their slots."""
     body = call.body(bodies.BulkCancelAllRequest)
     filters = {
         "job_id": body.job_id,
@@ -72,18 +85,18 @@ def bulk_cancel_all(call: Call, unit: Unit) -> Reply:
         raise ApiError(400, "at least one filter is required")
     if body.status and body.status not in _STATUSES:
         raise ApiError(400, "status is invalid")
-    marks = ", ".join(f"'{status}'" for status in _CANCEL_ALL)
-    where = " AND ".join(
-        [
-            "project_id = ?",
-            UNFINISHED,
-            f"status IN ({marks})",
-            *(f"{column} = ?" for column in given),
+    found: list[str] = []
+    for statuses in ("'delayed', 'queued', 'dequeued'", "'executing'"):
+        where = [
+            f"{UNFINISHED} AND project_id = ? AND status IN ({statuses})",
+            *(f"{name} = ?" for name in given),
         ]
-    )
-    wanted = run_rows.ids(unit.db, where, (call.project_id, *given.values()))
-    canceled = [run_id for run_id in wanted if _cancel(call, unit, run_id)["status"] == "canceled"]
-    return reply({"canceled": len(canceled), "run_ids": canceled})
+        found += run_rows.ids(db, " AND ".join(where), (call.project_id, *given.values()))
+    return found
+
+
+def _cancel_some(call: Call, run_ids: list[str], unit: Unit) -> list[str]:
+    return [run_id for run_id in run_ids if _cancel(call, unit, run_id)["status"] == "canceled"]
 
 
 @registry.write("bulk-replay-runs")
