@@ -243,3 +243,5 @@ async def test_memory_that_is_over_makes_room(handlers: Handlers) -> None:
         assert [answer.status_code for answer in answers] == [201] * 10 + [400]
         await virtual.pass_time(61)
         assert (await client.post(f"{path}/again", json=big)).status_code == 201
+        kept = virtual.platform.reader.execute("SELECT memory_key FROM job_memory").fetchall()
+        assert kept == [("again",)], "what is over is gone from the disk"

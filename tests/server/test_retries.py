@@ -262,3 +262,16 @@ async def test_a_run_outside_of_the_execution_window_waits_for_it(virtual: World
     assert run["scheduled_at"].startswith("2026-01-01T09:00:00")
     await virtual.pass_time(9 * 3600 + 1)
     await virtual.until(run_id, "completed")
+
+
+async def test_the_window_is_of_the_jobs_time_zone_and_moves_what_is_scheduled_too(
+    virtual: World,
+) -> None:
+    window = {"execution_window_cron": "* 9-17 * * *", "timezone": "America/New_York"}
+    job = await virtual.job(**window)
+    for asked, given in (
+        ("2026-01-02T08:00:00Z", "2026-01-02T14:00:00"),
+        ("2026-01-02T15:30:00Z", "2026-01-02T15:30:00"),
+    ):
+        run = await virtual.run(await virtual.trigger(job, scheduled_at=asked))
+        assert (run["status"], run["scheduled_at"][:19]) == ("delayed", given)

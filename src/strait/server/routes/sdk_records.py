@@ -151,10 +151,14 @@ def set_memory(call: Call, unit: Unit) -> Reply:
     size = len(text.encode())
     if size > MAX_MEMORY_BYTES:
         raise ApiError(400, f"memory value must be at most {MAX_MEMORY_BYTES} bytes")
+    # What is over makes room, and is gone from the disk.
+    unit.db.execute(
+        "DELETE FROM job_memory WHERE job_id = ? AND expires_at != '' AND expires_at <= ?",
+        (run.job_id, unit.stamp),
+    )
     (others,) = unit.db.execute(
-        "SELECT coalesce(sum(size_bytes), 0) FROM job_memory WHERE job_id = ? AND memory_key != ? "
-        "AND (expires_at = '' OR expires_at > ?)",
-        (run.job_id, key, unit.stamp),
+        "SELECT coalesce(sum(size_bytes), 0) FROM job_memory WHERE job_id = ? AND memory_key != ?",
+        (run.job_id, key),
     ).fetchone()
     if others + size > MAX_JOB_MEMORY_BYTES:
         raise ApiError(400, f"memory of a job must be at most {MAX_JOB_MEMORY_BYTES} bytes")
