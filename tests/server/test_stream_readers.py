@@ -32,7 +32,7 @@ class Reader:
         self._socket = socket.socket()
         self._socket.connect((host, int(port)))
         last = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
-        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.key}\r\n{last}"
+        head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {world.key}\r\n{last}"
         self._socket.sendall(f"{head}Connection: close\r\n\r\n".encode())
 
     async def rest(self) -> bytes:

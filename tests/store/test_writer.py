@@ -51,6 +51,21 @@ async def test_an_operation_that_fails_undoes_only_itself(writer: Writer, databa
     assert notes(database) == ["before", "after"]
 
 
+async def test_an_operation_that_runs_out_of_items_tells_its_caller(
+    writer: Writer, database: Path
+) -> None:
+    def runs_out() -> None:
+        writer.connection.execute("INSERT INTO notes VALUES ('half')")
+        next(iter(()))
+
+    failing, after = writer.submit(runs_out), write(writer, "after")
+    async with asyncio.timeout(10):
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            await failing
+        await after
+    assert notes(database) == ["after"]
+
+
 async def test_a_broken_constraint_fails_only_the_one_that_broke_it(
     writer: Writer, database: Path
 ) -> None:

@@ -19,7 +19,7 @@ class AdminOutboxRow(StraitModel):
     scheduled_at: datetime | None = None
     priority: int
     created_at: datetime
-    consumed_at: datetime
+    consumed_at: datetime | None
     error: str
     retry_of_outbox_id: str | None = None
 

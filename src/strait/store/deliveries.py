@@ -97,6 +97,30 @@ def page(
     return [Delivery(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
 
 
+def outbox(
+    db: sqlite3.Connection, project_id: str, before: tuple[Timestamp, str], *, limit: int
+) -> list[Delivery]:
+    """Return what waits to be sent and what was given up, newest first.
+
+    Args:
+        db: a connection.
+        project_id: whose.
+        before: the instant and the id of the one behind which to begin.
+        limit: the most rows.
+    """
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM deliveries WHERE project_id = ? AND status <> 'delivered' "
+        "AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?",
+        (project_id, *before, limit),
+    )
+    return [Delivery(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
+
+
+def delete(db: sqlite3.Connection, delivery_id: str) -> None:
+    """Delete a delivery."""
+    db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
+
+
 def forget(db: sqlite3.Connection, before: Timestamp, *, limit: int) -> int:
     """Drop deliveries that were settled before an instant, at most `limit`; return how many."""
     return db.execute(

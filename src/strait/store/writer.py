@@ -139,6 +139,11 @@ class Writer:
             connection.execute("SAVEPOINT operation")
             operation.value = operation.work()
             connection.execute("RELEASE operation")
+        except StopIteration as error:
+            # A future refuses to carry it, and its caller would wait for ever.
+            stopped = RuntimeError("an operation of the writer raised StopIteration")
+            stopped.__cause__ = error
+            self._undo(operation, stopped)
         except Exception as error:  # noqa: BLE001 - it is handed to whoever submitted the work
             self._undo(operation, error)
             if connection.total_changes != changes:

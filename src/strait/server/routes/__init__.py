@@ -4,6 +4,7 @@ from strait.server.registry import Registry
 from strait.server.routes import (
     activity,
     admin_dlq,
+    admin_outbox,
     analytics,
     api_keys,
     audit,
@@ -50,6 +51,7 @@ registry = Registry()
 for _module in (
     activity,
     admin_dlq,
+    admin_outbox,
     analytics,
     api_keys,
     audit,
