@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from strait.clock import VirtualClock
-from support.handlers import Answer, Gate, Handlers
+from strait.server.unit import Unit
+from support.handlers import Answer, Gate, Handlers, Received
 from support.workflows import Flows, approval, child, event, sleep
 from support.world import world
 
@@ -209,6 +210,48 @@ async def test_a_step_between_two_attempts_has_its_second_one(lives: Lives) -> N
     run = await flows.until(run_id, "completed", "failed")
     assert run["status"] == "completed"
     assert [call.attempt for call in flows.calls("a")] == [1, 2]
+
+
+async def test_a_step_at_its_cost_gate_is_still_asked_about(lives: Lives) -> None:
+    flows = await lives.begin()
+    step = await flows.job("a", cost_gate_threshold_microusd=1, cost_gate_timeout_secs=2 * HOUR)
+
+    async def script(call: Received) -> Answer:
+        body = {"provider": "p", "model": "m", "cost_microusd": 5}
+        path = f"/sdk/v1/runs/{call.run_id}/usage"
+        assert (await flows.world.handler(call.token).post(path, json=body)).status_code == 201
+        return Answer(200)
+
+    flows.world.handlers.scripts["/a"] = script
+    await flows.world.until(await flows.world.trigger({"id": step["job_id"]}), "completed")
+    run_id = await flows.start(step)
+    flows = await lives.restart(down_secs=HOUR)
+    assert await flows.statuses(run_id) == {"a": "waiting"}
+    await flows.world.pass_time(HOUR + 1)
+    assert (await flows.run(run_id))["error"] == "approval timed out"
+
+
+async def test_d21_a_run_that_stands_still_is_looked_at_again(
+    lives: Lives, caplog: pytest.LogCaptureFixture
+) -> None:
+    flows = await lives.begin()
+    run_id = await flows.start(approval("a"), await flows.job("b", "a"))
+    waiting = await flows.start(approval("a"))
+
+    def lose_the_start(unit: Unit) -> None:
+        unit.db.execute(
+            "UPDATE step_runs SET doc = json_remove(json_set(doc, '$.status', "
+            "iif(step_ref = 'a', 'completed', 'waiting')), '$.started_at') "
+            "WHERE workflow_run_id = ?",
+            (run_id,),
+        )
+
+    await flows.world.platform.write(lose_the_start)
+    flows = await lives.restart()
+    await flows.until(run_id, "completed")
+    assert (await flows.run(waiting))["status"] == "running"
+    told = [line for line in caplog.messages if "stood still" in line]
+    assert told == [f"workflow run {run_id} stood still, and is looked at again"]
 
 
 async def test_what_is_being_undone_is_undone_to_the_end(lives: Lives) -> None:

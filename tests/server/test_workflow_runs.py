@@ -387,6 +387,26 @@ async def test_a_retry_is_a_run_more_of_a_workflow_that_may_have_no_more(flows: 
     assert told(await flows.do(over, "retry")) == (409, "workflow is disabled")
 
 
+@pytest.mark.parametrize(
+    ("status", "field", "triggered_by"),
+    [
+        (200, "on_complete_trigger_workflow", "job_completion"),
+        (400, "on_failure_trigger_workflow", "job_failure"),
+    ],
+)
+async def test_d29_a_workflow_follows_the_end_of_a_job(
+    flows: Flows, status: int, field: str, triggered_by: str
+) -> None:
+    made = await flows.create(approval("a"), slug=f"follows-{status}")
+    flows.world.handlers.scripts["/first"] = lambda call: Answer(status)
+    job = await flows.world.job("first", max_attempts=1, **{field: made["slug"]})
+    source = await flows.world.trigger(job)
+    await flows.world.until(source, "completed", "failed", "dead_letter")
+    (run,) = (await flows.api.get(f"/v1/workflows/{made['id']}/runs")).json()["data"]
+    assert run["triggered_by"] == triggered_by
+    assert run["tags"] == {"source_job_id": job["id"], "source_run_id": source}
+
+
 async def test_many_runs_are_replayed_each_with_its_own_outcome(flows: Flows) -> None:
     made = await flows.create(approval("a"))
     over, open_one = [await flows.trigger(made) for _ in range(2)]

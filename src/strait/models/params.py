@@ -321,6 +321,9 @@ class WorkflowStepRequest(TypedDict, total=False):
     sleep_duration_secs: int
     concurrency_key: str
     resource_class: str
+    cost_gate_threshold_microusd: int
+    cost_gate_timeout_secs: int
+    cost_gate_default_action: str
     expected_duration_secs: int
     stage_notifications: Any
     compensation_job_id: str

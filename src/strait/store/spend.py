@@ -107,3 +107,15 @@ def runs_by_day(
         (*project_ids, first, f"{last}T99"),
     )
     return {(project_id, day): count for project_id, day, count in rows}
+
+
+def mean_of_job(db: sqlite3.Connection, job_id: str) -> int:
+    """Return what the newest hundred runs of a job that have ended cost on average, in microusd."""
+    (mean,) = db.execute(
+        "SELECT avg((SELECT coalesce(sum(sample.doc ->> 'cost_microusd'), 0) "
+        "FROM run_samples AS sample WHERE sample.run_id = run.id AND sample.kind = 'usage')) "
+        "FROM (SELECT id FROM runs WHERE job_id = ? AND finished_at != '' "
+        "ORDER BY created_at DESC LIMIT 100) AS run",
+        (job_id,),
+    ).fetchone()
+    return int(mean or 0)

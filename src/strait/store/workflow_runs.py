@@ -96,6 +96,17 @@ def active_ids(db: sqlite3.Connection, workflow_id: str = "") -> list[str]:
     return [run_id for (run_id,) in rows]
 
 
+def stalled_ids(db: sqlite3.Connection) -> list[str]:
+    """Return the ids of runs that run, and of whose steps none runs or waits for anything."""
+    rows = db.execute(
+        "SELECT id FROM workflow_runs AS run WHERE status = 'running' AND NOT EXISTS "
+        "(SELECT 1 FROM step_runs WHERE workflow_run_id = run.id AND (doc ->> 'status' = 'running' "
+        "OR (doc ->> 'status' = 'waiting' AND coalesce(doc ->> 'started_at', '') != ''))) "
+        "ORDER BY seq"
+    )
+    return [run_id for (run_id,) in rows]
+
+
 def count_by_status(db: sqlite3.Connection, workflow_id: str) -> dict[str, int]:
     """Return how many runs of a workflow that are not over have which status."""
     rows = db.execute(
@@ -200,8 +211,10 @@ def put_approvals(db: sqlite3.Connection, approvals: Iterable[tuple[str, Approva
 
 
 def approvals(db: sqlite3.Connection, run_id: str) -> dict[str, Approval]:
-    """Return the approvals of a run by the ref of their step."""
-    rows = db.execute("SELECT step_ref, doc FROM approvals WHERE workflow_run_id = ?", (run_id,))
+    """Return the newest approval of each step of a run, by the ref of the step."""
+    rows = db.execute(
+        "SELECT step_ref, doc FROM approvals WHERE workflow_run_id = ? ORDER BY rowid", (run_id,)
+    )
     return {ref: _approvals.decode(doc) for ref, doc in rows}
 
 

@@ -17,9 +17,9 @@ from strait.clock import SECOND, from_timestamp
 from strait.engine.entries import Entry
 from strait.engine.model import Json
 from strait.engine.refusal import Refused
-from strait.engine.workflows import compensation, events, reopen
+from strait.engine.workflows import compensation, cost_gates, events, reopen
 from strait.engine.workflows.advance import advance
-from strait.engine.workflows.draft import UNSTARTED, Draft
+from strait.engine.workflows.draft import UNSTARTED, Draft, costs_nothing
 from strait.engine.workflows.effects import (
     CancelCompensation,
     EmitEvent,
@@ -36,7 +36,11 @@ _RUN_IS_OVER = "workflow run already in terminal state"
 
 
 def decide(
-    state: State, event: events.Event, now: int, new_id: Callable[[], str]
+    state: State,
+    event: events.Event,
+    now: int,
+    new_id: Callable[[], str],
+    mean_cost: Callable[[str], int] = costs_nothing,
 ) -> Transition | None:
     """Return what a workflow run becomes by `event`, or None when it does not concern it.
 
@@ -45,11 +49,12 @@ def decide(
         event: what happened.
         now: the instant in microseconds since the epoch.
         new_id: makes the ids of the job runs that are started.
+        mean_cost: says what a run of a job costs on average, in microusd, where a step asks.
 
     Raises:
         Refused: the event is a request, and the run or the step is in no state for it.
     """
-    draft = Draft(state, now, new_id)
+    draft = Draft(state, now, new_id, mean_cost)
     concerned: bool = _DECISIONS[type(event)](draft, event)
     if not concerned:
         return None
@@ -119,6 +124,11 @@ def _approval_timed_out(draft: Draft, event: events.ApprovalTimedOut) -> bool:
     approval = draft.approvals.get(event.ref)
     if approval is None or approval.status != "pending" or not _waits(draft, event.ref):
         return False
+    default_action = draft.steps[event.ref].cost_gate_default_action
+    if cost_gates.is_gate(approval) and default_action == "approve":
+        _approve(draft, event.ref, cost_gates.TIMEOUT_ACTOR)
+        cost_gates.let_through(draft, event.ref)
+        return True
     return _wait_failed(draft, event.ref, "timed_out", "approval timed out")
 
 
@@ -208,6 +218,9 @@ def _approved(draft: Draft, event: events.Approved) -> bool:
     if approval.approvers and approver not in approval.approvers:
         raise Refused(400, f"approver {approver} is not allowed for step {ref}")
     _approve(draft, ref, approver)
+    if cost_gates.is_gate(approval):
+        cost_gates.let_through(draft, ref)
+        return True
     return _settled(draft, ref, "received", UNSET)
 
 

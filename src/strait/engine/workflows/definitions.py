@@ -21,6 +21,7 @@ MAX_EVENT_KEY_CHARS = 512
 MAX_SLEEP_SECS = 30 * 24 * 3600
 MAX_CONCURRENCY_KEY_CHARS = 128
 STEP_TYPES = frozenset({"job", "approval", "sub_workflow", "wait_for_event", "sleep"})
+COST_GATE_ACTIONS = ("approve", "fail")
 RESOURCE_CLASSES = ("small", "medium", "large")
 
 
@@ -50,6 +51,9 @@ class StepRequest(Protocol):
     event_emit_key: str | None
     sleep_duration_secs: int | None
     concurrency_key: str | None
+    cost_gate_threshold_microusd: int | None
+    cost_gate_timeout_secs: int | None
+    cost_gate_default_action: str | None
     resource_class: str | None
     expected_duration_secs: int | None
     stage_notifications: Raw | UnsetType
@@ -90,6 +94,9 @@ def step_definition(
         event_emit_key=request.event_emit_key or "",
         sleep_duration_secs=request.sleep_duration_secs or 0,
         concurrency_key=request.concurrency_key or "",
+        cost_gate_threshold_microusd=request.cost_gate_threshold_microusd or 0,
+        cost_gate_timeout_secs=request.cost_gate_timeout_secs or 0,
+        cost_gate_default_action=request.cost_gate_default_action or "",
         expected_duration_secs=request.expected_duration_secs or 0,
         stage_notifications=None if stage_notifications is UNSET else stage_notifications,
         compensation_job_id=request.compensation_job_id or "",
@@ -145,6 +152,7 @@ def _step_fault(step: StepRequest, known: set[str], check_url: Callable[[str], N
         type_fault(step)
         or _url_fault(step, check_url)
         or _limits_fault(step)
+        or _cost_gate_fault(step)
         or _deps_fault(step, known)
     )
 
@@ -214,6 +222,19 @@ def _limits_fault(step: StepRequest) -> str:
         return f"concurrency_key must be at most {MAX_CONCURRENCY_KEY_CHARS} characters"
     if step.resource_class and step.resource_class not in RESOURCE_CLASSES:
         return f"resource_class must be one of {', '.join(RESOURCE_CLASSES)}"
+    return ""
+
+
+def _cost_gate_fault(step: StepRequest) -> str:
+    threshold = step.cost_gate_threshold_microusd or 0
+    if threshold < 0:
+        return "cost_gate_threshold_microusd must be >= 0"
+    if threshold and (step.step_type or "job") != "job":
+        return f"step {step.step_ref} has a cost gate and no job; only job steps cost anything"
+    if (step.cost_gate_timeout_secs or 0) < 0:
+        return "cost_gate_timeout_secs must be >= 0"
+    if (step.cost_gate_default_action or "fail") not in COST_GATE_ACTIONS:
+        return f"cost_gate_default_action must be one of {', '.join(COST_GATE_ACTIONS)}"
     return ""
 
 

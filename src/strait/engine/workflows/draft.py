@@ -31,6 +31,11 @@ UNSTARTED = frozenset({"pending", "waiting"})
 RESOLVED = frozenset({"completed", "skipped"})
 
 
+def costs_nothing(job_id: str) -> int:
+    """Say of any job that its runs cost nothing."""
+    return 0
+
+
 class Draft:
     """The next state of a workflow run, and what follows, while they are worked out.
 
@@ -44,9 +49,16 @@ class Draft:
         ready: refs of the steps whose last dependency was resolved in this decision.
         now: the instant in microseconds, `stamp` is the same as a timestamp.
         new_id: makes ids.
+        mean_cost: says what a run of a job, by its id, costs on average, in microusd.
     """
 
-    def __init__(self, state: State, now: int, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        state: State,
+        now: int,
+        new_id: Callable[[], str],
+        mean_cost: Callable[[str], int] = costs_nothing,
+    ) -> None:
         self.run = state.run
         definitions = Steps.of(state.steps)
         self.steps: dict[str, StepDefinition] = definitions.by_ref
@@ -58,6 +70,7 @@ class Draft:
         self.now = now
         self.stamp = to_timestamp(now)
         self.new_id = new_id
+        self.mean_cost = mean_cost
         self._definitions = definitions
         self._entries: list[Entry] = []
         self._changed: dict[str, None] = {}

@@ -16,7 +16,7 @@ from strait.engine.model import Json, StepDefinition, StepRun, Tags, Workflow, W
 from strait.engine.refusal import Refused
 from strait.engine.workflows.advance import advance
 from strait.engine.workflows.definitions import dag_fault
-from strait.engine.workflows.draft import Draft
+from strait.engine.workflows.draft import Draft, costs_nothing
 from strait.engine.workflows.instants import in_secs
 from strait.engine.workflows.policies import Policy, policy_violation
 from strait.engine.workflows.state import State, Transition
@@ -118,13 +118,19 @@ def apply_overrides(
     )
 
 
-def start(request: StartRequest, now: int, new_id: Callable[[], str]) -> Transition:
+def start(
+    request: StartRequest,
+    now: int,
+    new_id: Callable[[], str],
+    mean_cost: Callable[[str], int] = costs_nothing,
+) -> Transition:
     """Return a new run of a workflow with its first steps started.
 
     Args:
         request: what it is started with.
         now: the instant in microseconds since the epoch.
         new_id: makes the ids of the run, its steps and their job runs.
+        mean_cost: says what a run of a job costs on average, in microusd, where a step asks.
     """
     workflow = request.workflow
     stamp = to_timestamp(now)
@@ -148,11 +154,17 @@ def start(request: StartRequest, now: int, new_id: Callable[[], str]) -> Transit
         expected_completion_at=in_secs(now, longest_path_secs(request.steps)),
         trace_context=request.trace_context,
     )
-    return _begin(run, request.steps, {}, "trigger", now, new_id)
+    draft = Draft(State(run, request.steps, {}), now, new_id, mean_cost)
+    return _begin(draft, {}, "trigger")
 
 
 def retry(
-    original: State, now: int, new_id: Callable[[], str], *, created_by: str = ""
+    original: State,
+    now: int,
+    new_id: Callable[[], str],
+    mean_cost: Callable[[str], int] = costs_nothing,
+    *,
+    created_by: str = "",
 ) -> Transition:
     """Return a new run that does again what the original has not completed.
 
@@ -187,7 +199,8 @@ def retry(
         trace_context=old.trace_context,
     )
     done = {ref: s for ref, s in original.step_runs.items() if s.status == "completed"}
-    return _begin(run, original.steps, done, "retry", now, new_id)
+    draft = Draft(State(run, original.steps, {}), now, new_id, mean_cost)
+    return _begin(draft, done, "retry")
 
 
 def longest_path_secs(steps: Sequence[StepDefinition]) -> int:
@@ -200,18 +213,11 @@ def longest_path_secs(steps: Sequence[StepDefinition]) -> int:
     return max(ends.values(), default=0)
 
 
-def _begin(
-    run: WorkflowRun,
-    steps: tuple[StepDefinition, ...],
-    done: Mapping[str, StepRun],
-    reason: str,
-    now: int,
-    new_id: Callable[[], str],
-) -> Transition:
-    draft = Draft(State(run, steps, {}), now, new_id)
+def _begin(draft: Draft, done: Mapping[str, StepRun], reason: str) -> Transition:
     draft.move_run("running", reason, started_at=draft.stamp)
-    for place, step in enumerate(steps):
-        draft.add_step(_step_run(run.id, step, new_id(), now + place, done.get(step.step_ref)))
+    for place, step in enumerate(draft.steps.values()):
+        before = done.get(step.step_ref)
+        draft.add_step(_step_run(draft.run.id, step, draft.new_id(), draft.now + place, before))
     draft.recount(list(draft.step_runs))
     advance(draft)
     return draft.transition()

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from strait.clock import Timestamp
 from strait.engine.model import Approval, EventTrigger, Json, StepDefinition, StepRun
+from strait.engine.workflows import cost_gates
 from strait.engine.workflows.draft import Draft
 from strait.engine.workflows.effects import OpenTrigger, StartChild, StartJob
 from strait.engine.workflows.instants import in_secs
@@ -64,6 +65,9 @@ def approval_id(step_run_id: str) -> str:
 
 
 def _start_job(draft: Draft, step: StepDefinition) -> None:
+    if cost_gates.must_ask(draft, step):
+        cost_gates.ask(draft, _wait(draft, step, f"step `{step.step_ref}` may cost much"), step)
+        return
     payload = _payload(draft, step)
     job_run_id = draft.new_id()
     started = draft.move_step(

@@ -318,6 +318,9 @@ class WorkflowStepRequest(Struct, kw_only=True):
     sleep_duration_secs: Int64 | None = None
     concurrency_key: str | None = None
     resource_class: str | None = None
+    cost_gate_threshold_microusd: Int64 | None = None
+    cost_gate_timeout_secs: Int64 | None = None
+    cost_gate_default_action: str | None = None
     expected_duration_secs: Int64 | None = None
     stage_notifications: Raw | UnsetType = UNSET
     compensation_job_id: str | None = None
@@ -993,7 +996,15 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(field="webhook_url", attribute="webhook_url", required=True),
         Rule(field="event_types", attribute="event_types", required=True, min_length=1),
     ),
-    "WorkflowStepRequest": (Rule(field="step_ref", attribute="step_ref", required=True),),
+    "WorkflowStepRequest": (
+        Rule(field="step_ref", attribute="step_ref", required=True),
+        Rule(
+            field="cost_gate_default_action",
+            attribute="cost_gate_default_action",
+            zero_is_absent=True,
+            one_of=frozenset(["approve", "fail"]),
+        ),
+    ),
     "CreateWorkflowRequest": (
         Rule(field="project_id", attribute="project_id", required=True),
         Rule(field="name", attribute="name", required=True, max_length=255),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from msgspec import UNSET, UnsetType
 
@@ -15,7 +16,7 @@ from strait.engine.workflows.starting import nesting_too_deep
 from strait.engine.workflows.state import Transition
 from strait.server.unit import Unit
 from strait.server.work import canaries, workflow_policies, workflows
-from strait.store import workflow_runs
+from strait.store import spend, workflow_runs
 from strait.store import workflows as definitions
 from strait.store.workflow_runs import Stored
 
@@ -75,8 +76,12 @@ def start(
         parent_step_run_id=parent[1],
         trace_context=trace_context or {},
     )
-    transition = engine.start(request, unit.now, unit.new_id)
+    transition = engine.start(request, unit.now, unit.new_id, _mean_cost(unit))
     return _begin(unit, transition, snapshot_id, labels or {})
+
+
+def _mean_cost(unit: Unit) -> Callable[[str], int]:
+    return partial(spend.mean_of_job, unit.db)
 
 
 def _running(unit: Unit, workflow: Workflow) -> int:
@@ -91,7 +96,9 @@ def retry(unit: Unit, stored: Stored, created_by: str) -> WorkflowRun:
     """
     unit.tick()
     original = unit.platform.workflow_runs.state(unit.db, stored)
-    transition = engine.retry(original, unit.now, unit.new_id, created_by=created_by)
+    transition = engine.retry(
+        original, unit.now, unit.new_id, _mean_cost(unit), created_by=created_by
+    )
     workflow = definitions.get(unit.db, stored.run.workflow_id)
     if workflow is not None:
         engine.require_room(workflow, _running(unit, workflow))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 from msgspec import UNSET, UnsetType, json
@@ -21,8 +22,10 @@ from strait.server.errors import not_found
 from strait.server.unit import ChildWorkflowEnded, Unit
 from strait.server.work import announce, events, runs, workflow_starts
 from strait.store import runs as run_rows
-from strait.store import triggers, workflow_runs
+from strait.store import spend, triggers, workflow_runs
 from strait.store.workflow_runs import Stored
+
+logger = logging.getLogger("strait.server")
 
 _COMPENSATED_RUN = "_workflow_compensation_workflow_run_id"
 _COMPENSATED_STEP = "_workflow_compensation_step_ref"
@@ -47,7 +50,7 @@ def advance(unit: Unit, stored: Stored, event: happened.Event) -> Transition:
         Refused: the event is a request, and the run is in no state for it.
     """
     state = unit.platform.workflow_runs.state(unit.db, stored)
-    transition = decide(state, event, unit.now, unit.new_id)
+    transition = decide(state, event, unit.now, unit.new_id, partial(spend.mean_of_job, unit.db))
     if transition is None:  # it does not concern the run, or not any more
         return Transition(state, (), (), (), ())
     save(unit, stored, transition)
@@ -346,13 +349,17 @@ def approval_half_due(unit: Unit, approval_id: str) -> None:
 
 
 def after_restart(unit: Unit) -> None:
-    """Watch what is due of workflow runs that are not over."""
+    """Watch what is due of workflow runs that are not over, and see to those that stand still."""
     for run_id in workflow_runs.active_ids(unit.db):
         stored = workflow_runs.load(unit.db, run_id)
         if stored is not None:
             _watch_run(unit, stored.run, ended=False)
     for approval in workflow_runs.open_approvals(unit.db):
         _watch_approval(unit, approval)
+    for run_id in workflow_runs.stalled_ids(unit.db):
+        # A step and what it starts are one commit, so there is none unless something is broken.
+        logger.error("workflow run %s stood still, and is looked at again", run_id)
+        advance_by_id(unit, run_id, happened.Recheck())
 
 
 def _watch_run(unit: Unit, run: WorkflowRun, *, ended: bool) -> None:
