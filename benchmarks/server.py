@@ -21,8 +21,10 @@ _SINGLE = 300
 _WORKFLOWS = 300
 _STEPS = 10
 
+Row = tuple[str, str, str]
 
-def measure(runs: int) -> list[tuple[str, str, str]]:
+
+def measure(runs: int) -> list[Row]:
     with (
         tempfile.TemporaryDirectory() as directory,
         platform_at(Path(directory)) as ready,
@@ -80,17 +82,18 @@ def _workflows(client: Client, ready: dict[str, Any], job_id: str) -> float:
 class Load:
     """Raw sockets, so that the load costs little of the two cores."""
 
-    def __init__(self, ready: dict[str, Any], path: str) -> None:
+    def __init__(
+        self, ready: dict[str, Any], path: str, body: bytes = b'{"payload":{"n":1}}'
+    ) -> None:
         address = ready["base_url"].removeprefix("http://")
         self._host, _, self._port = address.partition(":")
-        body = b'{"payload":{"n":1}}'
         self._request = (
             f"POST {path} HTTP/1.1\r\nhost: {address}\r\n"
             f"authorization: Bearer {ready['api_key']}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         ).encode() + body
 
-    async def trigger(self, count: int) -> None:
+    async def trigger(self, count: int, connections: int = _CONNECTIONS) -> None:
         left = iter(range(count))
 
         async def connection() -> None:
@@ -99,7 +102,7 @@ class Load:
                 await self._once(reader, writer)
             writer.close()
 
-        await asyncio.gather(*(connection() for _ in range(_CONNECTIONS)))
+        await asyncio.gather(*(connection() for _ in range(connections)))
 
     async def one_at_a_time(self, count: int) -> list[tuple[str, float]]:
         """Trigger runs with pauses; return their ids and when each request was sent."""
@@ -171,3 +174,11 @@ def _idle_percent(stat: Path) -> float:
     before = ticks()
     time.sleep(5)
     return (ticks() - before) / 100 / 5 * 100
+
+
+def cpu_ms(pid: int) -> float:
+    """Return how much CPU time a process has taken, in ms; 0 where that is unknown."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        total += int(task.read_text().split()[0])
+    return total / 1e6

@@ -320,6 +320,20 @@ async def test_many_runs_are_made_at_once(world: World) -> None:
     assert len((await world.api.get("/v1/batch-operations")).json()["data"]) == 1
 
 
+async def test_items_under_one_key_are_one_run(world: World) -> None:
+    job = await world.job()
+    keys = ("a", "b", "a", "", "", "b")
+    items = [{"payload": {"n": n}, "idempotency_key": key} for n, key in enumerate(keys)]
+    answer = await world.api.post(f"/v1/jobs/{job['id']}/trigger/bulk", json={"items": items})
+    rows = answer.json()["results"]
+    assert [row["idempotency_hit"] for row in rows] == [False, False, True, False, False, True]
+    assert (rows[2]["id"], rows[5]["id"]) == (rows[0]["id"], rows[1]["id"])
+    assert answer.json()["created"] == 4
+    assert len({row["id"] for row in rows}) == 4
+    for row in rows:
+        await world.until(row["id"], "completed")
+
+
 async def test_one_bad_item_refuses_them_all(world: World) -> None:
     job = await world.job(payload_schema={"type": "object", "required": ["n"]})
     items = [{"payload": {"n": 1}}, {"payload": {}}]

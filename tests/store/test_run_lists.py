@@ -51,7 +51,7 @@ def db() -> Iterator[sqlite3.Connection]:
     migrate(made)
     made.execute("BEGIN")
     for n in range(COUNT):
-        runs.insert(made, State(run(n)), None)
+        runs.insert(made, [(State(run(n)), None)])
     made.execute("COMMIT")
     yield made
     made.close()

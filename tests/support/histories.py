@@ -122,7 +122,7 @@ def _store(db: sqlite3.Connection, past: Past) -> None:
         job_version_id=past.version,
         started_at="" if started is None else to_timestamp(started),
     )
-    run_rows.insert(db, State(run), "{}")
+    run_rows.insert(db, [(State(run), "{}")])
     if past.ended:
         finished = to_timestamp((started or past.created) + past.took)
         db.execute("UPDATE runs SET finished_at = ? WHERE id = ?", (finished, past.id))

@@ -85,6 +85,10 @@ class Hub(Generic[T]):
         """The topics that somebody listens to."""
         return frozenset(self._topics)
 
+    def __contains__(self, topic: object) -> bool:
+        """Whether somebody listens to a topic."""
+        return topic in self._topics
+
     def subscribe(self, topic: str) -> Subscription[T]:
         """Begin to listen to a topic."""
         subscription: Subscription[T] = Subscription()

@@ -6,6 +6,7 @@ Nothing here is the truth: after a restart it is made again from the rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from strait.clock import SECOND, from_timestamp, to_timestamp
@@ -77,6 +78,20 @@ class Scheduler:
         """Let runs try whose throttles have opened."""
         self._queue.open_throttles(self._platform.clock.now())
         self.pump()
+
+    def observe_new(self, states: Sequence[engine.State]) -> None:
+        """Take note of runs that were just made."""
+        offered = {state.run.id for state in states if self._may_start(state)}
+        self.pump()
+        for state in states:
+            if state.run.id in offered and state.run.id not in self._queue:
+                continue  # it has started, and needs no timer for its expiry
+            due = engine.due_at(state)
+            if due:
+                self._platform.timers.set(("run", state.run.id), from_timestamp(due))
+
+    def _may_start(self, state: engine.State) -> bool:
+        return state.run.status == "queued" and self._offer(state)
 
     def observe(self, state: engine.State, *, abort: bool = False) -> None:
         """Take note of what a run has become."""

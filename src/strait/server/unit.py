@@ -98,15 +98,32 @@ class Unit:
         lines = ledger.append(self.db, subject, project_id, self.stamp, entries, last=last)
         tails.put(subject, last + len(lines))
         self.after(lambda: self._publish(subject, project_id, lines))
+        self._tell_drains(project_id, len(lines))
+
+    def record_new(
+        self, project_id: str, subjects: Sequence[tuple[str, Timestamp, Sequence[Entry]]]
+    ) -> None:
+        """Write the first entries of new runs, each of which nobody can listen to as yet."""
+        written = ledger.begin(self.db, project_id, subjects)
+        for subject, _, entries in subjects:
+            self.platform.ledger_tails.put(subject, len(entries))
+        self.after(lambda: self._publish_new(project_id, [subject for subject, *_ in subjects]))
+        self._tell_drains(project_id, written)
+
+    def _tell_drains(self, project_id: str, lines: int) -> None:
         drains = self.platform.audience.of(self.db, project_id).drains
         if drains:
-            self.after(lambda: self.platform.log_drains.heard(drains, len(lines)))
+            self.after(lambda: self.platform.log_drains.heard(drains, lines))
 
     def _publish(self, subject: str, project_id: str, lines: Sequence[ledger.Line]) -> None:
         platform = self.platform
         platform.hub.publish_all(subject, lines)
-        if any(line.type == "state_change" for line in lines):
-            platform.activity_hub.publish(project_id, subject)
+        activity = platform.activity_hub
+        if project_id in activity and any(line.type == "state_change" for line in lines):
+            activity.publish(project_id, subject)
+
+    def _publish_new(self, project_id: str, subjects: Sequence[str]) -> None:
+        self.platform.activity_hub.publish_all(project_id, subjects)
 
     def job(self, project_id: str, job_id: str) -> Job:
         """Return a job of a project.

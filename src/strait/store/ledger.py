@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from msgspec import json
@@ -98,7 +98,30 @@ def append(
     last: int,
 ) -> list[Line]:
     """Write entries behind the last one of their subject and return them as stored."""
+    written = _lines(subject, project_id, at, entries, last)
+    _insert(db, written)
+    return written
+
+
+def begin(
+    db: sqlite3.Connection,
+    project_id: str,
+    subjects: Iterable[tuple[str, Timestamp, Sequence[Entry]]],
+) -> int:
+    """Write the first entries of new subjects, each with its instant; return how many they are."""
     written = [
+        line
+        for subject, at, entries in subjects
+        for line in _lines(subject, project_id, at, entries, 0)
+    ]
+    _insert(db, written)
+    return len(written)
+
+
+def _lines(
+    subject: str, project_id: str, at: Timestamp, entries: Sequence[Entry], last: int
+) -> list[Line]:
+    return [
         Line(
             subject,
             last + n,
@@ -111,12 +134,14 @@ def append(
         )
         for n, entry in enumerate(entries, 1)
     ]
+
+
+def _insert(db: sqlite3.Connection, lines: list[Line]) -> None:
     db.executemany(
         "INSERT INTO ledger (subject, seq, project_id, at, type, level, message, data) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        written,
+        lines,
     )
-    return written
 
 
 def lines(

@@ -45,34 +45,44 @@ class Stored(NamedTuple):
         return self.state.run
 
 
-def insert(db: sqlite3.Connection, state: State, payload: str | None) -> None:
-    """Insert a new run with the JSON text of its payload."""
-    run = state.run
-    db.execute(
+def insert(db: sqlite3.Connection, made: Sequence[tuple[State, str | None]]) -> None:
+    """Insert new runs, each with the JSON text of its payload."""
+    db.executemany(
         "INSERT INTO runs (id, project_id, job_id, status, created_at, idempotency_key, "
         "parent_run_id, workflow_step_run_id, batch_id, ttl_secs, doc, payload) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            run.id,
-            run.project_id,
-            run.job_id,
-            run.status,
-            run.created_at,
-            run.idempotency_key or None,
-            run.parent_run_id or None,
-            run.workflow_step_run_id or None,
-            run.batch_id or None,
-            state.ttl_secs,
-            _encoder.encode(run).decode(),
-            payload,
-        ),
+        [_row(state, payload) for state, payload in made],
     )
-    if run.tags:
+    tags = [
+        (run.project_id, key, value, run.created_at, run.id)
+        for state, _ in made
+        if (run := state.run).tags
+        for key, value in run.tags.items()
+    ]
+    if tags:
         db.executemany(
             "INSERT INTO run_tags (project_id, key, value, created_at, run_id) "
             "VALUES (?, ?, ?, ?, ?)",
-            [(run.project_id, *tag, run.created_at, run.id) for tag in run.tags.items()],
+            tags,
         )
+
+
+def _row(state: State, payload: str | None) -> tuple[object, ...]:
+    run = state.run
+    return (
+        run.id,
+        run.project_id,
+        run.job_id,
+        run.status,
+        run.created_at,
+        run.idempotency_key or None,
+        run.parent_run_id or None,
+        run.workflow_step_run_id or None,
+        run.batch_id or None,
+        state.ttl_secs,
+        _encoder.encode(run).decode(),
+        payload,
+    )
 
 
 def load(db: sqlite3.Connection, run_id: str) -> Stored | None:

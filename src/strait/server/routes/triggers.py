@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import Raw, Struct, UnsetType, json
 
 from strait import cron
@@ -123,18 +125,45 @@ def bulk(call: Call, unit: Unit) -> Reply:
     budgets.check(unit, job.project_id)
     check_rate(unit, job, len(asked))
     batch_id = unit.new_id()
-    results, created = [], 0
-    for item in asked:
-        present = _present(unit, job, item.idempotency_key) if item.idempotency_key else None
-        hit = present is not None
-        request = _request(call, unit, job, item, batch_id=batch_id)
-        run = present or runs.create(unit, job, request, item.payload)
-        results.append({"id": run.id, "status": run.status, "idempotency_hit": hit})
-        created += not hit
-    _keep_batch(call, unit, job, batch_id, len(asked), created)
+    answers, fresh = _sorted_out(unit, job, asked)
+    wanted = [(_request(call, unit, job, item, batch_id=batch_id), item.payload) for item in fresh]
+    made = runs.create_all(unit, job, wanted)
+    results = [_result(answer, made) for answer in answers]
+    _keep_batch(call, unit, job, batch_id, len(asked), len(made))
     return reply(
-        {"batch_id": batch_id, "results": results, "total": len(asked), "created": created}, 201
+        {"batch_id": batch_id, "results": results, "total": len(asked), "created": len(made)}, 201
     )
+
+
+class _Answer(NamedTuple):
+    # The run that was there, or the place of the new one among those that are made.
+    run: Run | int
+    is_hit: bool
+
+
+def _sorted_out(unit: Unit, job: Job, asked: list[Asked]) -> tuple[list[_Answer], list[Asked]]:
+    """Return which run answers each item, and the items that runs are made of."""
+    answers: list[_Answer] = []
+    fresh: list[Asked] = []
+    places: dict[str, int] = {}
+    for item in asked:
+        key = item.idempotency_key
+        present = _present(unit, job, key) if key else None
+        if present is not None:
+            answers.append(_Answer(present, is_hit=True))
+        elif key in places:
+            answers.append(_Answer(places[key], is_hit=True))
+        else:
+            answers.append(_Answer(len(fresh), is_hit=False))
+            if key:
+                places[key] = len(fresh)
+            fresh.append(item)
+    return answers, fresh
+
+
+def _result(answer: _Answer, made: list[Run]) -> dict[str, object]:
+    run = made[answer.run] if isinstance(answer.run, int) else answer.run
+    return {"id": run.id, "status": run.status, "idempotency_hit": answer.is_hit}
 
 
 def _request(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from strait.engine import admission
 from strait.engine import runs as engine
+from strait.engine.entries import Entry
 from strait.engine.model import Job, Run
 from strait.server.errors import not_found
 from strait.server.unit import RunEnded, Unit
@@ -21,6 +24,28 @@ def create(
     unit: Unit, job: Job, request: admission.Request, payload: str | None, *, run_id: str = ""
 ) -> Run:
     """Put a new run of a job into the queue, under an id that is known already or a new one."""
+    made = _admitted(unit, job, request, payload, run_id)
+    _begin(unit, job, [made])
+    return made.state.run
+
+
+def create_all(unit: Unit, job: Job, wanted: Sequence[tuple[admission.Request, str]]) -> list[Run]:
+    """Put many new runs of a job into the queue, in their order."""
+    made = [_admitted(unit, job, request, payload, "") for request, payload in wanted]
+    if made:
+        _begin(unit, job, made)
+    return [one.state.run for one in made]
+
+
+class _Made(NamedTuple):
+    state: engine.State
+    payload: str | None
+    entries: tuple[Entry, ...]
+
+
+def _admitted(
+    unit: Unit, job: Job, request: admission.Request, payload: str | None, run_id: str
+) -> _Made:
     now = unit.tick()
     if job.throttles and (keys := throttles.keys_of(unit, job, payload)):
         request = replace(request, metadata={**request.metadata, **keys})
@@ -28,13 +53,17 @@ def create(
     entry = unit.platform.jobs.get(unit.db, job.id)
     if entry is not None and entry.waits and not dependencies.are_satisfied(unit, state.run):
         state, entries = admission.held(state)
-    runs.insert(unit.db, state, payload)
-    unit.record(state.run.id, state.run.project_id, entries, first=True)
+    return _Made(state, payload, entries)
+
+
+def _begin(unit: Unit, job: Job, made: Sequence[_Made]) -> None:
+    runs.insert(unit.db, [(state, payload) for state, payload, _ in made])
+    histories = [(state.run.id, state.run.created_at, entries) for state, _, entries in made]
+    unit.record_new(job.project_id, histories)
     if logger.isEnabledFor(logging.DEBUG):
-        unit.after(lambda: _log_made(state.run))
+        unit.after(lambda: _log_made([state.run for state, *_ in made]))
     scheduler = unit.platform.scheduler
-    unit.after(lambda: scheduler.observe(state))
-    return state.run
+    unit.after(lambda: scheduler.observe_new([state for state, *_ in made]))
 
 
 def load(unit: Unit, project_id: str, run_id: str) -> runs.Stored:
@@ -69,9 +98,10 @@ def apply(unit: Unit, stored: runs.Stored, event: engine.Event) -> engine.Transi
     return transition
 
 
-def _log_made(run: Run) -> None:
-    fields = {"run_id": run.id, "project_id": run.project_id}
-    logger.debug("run was made, %s, by %s", run.status, run.triggered_by, extra=fields)
+def _log_made(made: list[Run]) -> None:
+    for run in made:
+        fields = {"run_id": run.id, "project_id": run.project_id}
+        logger.debug("run was made, %s, by %s", run.status, run.triggered_by, extra=fields)
 
 
 def _log(unit: Unit, before: str, transition: engine.Transition) -> None:
