@@ -189,7 +189,8 @@ class Values:
             case "filter_expr":
                 return self._filter(3)
             case "payload_schema" | "result_schema" | "schema":
-                return {"type": self._rng.choice(("object", "string", 1)), "required": ["a"]}
+                kind = self._rng.choice(("object", "string", 1))
+                return {"type": kind, "required": self._rng.choice((["a"], [["a"]], [{}], "a"))}
             case "config":
                 return {"webhook_url": self._url(), "url": self._url(), "email": "a@b.example"}
         return self._free(depth)

@@ -16,6 +16,8 @@ from strait.server.errors import ApiError
 MAX_TAGS = 20
 MAX_PAYLOAD_BYTES = 5 * 1024 * 1024
 MAX_SCHEMA_DEPTH = 32
+MAX_SCHEMA_STEPS = 200_000
+_TOO_MUCH = f"it takes more than {MAX_SCHEMA_STEPS} comparisons"
 END_OF_TIME = "9999"
 
 _sorted = msgspec.json.Encoder(order="sorted")
@@ -80,37 +82,49 @@ def schema(value: Any, against: Any, what: str, *, status: int = 400, code: str 
 
 def mismatch(value: Any, against: Any) -> str:
     """Return the first place at which a value does not fit a schema, and why; "" if it fits."""
-    return _mismatch(value, against, "$", 0)
+    return _Fit().mismatch(value, against, "$", 0)
 
 
-def _mismatch(value: Any, against: Any, path: str, depth: int) -> str:
-    if not isinstance(against, dict) or depth > MAX_SCHEMA_DEPTH:
+class _Fit:
+    """One comparison; large lists under large schemas would otherwise take minutes."""
+
+    def __init__(self) -> None:
+        self._left = MAX_SCHEMA_STEPS
+
+    def mismatch(self, value: Any, against: Any, path: str, depth: int) -> str:
+        self._left -= 1
+        if not isinstance(against, dict) or depth > MAX_SCHEMA_DEPTH:
+            return ""
+        wanted = against.get("type")
+        if isinstance(wanted, str) and not _is_a(value, wanted):
+            return f"{path} must be of type {wanted}"
+        if isinstance(value, dict):
+            return self._in_object(value, against, path, depth)
+        if isinstance(value, list) and isinstance(against.get("items"), dict):
+            for index, item in enumerate(value):
+                problem = self.mismatch(item, against["items"], f"{path}[{index}]", depth + 1)
+                if problem or self._left < 0:
+                    return problem or _TOO_MUCH
         return ""
-    wanted = against.get("type")
-    if isinstance(wanted, str) and not _is_a(value, wanted):
-        return f"{path} must be of type {wanted}"
-    if isinstance(value, dict):
-        return _object_mismatch(value, against, path, depth)
-    if isinstance(value, list) and isinstance(against.get("items"), dict):
-        for index, item in enumerate(value):
-            problem = _mismatch(item, against["items"], f"{path}[{index}]", depth + 1)
-            if problem:
-                return problem
-    return ""
 
-
-def _object_mismatch(value: dict[str, Any], against: dict[str, Any], path: str, depth: int) -> str:
-    required = against.get("required")
-    for name in required if isinstance(required, list) else ():
-        if name not in value:
-            return f"{path}.{name} is required"
-    properties = against.get("properties")
-    for name, inner in properties.items() if isinstance(properties, dict) else ():
-        if name in value:
-            problem = _mismatch(value[name], inner, f"{path}.{name}", depth + 1)
-            if problem:
-                return problem
-    return ""
+    def _in_object(
+        self, value: dict[str, Any], against: dict[str, Any], path: str, depth: int
+    ) -> str:
+        required, properties = against.get("required"), against.get("properties")
+        required = required if isinstance(required, list) else []
+        properties = properties if isinstance(properties, dict) else {}
+        self._left -= len(required) + len(properties)
+        if self._left < 0:
+            return _TOO_MUCH
+        for name in required:
+            if isinstance(name, str) and name not in value:
+                return f"{path}.{name} is required"
+        for name, inner in properties.items():
+            if name in value:
+                problem = self.mismatch(value[name], inner, f"{path}.{name}", depth + 1)
+                if problem:
+                    return problem
+        return ""
 
 
 def _is_a(value: Any, wanted: str) -> bool:

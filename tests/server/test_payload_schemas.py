@@ -1,0 +1,64 @@
+"""Schemas that users give: what they check, and that none takes more than it may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strait.server import checks
+from strait.server.checks import MAX_SCHEMA_STEPS, mismatch
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=20,
+)
+WORDS = st.sampled_from(["type", "required", "properties", "items", "$ref", "a"])
+SCHEMAS = st.recursive(
+    JSON,
+    lambda inner: st.dictionaries(WORDS, inner | st.lists(inner, max_size=3), max_size=4),
+    max_leaves=20,
+)
+
+
+class Counted(dict[str, Any]):
+    """A schema that counts how often it is looked at."""
+
+    looks = 0
+
+    def get(self, *args: Any) -> Any:
+        self.looks += 1
+        return super().get(*args)
+
+
+@given(JSON, SCHEMAS)
+def test_any_schema_can_be_held_against_any_value(value: Any, against: Any) -> None:
+    assert isinstance(mismatch(value, against), str)
+
+
+@pytest.mark.parametrize(
+    "against",
+    [
+        {"items": {"required": ["a"] * 10_000}},
+        {"items": {"properties": {f"p{number}": {} for number in range(10_000)}}},
+        {"items": {"items": {"type": "integer"}}},
+    ],
+    ids=["required", "properties", "items"],
+)
+def test_a_large_list_under_a_large_schema_is_refused_and_not_compared_to_its_end(
+    against: Any,
+) -> None:
+    inner: Any = {"a": 1} if "items" not in against["items"] else [1] * 10
+    counted = Counted(against["items"])
+    value = [inner] * 100_000
+    assert "comparisons" in mismatch(value, {"items": counted})
+    assert counted.looks <= MAX_SCHEMA_STEPS * 3
+
+
+def test_a_reference_is_never_followed() -> None:
+    assert mismatch(1, {"$ref": "http://127.0.0.1:1/schema.json"}) == ""
+    with pytest.raises(checks.ApiError, match=r"payload validation failed: \$.a is required"):
+        checks.schema({}, {"$ref": "file:///etc/passwd", "required": ["a", ["b"], {}]}, "payload")
