@@ -38,6 +38,15 @@ def _router() -> Router:
     return Router(route for route in ROUTES if route.method)
 
 
+def operation_of(method: str, path: str) -> str:
+    """Return the id of the operation that a request is for; empty for none."""
+    try:
+        found = _router().match(method, path)
+    except MethodNotAllowed:
+        return ""
+    return found[0].id if found else ""
+
+
 def problems(method: str, path: str, status: int, body: bytes, content_type: str) -> list[str]:
     """Return what is wrong with an answer by the description; nothing when it is right."""
     try:
