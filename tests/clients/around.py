@@ -110,16 +110,13 @@ async def messages(scene: Scene) -> None:
         while (await key("webhooks.get_delivery_by_id", row.id)).status != "delivered":
             await scene.world.settled()
     assert (await key("webhooks.replay_delivery", row.id)) is not None
-    handlers.scripts["/hook"] = lambda call: Answer(400)
-    second = await key("jobs.trigger", job.id)
-    await scene.world.until(second.id, "completed")
-    async with asyncio.timeout(10):
-        while not (
-            dead := [r for r in await key("webhooks.list_all_deliveries") if r.status == "dead"]
-        ):
-            await scene.world.settled()
-    handlers.scripts["/hook"] = lambda call: ok()
-    await key("webhooks.retry_legacy_delivery", dead[0].id)
+    await key("webhooks.retry_legacy_delivery", await _given_up(scene, job.id))
+    lost = await _given_up(scene, job.id)
+    assert lost in [row.id for row in await key("admin_outbox.list")]
+    assert (await key("admin_outbox.get", lost)).id == lost
+    assert (await key("admin_outbox.retry", lost)).retry_outbox_id
+    await key("admin_outbox.purge", lost)
+    await key.fails(404, "admin_outbox.get", lost)
     await key("webhooks.delete_subscription", hook.id)
     assert await key("webhooks.list_subscriptions") == []
 
@@ -151,6 +148,22 @@ async def messages(scene: Scene) -> None:
     assert (await key("log_drains.get", drain.id)).enabled is True
     assert (await key("log_drains.update", drain.id, {"enabled": False})).enabled is False
     await key("log_drains.delete", drain.id)
+
+
+async def _given_up(scene: Scene, job_id: str) -> str:
+    """Have the receiver not want what one run sends; return the id of the delivery."""
+    handlers, key = scene.world.handlers, scene.key
+    handlers.scripts["/hook"] = lambda call: Answer(400)
+    run = await key("jobs.trigger", job_id)
+    await scene.world.until(run.id, "completed")
+    dead: list[str] = []
+    async with asyncio.timeout(10):
+        while not dead:
+            await scene.world.settled()
+            rows = await key("webhooks.list_all_deliveries")
+            dead = [str(row.id) for row in rows if row.status == "dead"]
+    handlers.scripts["/hook"] = lambda call: ok()
+    return dead[0]
 
 
 async def access(scene: Scene) -> None:
