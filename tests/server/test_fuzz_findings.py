@@ -64,6 +64,20 @@ async def test_days_that_no_calendar_has_are_refused(world: World, days: int) ->
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("field", ["cost_microusd", "prompt_tokens", "total_tokens"])
+async def test_a_cost_that_no_sum_can_hold_is_refused(world: World, field: str) -> None:
+    world.handlers.script = Gate()
+    run_id, handler = await world.executing(await world.job())
+    usage = {"provider": "p", "model": "m", "cost_microusd": 10**12}
+    path = f"/sdk/v1/runs/{run_id}/usage"
+    refused = await handler.post(path, json={**usage, field: 2**63 - 1})
+    assert refused.status_code == 422
+    assert refused.json()["error"]["details"] == [f"{field}: failed on 'max'"]
+    assert (await handler.post(path, json=usage)).status_code == 201
+    spent = await world.api.get("/v1/project-budget", params={"project_id": PROJECT})
+    assert spent.json()["current_spend_microusd"] == 10**12
+
+
 def test_an_instant_of_the_far_future_is_the_last_that_can_be_written() -> None:
     assert to_timestamp(2**62 * 1_000_000) == "9999-12-31T23:59:59.000000Z"
 

@@ -1071,10 +1071,28 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(field="job_slug", attribute="job_slug", required=True),
         Rule(field="project_id", attribute="project_id", required=True),
     ),
-    "SDKToolCallRequest": (Rule(field="tool_name", attribute="tool_name", required=True),),
+    "SDKToolCallRequest": (
+        Rule(field="tool_name", attribute="tool_name", required=True),
+        Rule(field="duration_ms", attribute="duration_ms", zero_is_absent=True, max=1000000000000),
+    ),
     "SDKUsageRequest": (
         Rule(field="provider", attribute="provider", required=True),
         Rule(field="model", attribute="model", required=True),
+        Rule(
+            field="prompt_tokens", attribute="prompt_tokens", zero_is_absent=True, max=1000000000000
+        ),
+        Rule(
+            field="completion_tokens",
+            attribute="completion_tokens",
+            zero_is_absent=True,
+            max=1000000000000,
+        ),
+        Rule(
+            field="total_tokens", attribute="total_tokens", zero_is_absent=True, max=1000000000000
+        ),
+        Rule(
+            field="cost_microusd", attribute="cost_microusd", zero_is_absent=True, max=1000000000000
+        ),
     ),
     "SDKWaitForEventRequest": (Rule(field="event_key", attribute="event_key", required=True),),
     "SdkIterationRequest": (Rule(field="iteration", attribute="iteration", required=True, min=1),),
