@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ FOLDERS = [
     PACKAGE / name
     for name in ("client/_generated", "models", "operations", "server/_generated", "services")
 ]
+DESCRIPTION = PACKAGE / "server" / "_generated" / "openapi.json"
 REFERENCE = ROOT / "docs" / "reference" / "api"
 
 
@@ -41,6 +43,18 @@ def sources(api: Api) -> dict[Path, str]:
     }
 
 
+def described(file: Path) -> str:
+    """Return the description as the server gives it out: without blanks, a line for each part."""
+    return _lines(json.loads(file.read_text("utf-8")), depth=3) + "\n"
+
+
+def _lines(value: object, depth: int) -> str:
+    if not depth or not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    parts = [f"{json.dumps(name)}:{_lines(part, depth - 1)}" for name, part in value.items()]
+    return "{" + ",\n".join(parts) + "}"
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m codegen", description=__doc__)
@@ -48,6 +62,7 @@ def main() -> int:
     check = parser.parse_args().check
     api = load(ROOT / "api")
     modules = output.formatted(sources(api), ROOT)
+    modules[DESCRIPTION] = described(ROOT / "api" / "openapi.json")
     modules |= {REFERENCE / name: text for name, text in reference.pages(api).items()}
     modules[compatibility.PAGE] = compatibility.page()
     modules[llms.PAGE] = llms.llms()

@@ -1,6 +1,6 @@
 """`python -m tests.docs.not_served` writes docs/not-served.md from the API description.
 
-What is not served yet is in `tests/server/not_served.txt`, which a test of the server compares with
+What is not served is in `tests/server/not_served.txt`, which a test of the server compares with
 what it really answers; this page shows the same list to people.
 """
 
@@ -30,14 +30,15 @@ platform answers {served} of them. The {later} operations below it answers with 
 platform's error envelope, after the caller's key was checked:
 
 ```json
-{{"error": {{"code": "internal_error", "message": "operation `list-secrets` is not served by \
-the embedded server"}}, "request_id": "…"}}
+{{"error": {{"code": "internal_error", "message": "operation `list-plans` is not served by \
+the embedded server: …"}}, "request_id": "…"}}
 ```
 
-In Python that is an `ApiError` with `status` 501. The hosted platform serves them; the list is also
-`tests/server/not_served.txt`, and a test lets it only become shorter.
+The message goes on with the reason. In Python that is an `ApiError` with `status` 501. The hosted
+platform serves them; here they would mean nothing. The list is also `tests/server/not_served.txt`,
+and a test lets it only become shorter.
 
-## Not served yet
+## Refused, and why
 """
 _OLD = """
 ## Only in an older version of the platform
@@ -94,7 +95,7 @@ def _by_service(document: dict[str, Any], names: dict[str, str], routes: list[Ro
         page += f"\n### `{tag['name']}` ({len(found)})\n\n{tag['description']}\n\n"
         page += "| method of the client | address | why |\n|---|---|---|\n"
         page += "".join(
-            f"| {_method(names, route)} | {_address(route)} | {REASONS.get(route.id, 'later')} |\n"
+            f"| {_method(names, route)} | {_address(route)} | {REASONS[route.id]} |\n"
             for route in found
         )
     assert not groups, f"no tag describes {sorted(groups)}"

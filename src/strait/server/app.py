@@ -202,7 +202,7 @@ class App:
         other = registry.others.get(operation)
         if other is not None:
             return await self._follow_up(call, await other(call, self._platform))
-        reason = call.route.instead or REASONS.get(operation, "")
+        reason = REASONS.get(operation) or call.route.instead
         raise ApiError(
             501,
             f"operation `{operation}` is not served by the embedded server"

@@ -80,6 +80,31 @@ def _section(file: Path | None) -> Mapping[str, Any]:
     return found
 
 
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the section of `strait.json`."""
+    defaults = Settings()
+    properties = {
+        option.name: {**_type_of(getattr(defaults, option.name)), "description": option.about}
+        for option in OPTIONS
+        if not option.secret
+    }
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _type_of(default: object) -> dict[str, Any]:
+    match default:
+        case bool():
+            return {"type": "boolean"}
+        case int():
+            return {"type": "integer", "minimum": 0}
+        case float():
+            return {"type": "number", "minimum": 0}
+        case tuple():
+            return {"type": ["array", "string"], "items": {"type": "string"}}
+        case _:
+            return {"type": "string"}
+
+
 def table() -> str:
     """Return the settings as a Markdown table."""
     defaults = Settings()
