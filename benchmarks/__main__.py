@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from benchmarks import client, imports, peers, server
+from benchmarks import bulk, client, engines, imports, peers, server, shapes, start, stored
+
+_PARTS = (
+    "imports", "client", "server", "bulk", "stored", "start", "shapes", "engines", "peers",
+)  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("only", nargs="*", choices=["imports", "client", "server", "peers", []])
+    parser.add_argument("only", nargs="*", choices=[*_PARTS, []])
     parser.add_argument("--runs", type=int, default=5_000, help="how many runs the server does")
     options = parser.parse_args()
-    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}\n")
+    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {_load()}\n")
     print("| figure | measured | baseline |\n|---|---|---|")
-    parts: dict[str, Callable[[], list[tuple[str, str, str]]]] = {
+    parts: dict[str, Callable[[], Iterable[server.Row]]] = {
         "imports": imports.measure,
         "client": client.measure,
         "server": partial(server.measure, options.runs),
+        "bulk": bulk.measure,
+        "stored": stored.measure,
+        "start": start.measure,
+        "shapes": shapes.measure,
     }
     for name, measure in parts.items():
         if not options.only or name in options.only:
             for row in measure():
                 print("| " + " | ".join(row) + " |", flush=True)
-    if not options.only or "peers" in options.only:
-        print()
-        for line in peers.table(client.JOB):
-            print(line, flush=True)
+    tables: dict[str, Callable[[], Iterable[str]]] = {
+        "engines": partial(engines.table, options.runs),
+        "peers": partial(peers.table, client.JOB),
+    }
+    for name, table in tables.items():
+        if not options.only or name in options.only:
+            print()
+            for line in table():
+                print(line, flush=True)
+    print(f"\nat the end: {_load()}")
+
+
+def _load() -> str:
+    """Say what else the machine does, without which no figure means anything."""
+    return "load " + " ".join(f"{average:.1f}" for average in os.getloadavg())
 
 
 if __name__ == "__main__":

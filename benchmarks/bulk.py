@@ -43,9 +43,9 @@ def measure() -> list[Row]:
     ]
 
 
-def held_job(client: Client, ready: dict[str, Any]) -> str:
-    """Make a job whose runs start one after the other, beside the one that is served."""
-    (served,) = client.jobs.list(slug="noop")
+def held_job(client: Client, ready: dict[str, Any], of: str = "noop") -> str:
+    """Make a job whose runs start one after the other, with the handler of one that is served."""
+    (served,) = client.jobs.list(slug=of)
     made = client.jobs.create(
         project_id=ready["project_id"],
         name="Held",

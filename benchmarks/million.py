@@ -173,7 +173,7 @@ def measure(full: Path, empty: Path) -> Iterator[tuple[str, str, str]]:
                 f"empty database {small_start:.2f} s",
             )
             yield from _reads(big)
-            yield from _latencies(big, small)
+            yield from latencies(big, small)
             yield "memory of the server", _memory(big["pid"]), f"empty {_memory(small['pid'])}"
             yield _backup(database, full / "copy.db")
 
@@ -223,7 +223,7 @@ def _percentiles(times: list[float]) -> str:
     return f"{statistics.median(times):.1f} / {statistics.quantiles(times, n=20)[18]:.1f} ms"
 
 
-def _latencies(big: dict[str, Any], small: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def latencies(big: dict[str, Any], small: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Measure both platforms in turns, so that what else the machine does meets both."""
     figures: dict[str, list[tuple[float, float]]] = {"big": [], "small": []}
     for _ in range(_TURNS):

@@ -96,10 +96,11 @@ def table(job: dict[str, object]) -> Iterator[str]:
         for peer in PEERS:
             python = environment(peer)
             found = "cannot be installed here" if python is None else probed(python, peer, url)
-            yield _row(f"{peer} {_version(python, peer)}".strip(), found)
+            yield _row(f"{peer} {version_of(python, peer)}".strip(), found)
 
 
-def _version(python: Path | None, peer: str) -> str:
+def version_of(python: Path | None, peer: str) -> str:
+    """Return the version of a peer in its environment, or "" where its name says it."""
     if python is None or "==" in peer:
         return ""
     code = f"from importlib.metadata import version; print(version({peer!r}))"

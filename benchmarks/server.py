@@ -21,6 +21,8 @@ _SINGLE = 300
 _WORKFLOWS = 300
 _STEPS = 10
 
+TARGET = Path(__file__).with_name("noop.py")
+
 Row = tuple[str, str, str]
 
 
@@ -129,9 +131,8 @@ class Load:
 
 
 @contextmanager
-def platform_at(directory: Path) -> Iterator[dict[str, Any]]:
-    target = str(Path(__file__).with_name("noop.py"))
-    command = [sys.executable, "-m", "strait.cli", "dev", target, "--port", "0", "--json"]
+def platform_at(directory: Path, target: Path = TARGET) -> Iterator[dict[str, Any]]:
+    command = [sys.executable, "-m", "strait.cli", "dev", str(target), "--port", "0", "--json"]
     with subprocess.Popen(
         [*command, "--db", str(directory / "bench.db")],
         stdout=subprocess.PIPE,
@@ -155,9 +156,12 @@ def drain(client: Client) -> None:
         time.sleep(0.01)
 
 
-def latency(client: Client, sent: list[tuple[str, float]]) -> tuple[float, float]:
+def latency(
+    client: Client, sent: list[tuple[str, float]], *, drained: bool = False
+) -> tuple[float, float]:
     """Return p50 and p99 in ms from the send of a trigger to the run's terminal state."""
-    drain(client)
+    if not drained:
+        drain(client)
     times = []
     for run_id, at in sent:
         finished = client.runs.get(run_id).finished_at

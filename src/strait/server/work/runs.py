@@ -106,6 +106,8 @@ def _log_made(made: list[Run]) -> None:
 
 def _log(unit: Unit, before: str, transition: engine.Transition) -> None:
     """Have a line logged once a change is on disk, without what the handler said."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     went_wrong = any(entry.level in {"warn", "error"} for entry in transition.entries)
     level = logging.INFO if went_wrong else logging.DEBUG
     if logger.isEnabledFor(level):
