@@ -36,7 +36,8 @@ async def spent(world: World, job: dict[str, Any], *costs: int) -> str:
     run_id = await world.trigger(job)
     for attempt in range(2, len(costs) + 1):
         await world.until(run_id, "queued", attempt=attempt)
-        await world.pass_time(20)
+        # Just over this pause, and not over the next one too.
+        await world.pass_time(1.3 * 2 ** (attempt - 2))
     await world.until(run_id, "completed")
     return run_id
 

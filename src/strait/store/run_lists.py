@@ -34,6 +34,7 @@ class Wanted:
         metadata: a key and its value; "" is any value.
         batch_id: the bulk trigger that made them.
         fields: further fields of their record with their values.
+        environment_id: the environment of their jobs; "" is any.
         looks: the caller will look into each of them.
         looked_at: how many runs of the project are looked at where no index finds them.
     """
@@ -46,13 +47,15 @@ class Wanted:
     metadata: tuple[str, str] | None = None
     batch_id: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+    environment_id: str = ""
     looks: bool = False
     looked_at: int = 2_000
 
     @property
     def is_plain(self) -> bool:
         """Whether the first rows that are looked at are the page."""
-        return not (self.statuses or self.tag or self.metadata or self.batch_id or self.fields)
+        unfiltered = not (self.statuses or self.tag or self.metadata or self.batch_id)
+        return unfiltered and not (self.fields or self.environment_id)
 
 
 class Page(NamedTuple):
@@ -82,7 +85,7 @@ def page(db: sqlite3.Connection, wanted: Wanted) -> Page:
 
 def _looks(db: sqlite3.Connection, wanted: Wanted) -> bool:
     """Tell whether runs must be looked at that may not be on the page."""
-    if wanted.looks or wanted.fields or wanted.metadata:
+    if wanted.looks or wanted.fields or wanted.metadata or wanted.environment_id:
         return True
     if wanted.batch_id:
         return False
@@ -129,6 +132,10 @@ def _of_status(
     for name, value in wanted.fields.items():
         where.append(f"runs.doc ->> '{name}' = ?")
         values.append(value)
+    if wanted.environment_id:
+        of_jobs = "SELECT id FROM jobs WHERE doc ->> '$.environment_id' = ?"
+        where.append(f"runs.job_id IN ({of_jobs})")
+        values.append(wanted.environment_id)
     if wanted.metadata is not None:
         key, value = wanted.metadata
         test = "key = ?" + (" AND value = ?" if value else "")

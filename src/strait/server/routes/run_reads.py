@@ -62,6 +62,7 @@ def _wanted(call: Call) -> Wanted:
         metadata=_pair(query, "metadata"),
         batch_id=query.get("batch_id") or "",
         fields={name: query[name] for name in _FIELDS if query.get(name)},
+        environment_id=call.principal.environment_id,
     )
 
 
