@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# How many processes share the tests; 0 is this one alone, which is what a debugger wants.
+WORKERS ?= 2
 STAMP := $(VENV)/.installed
 DOCS := $(VENV)/.docs
 
@@ -27,7 +29,7 @@ demo: bootstrap  ## Run the main job: audit the distributions that are really in
 
 .PHONY: test
 test: bootstrap lint typecheck generate-check docs  ## Run every check and every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: test-lowest
 test-lowest: bootstrap  ## Test the client wing on the oldest dependencies that are allowed
