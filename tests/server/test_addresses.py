@@ -29,7 +29,35 @@ ODD = ["0x7f.1", "0x7f000001", "2130706433", "017700000001", "127.1", "0177.0.0.
 @pytest.mark.parametrize("host", [*INSIDE, *ODD])
 def test_an_address_inside_is_refused_however_it_is_written(host: str) -> None:
     with pytest.raises(ApiError, match=r"^invalid url: (`.*` is a private|write `.*` as)"):
-        addresses.endpoint(f"http://{host}/path", "url")
+        addresses.endpoint(f"http://{host}/path", "url", Reach())
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "172.17.0.2", "192.168.1.1", "[fd12::1]"])
+def test_private_networks_are_opened_by_a_setting(host: str) -> None:
+    url = f"http://{host}:8080/run"
+    assert addresses.endpoint(url, "url", Reach(private=True)) == url
+    assert not Reach(private=True).forbids(host.strip("[]"), 8080)
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "0.0.0.0", "224.0.0.1", "100.64.0.1", "[fd00:ec2::254]",
+             "[fe80::1]", "[::ffff:a9fe:a9fe]", "metadata.google.internal"]
+)  # fmt: skip
+def test_the_setting_opens_neither_metadata_nor_anything_else_inside(host: str) -> None:
+    with pytest.raises(ApiError, match="is a private address"):
+        addresses.endpoint(f"http://{host}/", "url", Reach(private=True))
+    assert Reach(private=True).forbids(host.strip("[]"), 80)
+
+
+async def test_jobs_may_live_in_a_private_network_where_that_was_allowed(
+    handlers: Handlers,
+) -> None:
+    for allowed in (False, True):
+        async with world(handlers, allow_private_endpoints=allowed) as here:
+            body = {"project_id": "proj-1", "name": "J", "slug": "j",
+                    "endpoint_url": "http://172.17.0.9:8080/"}  # fmt: skip
+            answer = await here.api.post("/v1/jobs", json=body)
+            assert answer.status_code == (201 if allowed else 400)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +65,7 @@ def test_an_address_inside_is_refused_however_it_is_written(host: str) -> None:
 )
 def test_only_http_is_spoken(url: str) -> None:
     with pytest.raises(ApiError, match="scheme must be http or https"):
-        addresses.endpoint(url, "url")
+        addresses.endpoint(url, "url", Reach())
 
 
 @pytest.mark.parametrize(
@@ -46,7 +74,7 @@ def test_only_http_is_spoken(url: str) -> None:
      "http://[::1]/", "http://localhost/"],
 )  # fmt: skip
 def test_what_is_public_or_this_machine_is_taken(url: str) -> None:
-    assert addresses.endpoint(url, "url") == url
+    assert addresses.endpoint(url, "url", Reach()) == url
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -23,6 +23,15 @@ MAX_URL_CHARS = 2048
 _METADATA = "metadata.google.internal"
 # IPv4 in the clothes of IPv6: as gateways translate it (RFC 6052), and as it once was written.
 _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+# Cloud metadata over IPv6, which lies within a private network.
+_METADATA_NETWORK = ipaddress.IPv6Network("fd00:ec2::/32")
+# What `private` opens, and nothing beside (RFC 1918, RFC 4193).
+_PRIVATE = (
+    ipaddress.IPv4Network("10.0.0.0/8"),
+    ipaddress.IPv4Network("172.16.0.0/12"),
+    ipaddress.IPv4Network("192.168.0.0/16"),
+    ipaddress.IPv6Network("fc00::/7"),
+)
 # What gateways of a network translate for themselves (RFC 8215).
 _TRANSLATED_INSIDE = ipaddress.IPv6Network("64:ff9b:1::/48")
 
@@ -33,20 +42,23 @@ class Reach:
 
     Attributes:
         loopback: any port of this machine.
+        private: private networks, such as that of the containers of one composition; link-local
+            addresses, among them those of cloud metadata, stay out of reach.
         own_ports: ports of this machine in any case, such as that of our own handlers.
     """
 
     loopback: bool = True
+    private: bool = False
     own_ports: set[int] = field(default_factory=set)
 
     def forbids(self, host: str, port: int) -> bool:
         """Return whether a host, or the address that it stands for, may not be connected to."""
-        if is_forbidden(host):
+        if is_forbidden(host, private=self.private):
             return True
         return is_loopback(host) and not self.loopback and port not in self.own_ports
 
 
-def endpoint(url: str | None, field: str) -> str:
+def endpoint(url: str | None, field: str, reach: Reach) -> str:
     """Return a URL that this server may call; none is "".
 
     Raises:
@@ -71,20 +83,26 @@ def endpoint(url: str | None, field: str) -> str:
     host = normalize("NFKC", parts.hostname).replace("。", ".")
     if _is_odd(host) or (host != parts.hostname and is_ip(host)):
         raise ApiError(400, f"invalid {field}: write `{parts.hostname}` as four decimal numbers")
-    if is_forbidden(host):
+    if is_forbidden(host, private=reach.private):
         raise ApiError(400, f"invalid {field}: `{parts.hostname}` is a private address")
     return url
 
 
-def is_forbidden(host: str) -> bool:
-    """Return whether a host may not be spoken to; a name says nothing until it is resolved."""
+def is_forbidden(host: str, *, private: bool = False) -> bool:
+    """Return whether a host may not be spoken to; a name says nothing until it is resolved.
+
+    Args:
+        host: a name or an address.
+        private: private networks may be spoken to.
+    """
     if host.rstrip(".").lower() == _METADATA:
         return True
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False
-    return _is_inside(_unwrapped(address))
+    plain = _unwrapped(address)
+    return _is_inside(plain) and not (private and _is_private(plain))
 
 
 def is_loopback(host: str) -> bool:
@@ -128,6 +146,10 @@ def _unwrapped(address: Ip) -> Ip:
     if any(address in network for network in _TRANSLATED) and int(address) > 1:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
+
+
+def _is_private(address: Ip) -> bool:
+    return address not in _METADATA_NETWORK and any(address in network for network in _PRIVATE)
 
 
 def _is_inside(address: Ip) -> bool:

@@ -43,9 +43,11 @@ class JobsCache:
 
     Args:
         vault: opens the secrets that jobs sign with.
+        reach: where runs may go.
     """
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, reach: addresses.Reach) -> None:
+        self._reach = reach
         self._vault = vault
         self._present: dict[str, JobEntry] = {}
         self._versions: dict[tuple[str, int], JobEntry] = {}
@@ -112,7 +114,9 @@ class JobsCache:
         if has_secrets:
             return job.endpoint_url
         other = environments.endpoint_of(db, self._vault, job)
+        if not other:
+            return job.endpoint_url
         try:
-            return addresses.endpoint(other, "ENDPOINT_URL") if other else job.endpoint_url
+            return addresses.endpoint(other, "ENDPOINT_URL", self._reach)
         except ApiError:
             return job.endpoint_url

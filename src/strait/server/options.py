@@ -113,6 +113,8 @@ OPTIONS = (
            "names beside `localhost` that requests may be sent to"),
     Option("allow_origin", _list, "origins like `https://app.example`, with commas between",
            "sites whose pages may call this server from a browser"),
+    Option("allow_private_endpoints", _flag, "`true` or `false`",
+           "call endpoints in private networks, such as handlers in other containers"),
     Option("allow_loopback", _flag, "`true` or `false`",
            "call endpoints on this machine also where `--host` is open to the network"),
     Option("max_connections", _whole, "a whole number", "clients connected at the same time"),

@@ -82,7 +82,10 @@ class Platform:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
         self.outside = outside or Outside()
-        self.reach = Reach(loopback=settings.is_local or settings.allow_loopback)
+        self.reach = Reach(
+            loopback=settings.is_local or settings.allow_loopback,
+            private=settings.allow_private_endpoints,
+        )
         self.keys = Keys()
         self.audience = Audience()
         self.ledger_tails = Tails()
@@ -121,7 +124,7 @@ class Platform:
             connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
             self.vault = open_vault(connection, self._key_file(), self.settings.encryption_key)
             seal_clear_texts(connection, self.vault)
-            self.jobs = JobsCache(self.vault)
+            self.jobs = JobsCache(self.vault, self.reach)
             self.audit_keys = SigningKeys(self.vault)
             self.reader = open_reader(self.database, self.outside.connect)
             self.analyst = Analyst(self.database, deadline_secs=self.settings.query_secs)

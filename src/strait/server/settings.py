@@ -42,6 +42,9 @@ class Settings:
             nowhere.
         allowed_hosts: names beside those of loopback that requests may be sent to (`Host`).
         allow_origin: sites whose pages may call this server from a browser; `*` is all of them.
+        allow_private_endpoints: call endpoints in private networks (10/8, 172.16/12, 192.168/16,
+            fc00::/7), such as handlers in other containers. Whoever may make jobs or webhooks can
+            then have requests sent to everything in there.
         allow_loopback: call endpoints on this machine even where the address to bind is not
             loopback.
         max_connections: how many clients may be connected at the same time.
@@ -75,6 +78,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
     allow_loopback: bool = False
+    allow_private_endpoints: bool = False
     max_connections: int = 4_096
     head_secs: float = 10.0
     body_secs: float = 60.0

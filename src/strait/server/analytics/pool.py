@@ -36,7 +36,7 @@ class Analyst:
         self._closing = False
 
     async def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `question` with a connection that sees what was committed.
+        """Run `question` with a connection that sees one state of what was committed.
 
         Raises:
             ApiError: 504, it took too long and was stopped; 503, it did not get its turn.
@@ -46,7 +46,7 @@ class Analyst:
         connection = await self._connection()
         # The query is stopped inside SQLite, so its thread is free for the next one at once.
         alarm = loop.call_at(ends_at, connection.interrupt)
-        pending = loop.run_in_executor(self._threads, question, connection)
+        pending = loop.run_in_executor(self._threads, _in_snapshot, question, connection)
         try:
             return await asyncio.shield(pending)
         except sqlite3.OperationalError as error:
@@ -96,3 +96,11 @@ class Analyst:
         while not self._free.empty():
             self._free.get_nowait().close()
         self._threads.shutdown(wait=True)
+
+
+def _in_snapshot(question: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+    connection.execute("BEGIN")
+    try:
+        return question(connection)
+    finally:
+        connection.rollback()

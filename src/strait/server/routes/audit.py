@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from msgspec import json
-
 from strait.clock import SECOND, Timestamp, from_timestamp
 from strait.engine import audit_chain
 from strait.engine.audit_chain import Signed, Verdict
-from strait.server import checks
-from strait.server.aside import read_aside
+from strait.server import checks, tables
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, encode, page, reply
 from strait.server.platform import Platform
@@ -72,8 +67,8 @@ async def verify(call: Call, platform: Platform) -> Reply:
     """
     project_id = call.project_id
     incremental = bool(call.query.get("incremental"))
-    verdict, reached = await read_aside(
-        platform, lambda db: _verify(db, platform, project_id, behind=incremental)
+    verdict, reached = await platform.analyst.ask(
+        lambda db: _verify(db, platform, project_id, behind=incremental)
     )
     if not verdict.error and reached is not None:
         await platform.write(lambda unit: log.verified(unit, project_id, reached))
@@ -138,7 +133,7 @@ async def export(call: Call, platform: Platform) -> Reply:
         key = b"" if seal is None else keys.find(db, project_id, seal.epoch)
         return [audit_chain.shown(signed) for _, signed in rows], cap, key
 
-    events, cap, key = await read_aside(platform, read)
+    events, cap, key = await platform.analyst.ask(read)
     if len(events) > cap:
         raise ApiError(400, f"more than {cap} audit events: ask for less time between from and to")
     body, content_type = _FORMS[form](events)
@@ -157,18 +152,7 @@ def _as_lines(events: list[dict[str, Any]]) -> tuple[bytes, bytes]:
 
 
 def _as_table(events: Iterable[dict[str, Any]]) -> tuple[bytes, bytes]:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(_CSV_FIELDS)
-    for event in events:
-        table.writerow(_cell(event.get(name, "")) for name in _CSV_FIELDS)
-    return text.getvalue().encode(), b"text/csv"
-
-
-def _cell(value: object) -> str:
-    text = value if isinstance(value, str) else json.encode(value).decode()
-    # A spreadsheet takes a cell that begins so for a formula.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return tables.head(_CSV_FIELDS) + tables.rows(events, _CSV_FIELDS), b"text/csv"
 
 
 _FORMS = {"json": _as_json, "ndjson": _as_lines, "csv": _as_table}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
@@ -12,7 +10,7 @@ from typing import TypeAlias
 from msgspec import json
 
 from strait.clock import Timestamp
-from strait.server import checks
+from strait.server import checks, tables
 from strait.server.errors import ApiError
 from strait.server.http import Call, StreamReply, encode
 from strait.server.platform import Platform
@@ -115,17 +113,10 @@ async def _lines(platform: Platform, page: Page) -> AsyncGenerator[bytes, None]:
 
 
 async def _csv(platform: Platform, page: Page) -> AsyncGenerator[bytes, None]:
-    yield (",".join(_CSV_FIELDS) + "\n").encode()
+    yield tables.head(_CSV_FIELDS)
     async for documents in _pages(platform, page):
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        for document in documents:
-            run = json.decode(document)
-            table.writerow(_cell(run.get(name, "")) for name in _CSV_FIELDS)
-        yield text.getvalue().encode()
+        yield tables.rows(map(_fields, documents), _CSV_FIELDS)
 
 
-def _cell(value: object) -> str:
-    text = str(value)
-    # A spreadsheet takes a cell that begins so for a formula.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+def _fields(document: bytes) -> dict[str, object]:
+    return json.decode(document, type=dict[str, object])

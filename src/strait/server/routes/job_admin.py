@@ -141,12 +141,13 @@ def set_endpoint(call: Call, unit: Unit) -> Reply:
     """Point a job to another endpoint, with a new signing secret when asked."""
     job = find(unit.db, call)
     body = call.body(bodies.SetJobEndpointRequest)
+    reach = unit.platform.reach
     changes: dict[str, object] = {
-        "endpoint_url": addresses.endpoint(body.endpoint_url, "endpoint_url")
+        "endpoint_url": addresses.endpoint(body.endpoint_url, "endpoint_url", reach)
     }
     if body.fallback_endpoint_url is not None:
         changes["fallback_endpoint_url"] = addresses.endpoint(
-            body.fallback_endpoint_url, "fallback_endpoint_url"
+            body.fallback_endpoint_url, "fallback_endpoint_url", reach
         )
     secret = f"esec_{secrets.token_hex(32)}" if body.rotate_signing_secret else None
     changed = save(call, unit, replace(job, **changes), secret)

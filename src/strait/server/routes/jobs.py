@@ -90,7 +90,7 @@ def new_job(call: Call, unit: Unit, body: bodies.CreateJobRequest) -> Job:
         created_at=unit.stamp,
         updated_at=unit.stamp,
     )
-    job = _in_reach(call, _merged(job, body, keep_zero=False))
+    job = _in_reach(call, _merged(job, body, unit.platform.reach, keep_zero=False))
     check(job)
     _check_throttles(unit.db, job)
     secret = body.endpoint_signing_secret or body.webhook_secret or ""
@@ -156,7 +156,7 @@ def update(call: Call, unit: Unit) -> Reply:
     """Change a job; what is left out stays, and runs that are under way keep their version."""
     job = find(unit.db, call)
     body = call.body(bodies.UpdateJobRequest)
-    changed = _in_reach(call, _merged(job, body, keep_zero=True))
+    changed = _in_reach(call, _merged(job, body, unit.platform.reach, keep_zero=True))
     check(changed)
     _check_throttles(unit.db, changed)
     secret = body.endpoint_signing_secret or body.webhook_secret
@@ -293,7 +293,11 @@ def _check_cron(expression: str, timezone: str) -> None:
 
 
 def _merged(
-    job: Job, body: bodies.CreateJobRequest | bodies.UpdateJobRequest, *, keep_zero: bool
+    job: Job,
+    body: bodies.CreateJobRequest | bodies.UpdateJobRequest,
+    reach: addresses.Reach,
+    *,
+    keep_zero: bool,
 ) -> Job:
     """Return a job with the fields that a request sets.
 
@@ -310,10 +314,10 @@ def _merged(
     if body.tags is not None:
         changes["tags"] = checks.tags(body.tags)
     if body.endpoint_url is not None:
-        changes["endpoint_url"] = addresses.endpoint(body.endpoint_url, "endpoint_url")
+        changes["endpoint_url"] = addresses.endpoint(body.endpoint_url, "endpoint_url", reach)
     if body.fallback_endpoint_url is not None:
         changes["fallback_endpoint_url"] = addresses.endpoint(
-            body.fallback_endpoint_url, "fallback_endpoint_url"
+            body.fallback_endpoint_url, "fallback_endpoint_url", reach
         )
     if body.queue_name:
         changes["queue"] = body.queue_name

@@ -25,7 +25,7 @@ _NEEDED = {"bearer": ("token",), "basic": ("username", "password")}
 def _prepare(call: Call, unit: Unit, drain: Record) -> Record:
     del call
     fields = {"enabled": True, **drain.fields}
-    addresses.endpoint(fields["endpoint_url"], "endpoint_url")
+    addresses.endpoint(fields["endpoint_url"], "endpoint_url", unit.platform.reach)
     _check_auth(fields["auth_type"], DRAINS.opened_values(unit, drain, "auth_config"))
     present = records.get(unit.db, DRAIN, drain.id)
     # Who switches it on wants what comes from now on, not what came while it was off.

@@ -39,7 +39,7 @@ def _prepare(call: Call, unit: Unit, channel: Record) -> Record:
     for field, value in config.items():
         if not isinstance(value, str) or not value:
             raise ApiError(400, f"{field} must be a non-empty string")
-    url = addresses.endpoint(config[name], name)
+    url = addresses.endpoint(config[name], name, unit.platform.reach)
     fields = {"enabled": True, **channel.fields, "address": addresses.shown(url)}
     return replace(channel, fields=fields)
 

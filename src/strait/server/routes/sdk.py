@@ -152,7 +152,7 @@ def wait_for_event(call: Call, unit: Unit) -> Reply:
     _check_event_key(body.event_key)
     if stored.run.status != "executing":
         raise ApiError(409, "run must be executing to wait")
-    notify_url = addresses.endpoint(body.notify_url, "notify_url")
+    notify_url = addresses.endpoint(body.notify_url, "notify_url", unit.platform.reach)
     trigger = events.for_run(
         unit,
         stored.run.id,

@@ -41,9 +41,9 @@ _MAX_SHOWN_CHARS = 4_096
 
 
 def _prepare(call: Call, unit: Unit, subscription: Record) -> Record:
-    del call, unit
+    del call
     fields = subscription.fields
-    addresses.endpoint(fields["webhook_url"], "webhook_url")
+    addresses.endpoint(fields["webhook_url"], "webhook_url", unit.platform.reach)
     for event_type in fields["event_types"]:
         if event_type not in EVENT_TYPES:
             raise ApiError(400, f'invalid event type: "{event_type}"')
@@ -108,7 +108,7 @@ def rotate(call: Call, unit: Unit) -> Reply:
 async def test(call: Call, platform: Platform) -> Reply:
     """Send a test message to an address now, and tell what came back; it is not kept."""
     body = call.body(bodies.TestWebhookRequest)
-    url = addresses.endpoint(body.url, "url")
+    url = addresses.endpoint(body.url, "url", platform.reach)
     message = json.encode({"type": "webhook.test", "timestamp": to_timestamp(call.now)})
     headers = signing_headers.signature(body.secret, message, call.now) if body.secret else []
     headers += [(b"X-Webhook-Signature", value) for name, value in headers[1:]]

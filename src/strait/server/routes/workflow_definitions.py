@@ -10,6 +10,7 @@ from strait.engine.workflows.start import apply_overrides
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, invalid, not_found
 from strait.server.http import Call, Reply, reply
+from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.routes.workflows import check_steps, find, overrides
 from strait.server.unit import Unit
@@ -31,15 +32,16 @@ _ALWAYS_SHOWN = frozenset(
 )  # fmt: skip
 
 
-@registry.read("dry-run-workflow")
-def dry_run(call: Call, db: sqlite3.Connection) -> Reply:
+@registry.other("dry-run-workflow")
+async def dry_run(call: Call, platform: Platform) -> Reply:
     """Check steps without storing them; an empty list checks those of the workflow."""
+    db = platform.reader
     workflow = find(call, db)
     steps = call.body(bodies.DryRunWorkflowRequest).steps
     if steps is None:
         raise invalid("steps: failed on 'required'")
     if steps:
-        check_steps(steps)
+        check_steps(steps, platform.reach)
         fault, count = definitions.dag_fault(steps), len(steps)
     else:
         present = workflows.steps(db, workflow)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec import UNSET, Raw, json
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from strait.engine.workflows import definitions
 from strait.engine.workflows.policies import policy_violation
 from strait.server import addresses, checks
 from strait.server._generated import bodies
+from strait.server.addresses import Reach
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
 from strait.server.registry import Registry
@@ -40,7 +42,7 @@ def create(call: Call, unit: Unit) -> Reply:
     if body.project_id != call.project_id:
         raise not_found("workflow")
     requested = body.steps or []
-    _check_steps(unit.db, requested, call.project_id)
+    _check_steps(unit, requested, call.project_id)
     unit.tick()
     workflow = Workflow(
         id=unit.new_id(),
@@ -126,7 +128,7 @@ def update(call: Call, unit: Unit) -> Reply:
     body = call.body(bodies.UpdateWorkflowRequest)
     present = workflows.steps(unit.db, old)
     if body.steps is not None:
-        _check_steps(unit.db, body.steps, call.project_id)
+        _check_steps(unit, body.steps, call.project_id)
         definitions.check_kept_refs(present, body.steps)
     unit.tick()
     workflow = replace(
@@ -234,10 +236,9 @@ def overrides(asked: Sequence[bodies.StepOverride] | None) -> dict[str, bool]:
 # ----------------------------------------------------------------------------------------- checks
 
 
-def _check_steps(
-    db: sqlite3.Connection, steps: Sequence[bodies.WorkflowStepRequest], project_id: str
-) -> None:
-    check_steps(steps)
+def _check_steps(unit: Unit, steps: Sequence[bodies.WorkflowStepRequest], project_id: str) -> None:
+    db = unit.db
+    check_steps(steps, unit.platform.reach)
     job_ids = {job_id for s in steps for job_id in (s.job_id, s.compensation_job_id) if job_id}
     found_jobs = {job_id: jobs.get(db, job_id) for job_id in job_ids}
     child_ids = {s.sub_workflow_id for s in steps if s.sub_workflow_id}
@@ -250,18 +251,18 @@ def _check_steps(
     )
 
 
-def check_steps(steps: Sequence[bodies.WorkflowStepRequest]) -> None:
+def check_steps(steps: Sequence[bodies.WorkflowStepRequest], reach: Reach) -> None:
     """Check the steps of a request by themselves.
 
     Raises:
         Refused: 400 with the contract's text.
     """
-    definitions.check_steps(steps, _check_url)
+    definitions.check_steps(steps, partial(_check_url, reach))
 
 
-def _check_url(url: str) -> None:
+def _check_url(reach: Reach, url: str) -> None:
     try:
-        addresses.endpoint(url, "url")
+        addresses.endpoint(url, "url", reach)
     except ApiError as error:
         raise ValueError(error.message.removeprefix("invalid url: ")) from error
 
