@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from strait.client import AsyncClient
+from strait.errors import StraitError
 from strait.serve.registration import Manifest, RegistrationReport, register_all
 from strait.server import bootstrap
 from strait.server.platform import Platform
@@ -25,7 +26,7 @@ _LONGEST_PAUSE_SECS = 5.0
 _GRACE_SECS = 10
 
 
-class HandlersError(Exception):
+class HandlersError(StraitError):
     """The target cannot be served; the text says why."""
 
 

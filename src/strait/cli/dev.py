@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from strait.cli.child import HandlerProcess, HandlersError
 from strait.config import FILE_NAME
 from strait.errors import StraitError
 from strait.local import key_file
@@ -64,7 +63,7 @@ def run(options: Options) -> None:
     try:
         runner = _runner()
         runner(_serve(options))
-    except (StoreError, ApiError, HandlersError, StraitError, OSError) as error:
+    except (StoreError, ApiError, StraitError, OSError) as error:
         message = error.message if isinstance(error, ApiError) else str(error)
         sys.exit(f"strait: {message}")
 
@@ -100,14 +99,23 @@ async def _serve(options: Options) -> None:
             api_key=options.api_key,
             remember=key_file(options.database),
         )
-        child = HandlerProcess(
-            options.target, server.platform, server.base_url, credentials, echo=_say
-        )
-        async with child if options.target else contextlib.nullcontext():
+        async with _handlers(options.target, server, credentials):
             _announce(options, server.base_url, credentials)
             await stopping.wait()
             # Handlers that are running may still write; the platform goes last.
             server.platform.scheduler.stop()
+
+
+def _handlers(
+    target: str, server: Server, credentials: bootstrap.Credentials
+) -> contextlib.AbstractAsyncContextManager[object]:
+    """Return what hosts the handlers of a target, if there is one."""
+    if not target:
+        return contextlib.nullcontext()
+    # Not at the top: a platform without handlers has no use for a third of the package.
+    from strait.cli.child import HandlerProcess
+
+    return HandlerProcess(target, server.platform, server.base_url, credentials, echo=_say)
 
 
 def _announce(options: Options, base_url: str, credentials: bootstrap.Credentials) -> None:
