@@ -274,6 +274,18 @@ async def projects(scene: Scene) -> None:
         await key.fails(404, name, "none")
 
 
+async def reference(scene: Scene) -> None:
+    """What the platform says of itself."""
+    nobody = scene.nobody
+    assert "/v1/jobs/{jobID}/trigger" in str(await nobody("reference.get_openapi_json"))
+    assert "/v1/jobs/{jobID}/trigger" in str(await nobody("reference.get_openapi_yaml"))
+    assert "trigger-job" in str(await nobody("reference.get_html"))
+    assert "sdk" in str(await nobody("reference.get_config_schema"))
+    await nobody.fails(404, "reference.get_oauth_metadata")
+    regions = await scene.key("regions.list")
+    assert {"fra", "iad"} <= {row.code for row in getattr(regions, "regions", regions)}
+
+
 def _day(scene: Scene) -> dict[str, str]:
     now, day = scene.world.platform.clock.now(), 86_400_000_000
     return {"from_": to_timestamp(now - day), "to": to_timestamp(now + 60_000_000)}

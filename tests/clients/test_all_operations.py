@@ -25,12 +25,14 @@ SCENARIOS: tuple[Callable[[Scene], Awaitable[None]], ...] = (
     *(runs.jobs, runs.handlers, runs.runs, runs.events),
     *(workflows.definitions, workflows.runs),
     *(around.configuration, around.sources, around.messages, around.access, around.projects),
+    around.reference,
     *(reports.figures, reports.usage),
 )
 # Served, and never with a success: there is nothing on this platform that they could be about.
 REFUSED = {
     "audit_admin.replay_deadletter": 404,
     "audit_admin.delete_deadletter": 404,
+    "reference.get_oauth_metadata": 404,
     "workers.get": 404,
     "workers.list_tasks": 404,
     "workers.disconnect": 404,

@@ -117,6 +117,7 @@ def _redirected(send, platform: LocalPlatform, ids: dict[str, str]):
     def sent(self, request: httpx.Request):
         if request.url.host == README_HOST:
             request.url = request.url.copy_with(scheme=to.scheme, host=to.host, port=to.port)
+            request.headers["host"] = to.netloc.decode()  # it answers under its own name only
         if request.headers.get("authorization") == f"Bearer {README_KEY}":
             request.headers["authorization"] = f"Bearer {platform.api_key}"
         parts = [ids.get(part, part) for part in request.url.path.split("/")]

@@ -108,7 +108,8 @@ async def test_the_schema_of_the_file_takes_what_the_file_may_say(
 
 async def test_there_is_no_login_by_oauth(world: World) -> None:
     answer = await world.client().get("/.well-known/oauth-protected-resource")
-    assert (answer.status_code, answer.content) == (404, b"")
+    assert answer.status_code == 404
+    assert answer.content == b""
 
 
 async def test_the_regions_are_those_of_the_platform_and_none_is_here(world: World) -> None:

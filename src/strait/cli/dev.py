@@ -16,7 +16,6 @@ from typing import Any
 
 from strait.config import FILE_NAME
 from strait.errors import StraitError
-from strait.local import key_file
 from strait.server import bootstrap, configuration, logs
 from strait.server.errors import ApiError
 from strait.server.options import OPTIONS
@@ -77,6 +76,9 @@ def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:
 
 
 async def _serve(options: Options) -> None:
+    # Not at the top: it says in another way what is missing where the platform is not installed.
+    from strait.local import key_file
+
     stopping = _stop_on_signals()
     settings = Settings(
         database=options.database,
@@ -119,6 +121,8 @@ def _handlers(
 
 
 def _announce(options: Options, base_url: str, credentials: bootstrap.Credentials) -> None:
+    from strait.local import key_file
+
     if options.as_json:
         ready = {
             "base_url": base_url,
