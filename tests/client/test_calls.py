@@ -308,4 +308,5 @@ def test_a_body_with_a_field_of_the_platform_is_sent_without_a_word(
 ) -> None:
     platform.answers_with(201, {"id": "run_1", "status": "queued"})
     client = either.client()
-    either.run(lambda: client.jobs.trigger("job_1", body))
+    # A warning would be an error here.
+    assert either.run(lambda: client.jobs.trigger("job_1", body)).id == "run_1"
