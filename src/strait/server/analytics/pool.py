@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import sqlite3
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,10 @@ T = TypeVar("T")
 
 # More would only take the processor away from the runs.
 _THREADS = 2
+
+# How many instructions of SQLite's machine pass between two looks at the clock: well under a
+# millisecond, and a look costs nothing beside them.
+_LOOK_EVERY = 10_000
 
 
 class Analyst:
@@ -41,12 +47,12 @@ class Analyst:
         Raises:
             ApiError: 504, it took too long and was stopped; 503, it did not get its turn.
         """
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._deadline_secs
+        ends_at = time.monotonic() + self._deadline_secs
         connection = await self._connection()
-        # The query is stopped inside SQLite, so its thread is free for the next one at once.
-        alarm = loop.call_at(ends_at, connection.interrupt)
-        pending = loop.run_in_executor(self._threads, _in_snapshot, question, connection)
+        abandoned = threading.Event()
+        pending = asyncio.get_running_loop().run_in_executor(
+            self._threads, _in_snapshot, question, connection, ends_at, abandoned
+        )
         try:
             return await asyncio.shield(pending)
         except sqlite3.OperationalError as error:
@@ -59,10 +65,10 @@ class Analyst:
             ) from None
         except asyncio.CancelledError:
             # Nobody waits for the answer any more; the thread must still let go of the connection.
-            connection.interrupt()
+            abandoned.set()
             raise
         finally:
-            pending.add_done_callback(lambda done: self._returned(done, connection, alarm))
+            pending.add_done_callback(lambda done: self._returned(done, connection))
 
     async def _connection(self) -> sqlite3.Connection:
         if self._free.empty() and self._opened < _THREADS:
@@ -76,13 +82,7 @@ class Analyst:
         except TimeoutError:
             raise ApiError(503, "other queries are running; try again later") from None
 
-    def _returned(
-        self,
-        done: asyncio.Future[T],
-        connection: sqlite3.Connection,
-        alarm: asyncio.TimerHandle,
-    ) -> None:
-        alarm.cancel()
+    def _returned(self, done: asyncio.Future[T], connection: sqlite3.Connection) -> None:
         if not done.cancelled():
             done.exception()
         if self._closing:
@@ -98,9 +98,20 @@ class Analyst:
         self._threads.shutdown(wait=True)
 
 
-def _in_snapshot(question: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+def _in_snapshot(
+    question: Callable[[sqlite3.Connection], T],
+    connection: sqlite3.Connection,
+    ends_at: float,
+    abandoned: threading.Event,
+) -> T:
+    # SQLite asks while it works. `interrupt()` from outside would be lost if it came in the moment
+    # before the statement starts, and the statement would then run for ever.
+    connection.set_progress_handler(
+        lambda: abandoned.is_set() or time.monotonic() >= ends_at, _LOOK_EVERY
+    )
     connection.execute("BEGIN")
     try:
         return question(connection)
     finally:
+        connection.set_progress_handler(None, 0)
         connection.rollback()
