@@ -103,7 +103,7 @@ def test_a_wrong_step_is_refused_in_the_words_of_the_platform(steps, message):
         [asked(step_type="approval", approval_approvers=[])],
         [asked(event_notify_url="https://x/")],
         [asked(step_type="sleep", sleep_duration_secs=2_592_000)],
-        [asked(on_failure="whatever", output_transform="((", condition={"type": "nope"})],
+        [asked(output_transform="((", condition={"type": "nope"})],
     ],
 )
 def test_what_the_platform_takes_is_taken(steps):

@@ -57,7 +57,10 @@ async def test_an_event_starts_jobs_and_workflows_with_its_payload(flows: Flows)
     await subscribe(world, made, "job", job["id"])
     await subscribe(world, made, "workflow", workflow["id"])
     answer = await dispatch(world, {"action": "opened"})
-    assert (answer.status_code, answer.json()) == (200, {"dispatched": 2, "source": "github"})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"dispatched": 2, "source": "github", "skipped": []},
+    )
     (call,) = await world.handlers.wait(1)
     assert call.json == {"action": "opened"}
     assert (await world.run(call.run_id))["triggered_by"] == "event"
@@ -131,9 +134,40 @@ async def test_what_is_off_paused_or_gone_is_passed_over(flows: Flows) -> None:
         await world.api.patch(f"/v1/workflows/{off['id']}", json={"enabled": False}),
     ):
         assert answer.status_code in {200, 204}, answer.text
-    assert (await dispatch(world, {})).json()["dispatched"] == 1
+    answered = (await dispatch(world, {})).json()
+    assert answered["dispatched"] == 1
+    assert {row["reason"].partition(" -- ")[0] for row in answered["skipped"]} == {
+        "job is paused", "job is disabled", "job not found", "workflow is disabled"
+    }  # fmt: skip
     (call,) = await world.handlers.wait(1)
     assert (await world.run(call.run_id))["job_id"] == on["id"]
+
+
+async def test_an_event_comes_in_by_the_gate_that_triggers_come_in_by(world: World) -> None:
+    made = await source(world)
+    schema = {"type": "object", "required": ["order"]}
+    strict = await world.job(payload_schema=schema)
+    limited = await world.job(rate_limit_max=1, rate_limit_window_secs=60)
+    once = await world.job(dedup_window_secs=60)
+    later = await world.job(debounce_window_secs=60)
+    batched = await world.job(batch_window_secs=60, batch_max_size=2)
+    jobs = {job["id"]: job for job in (strict, limited, once, later, batched)}
+    subscriptions = {(await subscribe(world, made, "job", job_id))["id"]: job_id for job_id in jobs}
+    reasons = [
+        {subscriptions[row["subscription_id"]]: row["reason"] for row in answer.json()["skipped"]}
+        for answer in [await dispatch(world, {"kind": "ping"}) for _ in range(2)]
+    ]
+    first, second = reasons
+    assert set(first) == {strict["id"]}
+    assert first[strict["id"]].startswith("payload validation failed")
+    assert set(second) == {strict["id"], limited["id"]}
+    assert second[limited["id"]] == "job rate limit exceeded"
+    runs = (await world.api.get("/v1/runs?limit=100")).json()["data"]
+    assert sorted(run["job_id"] for run in runs) == sorted(
+        [limited["id"], once["id"], batched["id"]]
+    )
+    full = next(run for run in runs if run["job_id"] == batched["id"])
+    assert full["payload"] == {"items": [{"kind": "ping"}, {"kind": "ping"}]}
 
 
 async def test_a_disabled_source_starts_nothing_and_an_unknown_one_is_not_found(

@@ -134,6 +134,10 @@ _WRONG_STEPS: dict[str, list[dict[str, Any]]] = {
     "workflow cannot have more than 1000 steps": [job(str(n)) for n in range(1001)],
     "duplicate step_ref: a": [job(), job()],
     'step a has invalid step_type "nap"': [job(step_type="nap")],
+    "on_failure must be one of fail_workflow, skip_dependents, continue": [
+        job(on_failure="contine")
+    ],
+    "retry_backoff must be one of exponential, fixed": [job(retry_backoff="linear")],
     "job steps require job_id": [{"step_ref": "a"}],
     "approval steps require approval_approvers": [{"step_ref": "a", "step_type": "approval"}],
     "approval_timeout_secs must be >= 0": [approval("a", approval_timeout_secs=-1)],

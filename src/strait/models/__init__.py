@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from strait.models.event_sources import DispatchEventResponse as DispatchEventResponse
     from strait.models.event_sources import EventSource as EventSource
     from strait.models.event_sources import EventSubscription as EventSubscription
+    from strait.models.event_sources import SkippedSubscription as SkippedSubscription
     from strait.models.event_triggers import EventSourceType as EventSourceType
     from strait.models.event_triggers import EventTrigger as EventTrigger
     from strait.models.event_triggers import EventTriggerPage as EventTriggerPage
@@ -539,6 +540,7 @@ _MODULES = {
     "SetJobEndpointResponse": "jobs",
     "SimulateWorkflowResponse": "workflows",
     "SkipWorkflowStepResponse": "workflow_runs",
+    "SkippedSubscription": "event_sources",
     "SpendingLimitAction": "billing",
     "SpendingLimitResponse": "billing",
     "StepComparison": "workflow_runs",

@@ -11,9 +11,15 @@ from pydantic import Field
 from strait.models.base import StraitModel
 
 
+class SkippedSubscription(StraitModel):
+    subscription_id: str
+    reason: str
+
+
 class DispatchEventResponse(StraitModel):
     dispatched: int
     source: str
+    skipped: list[SkippedSubscription] | None = None
 
 
 class EventSource(StraitModel):

@@ -21,6 +21,8 @@ MAX_EVENT_KEY_CHARS = 512
 MAX_SLEEP_SECS = 30 * 24 * 3600
 MAX_CONCURRENCY_KEY_CHARS = 128
 STEP_TYPES = frozenset({"job", "approval", "sub_workflow", "wait_for_event", "sleep"})
+FAILURE_POLICIES = ("fail_workflow", "skip_dependents", "continue")
+RETRY_BACKOFFS = ("exponential", "fixed")
 COST_GATE_ACTIONS = ("approve", "fail")
 RESOURCE_CLASSES = ("small", "medium", "large")
 
@@ -150,11 +152,23 @@ def _step_fault(step: StepRequest, known: set[str], check_url: Callable[[str], N
         return f'step {step.step_ref} has invalid step_type "{step.step_type}"'
     return (
         type_fault(step)
+        or _choice_fault(step)
         or _url_fault(step, check_url)
         or _limits_fault(step)
         or _cost_gate_fault(step)
         or _deps_fault(step, known)
     )
+
+
+def _choice_fault(step: StepRequest) -> str:
+    """The platform takes any word here and then does something that nobody asked for."""
+    for name, value, known in (
+        ("on_failure", step.on_failure, FAILURE_POLICIES),
+        ("retry_backoff", step.retry_backoff, RETRY_BACKOFFS),
+    ):
+        if value and value not in known:
+            return f"{name} must be one of {', '.join(known)}"
+    return ""
 
 
 def _job_fault(step: StepRequest) -> str:

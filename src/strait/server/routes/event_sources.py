@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from strait.clock import SECOND, to_timestamp
 from strait.engine import filters
 from strait.engine.admission import Request
-from strait.engine.model import Job, Json, Workflow
+from strait.engine.model import Job, Workflow
 from strait.engine.refusal import Refused
 from strait.server import checks, source_signatures
 from strait.server._generated import bodies
@@ -20,7 +20,7 @@ from strait.server.http import NO_CONTENT, Call, Reply, reply
 from strait.server.registry import Registry
 from strait.server.resource import Resource, given
 from strait.server.unit import Unit
-from strait.server.work import runs, workflow_starts
+from strait.server.work import budgets, triggers, workflow_starts
 from strait.store import records, signatures, workflows
 from strait.store.records import Record
 
@@ -137,11 +137,19 @@ def dispatch(call: Call, unit: Unit) -> Reply:
     text = checks.canonical(body.payload)
     event = json.decode(text)
     started = 0
+    passed_over = []
     for subscription in reversed(records.owned(unit.db, _SUBSCRIPTION, source.id)):
         fields = subscription.fields
-        if fields.get("enabled", True) and filters.matches(fields.get("filter_expr"), event):
-            started += _start(call, unit, source, fields, text)
-    return reply({"dispatched": started, "source": body.source})
+        if not fields.get("enabled", True) or not filters.matches(fields.get("filter_expr"), event):
+            continue
+        try:
+            _start(call, unit, source, fields, text)
+        except (ApiError, Refused) as refusal:
+            # One target that cannot be started keeps none of the others from it.
+            passed_over.append({"subscription_id": subscription.id, "reason": refusal.message})
+        else:
+            started += 1
+    return reply({"dispatched": started, "source": body.source, "skipped": passed_over})
 
 
 def _check_signature(call: Call, unit: Unit, source: Record, payload: Raw | UnsetType) -> None:
@@ -166,42 +174,48 @@ def _refuse_replay(unit: Unit, source: Record, identity: str) -> None:
         raise ApiError(401, "invalid event signature: this event was taken already")
 
 
-def _start(call: Call, unit: Unit, source: Record, fields: dict[str, Any], text: str) -> bool:
-    """Start the target of a subscription; what is gone, off or paused is passed over."""
+def _start(call: Call, unit: Unit, source: Record, fields: dict[str, Any], text: str) -> None:
+    """Start the target of a subscription.
+
+    Raises:
+        ApiError: it is gone, off, paused, or takes no such trigger now.
+        Refused: the workflow cannot be started.
+    """
     tags = {"event_source": str(source.fields["name"])[:256]}
     if fields["target_type"] == "job":
         entry = unit.platform.jobs.get(unit.db, fields["target_id"])
-        return entry is not None and _start_job(call, unit, entry.job, text, tags)
+        if entry is None:
+            raise not_found("job")
+        _start_job(call, unit, entry.job, text, tags)
+        return
     workflow = workflows.get(unit.db, fields["target_id"])
-    return workflow is not None and _start_workflow(call, unit, workflow, json.decode(text), tags)
-
-
-def _start_job(call: Call, unit: Unit, job: Job, text: str, tags: dict[str, str]) -> bool:
-    if not job.enabled or job.paused:
-        return False
-    request = Request(triggered_by="event", created_by=call.principal.actor, tags=tags)
-    runs.create(unit, job, request, text)
-    return True
-
-
-def _start_workflow(
-    call: Call, unit: Unit, workflow: Workflow, payload: Json, tags: dict[str, str]
-) -> bool:
+    if workflow is None:
+        raise not_found("workflow")
     if not workflow.enabled:
-        return False
-    try:
-        workflow_starts.start(
-            unit,
-            workflow,
-            triggered_by="event",
-            created_by=call.principal.actor,
-            payload=payload,
-            tags=tags,
-        )
-    except Refused as refusal:
-        unit.platform.warn(f"an event could not start workflow {workflow.id}", refusal)
-        return False
-    return True
+        raise ApiError(400, "workflow is disabled")
+    workflow_starts.start(
+        unit,
+        workflow,
+        triggered_by="event",
+        created_by=call.principal.actor,
+        payload=json.decode(text),
+        tags=tags,
+    )
+
+
+def _start_job(call: Call, unit: Unit, job: Job, text: str, tags: dict[str, str]) -> None:
+    """Let an event in by the same gate as a trigger: its limits, schema and windows hold."""
+    triggers.check_open(job)
+    triggers.check_payload(job, Raw(text.encode()), text)
+    budgets.check(unit, job.project_id)
+    triggers.check_rate(unit, job, 1)
+    request = Request(
+        triggered_by="event",
+        created_by=call.principal.actor,
+        tags=tags,
+        scheduled_at=triggers.in_window(job, 0, unit.now),
+    )
+    triggers.admit(unit, job, request, text)
 
 
 def _workflow(db: sqlite3.Connection, project_id: str, workflow_id: str) -> Workflow:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from msgspec import Raw, Struct, UnsetType, json
+from msgspec import Raw, Struct, json
 
-from strait import cron
 from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine import admission
 from strait.engine.model import Job, Run
@@ -16,7 +15,7 @@ from strait.server.errors import ApiError, invalid
 from strait.server.http import Call, Reply, replayed, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import budgets, buffers, runs
+from strait.server.work import budgets, runs, triggers
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -25,7 +24,6 @@ MAX_BULK_ITEMS = 500
 MAX_KEY_CHARS = 256
 MAX_TTL_SECS = 30 * 24 * 3600
 KEY_SECS = 24 * 3600
-RETRY_AFTER_SECS = 5
 _TRACE_HEADERS = (
     (b"traceparent", "_trace_parent", 256),
     (b"tracestate", "_trace_state", 8192),
@@ -62,7 +60,7 @@ def _trigger(call: Call, unit: Unit, job: Job) -> Reply:
     present = _present(unit, job, key) if key else None
     if present is not None and present.created_by == call.principal.actor:
         return _replayed(call, unit, present)
-    check_open(job)
+    triggers.check_open(job)
     body = call.body(bodies.TriggerRequest)
     metadata = trace(call)
     payload = checks.canonical(body.payload)
@@ -76,46 +74,41 @@ def _trigger(call: Call, unit: Unit, job: Job) -> Reply:
         idempotency_key=key,
         metadata={**metadata, **_dependency_key(payload)},
     )
-    _check_payload(job, body.payload, payload)
+    triggers.check_payload(job, body.payload, payload)
     if body.dry_run:
         return _dry_run(job, asked, unit)
     if present is not None:
         return reply({"id": present.id, "status": present.status, "idempotency_hit": True})
     budgets.check(unit, job.project_id)
-    check_rate(unit, job, 1)
+    triggers.check_rate(unit, job, 1)
     return _admitted(call, unit, job, asked, body)
 
 
 def _admitted(call: Call, unit: Unit, job: Job, asked: Asked, body: bodies.TriggerRequest) -> Reply:
-    """Let a checked trigger in: as a run at once, or later together with others."""
-    same = _same_lately(unit, job, asked.payload)
-    if same is not None:
-        return reply(_created(same, asked.payload), 201)
-    request = _request(call, unit, job, asked)
-    if job.debounce_window_secs:
-        fire_at = buffers.debounce(unit, job, body.debounce_key or "", request, asked.payload)
-        return reply({"debounced": True, "fire_at": fire_at}, 201)
-    if job.batch_window_secs:
-        run = buffers.collect(unit, job, body.batch_key or "", request, asked.payload)
-        if run is None:
-            return reply({"buffered": True}, 201)
+    """Let a checked trigger in, and say what became of it."""
+    admitted = triggers.admit(
+        unit,
+        job,
+        _request(call, unit, job, asked),
+        asked.payload,
+        debounce_key=body.debounce_key or "",
+        batch_key=body.batch_key or "",
+    )
+    if admitted.fire_at:
+        return reply({"debounced": True, "fire_at": admitted.fire_at}, 201)
+    run = admitted.run
+    if run is None:
+        return reply({"buffered": True}, 201)
+    if admitted.batched:
         return reply({"id": run.id, "status": run.status, "batch": True}, 201)
-    return reply(_created(runs.create(unit, job, request, asked.payload), asked.payload), 201)
-
-
-def _same_lately(unit: Unit, job: Job, payload: str) -> Run | None:
-    """Return the run that the same payload has made within the job's deduplication window."""
-    if not job.dedup_window_secs:
-        return None
-    since = to_timestamp(unit.now - job.dedup_window_secs * SECOND)
-    return run_rows.same_payload(unit.db, job.id, payload, since)
+    return reply(_created(run, asked.payload), 201)
 
 
 @registry.write("bulk-trigger-job")
 def bulk(call: Call, unit: Unit) -> Reply:
     """Make many runs of a job, all or none."""
     job = unit.job(call.project_id, call.params["jobID"])
-    check_open(job)
+    triggers.check_open(job)
     items = call.body(bodies.BulkTriggerRequest).items or []
     if not items:
         raise invalid("items: failed on 'min'")
@@ -123,7 +116,7 @@ def bulk(call: Call, unit: Unit) -> Reply:
         raise ApiError(400, f"too many items (max {MAX_BULK_ITEMS})")
     asked = [_bulk_item(job, item, index, unit.now) for index, item in enumerate(items)]
     budgets.check(unit, job.project_id)
-    check_rate(unit, job, len(asked))
+    triggers.check_rate(unit, job, len(asked))
     batch_id = unit.new_id()
     answers, fresh = _sorted_out(unit, job, asked)
     wanted = [(_request(call, unit, job, item, batch_id=batch_id), item.payload) for item in fresh]
@@ -174,44 +167,13 @@ def _request(
         created_by=call.principal.actor,
         tags=asked.tags,
         metadata=asked.metadata,
-        scheduled_at=_in_window(job, asked.scheduled_at, unit.now),
+        scheduled_at=triggers.in_window(job, asked.scheduled_at, unit.now),
         priority=asked.priority,
         ttl_secs=asked.ttl_secs,
         idempotency_key=asked.idempotency_key,
         concurrency_key=asked.concurrency_key,
         batch_id=batch_id,
     )
-
-
-def check_open(job: Job) -> None:
-    """Check that a job takes triggers.
-
-    Raises:
-        ApiError: it is disabled (400) or paused (409).
-    """
-    if not job.enabled:
-        raise ApiError(400, "job is disabled")
-    if job.paused:
-        raise ApiError(409, "job is paused -- resume it before triggering new runs")
-
-
-def check_rate(unit: Unit, job: Job, more: int) -> None:
-    """Check how many runs of a job were made lately.
-
-    Raises:
-        ApiError: 429 with `Retry-After`.
-    """
-    if not job.rate_limit_max or not job.rate_limit_window_secs:
-        return
-    since = to_timestamp(unit.now - job.rate_limit_window_secs * SECOND)
-    lately = run_rows.created_since(unit.db, job.id, since, job.rate_limit_max + 1)
-    if lately + more > job.rate_limit_max:
-        raise ApiError(
-            429,
-            "job rate limit exceeded",
-            details=[f"retry_after_seconds={RETRY_AFTER_SECS}"],
-            headers={"Retry-After": str(RETRY_AFTER_SECS)},
-        )
 
 
 # ---------------------------------------------------------------------------------- idempotency
@@ -264,15 +226,6 @@ def _scheduled_at(text: str | None, now: int) -> int:
     return instant
 
 
-def _check_payload(job: Job, raw: Raw | UnsetType, payload: str, where: str = "") -> None:
-    if job.payload_schema is None:
-        return
-    value = None if isinstance(raw, UnsetType) else json.decode(payload)
-    problem = checks.mismatch(value, job.payload_schema)
-    if problem:
-        raise ApiError(400, f"payload validation failed{where}: {problem}")
-
-
 def _bulk_item(job: Job, item: bodies.BulkTriggerItem, index: int, now: int) -> Asked:
     """Return what one item asks for.
 
@@ -285,7 +238,7 @@ def _bulk_item(job: Job, item: bodies.BulkTriggerItem, index: int, now: int) -> 
         asked = _asked_by(item, payload, now)
     except ApiError as error:
         raise ApiError(error.status, f"item {index}: {error.message}") from error
-    _check_payload(job, item.payload, payload, f" for item {index}")
+    triggers.check_payload(job, item.payload, payload, f" for item {index}")
     return asked
 
 
@@ -338,15 +291,6 @@ def _dependency_key(payload: str) -> dict[str, str]:
     value = json.decode(payload)
     key = value.get("dependency_key") if isinstance(value, dict) else None
     return {"dependency_key": key} if isinstance(key, str) else {}
-
-
-def _in_window(job: Job, scheduled_at: int, now: int) -> int:
-    """Return when a run may start under the job's execution window; 0 is at once."""
-    window = job.execution_window_cron
-    start = max(scheduled_at, now)
-    if not window or cron.matches(window, job.timezone or "UTC", start):
-        return scheduled_at
-    return cron.next_fire(window, job.timezone or "UTC", start) or scheduled_at
 
 
 # ---------------------------------------------------------------------------------------- others
