@@ -39,7 +39,7 @@ test-lowest: bootstrap  ## Test the client wing on the oldest dependencies that 
 lint: bootstrap  ## Run ruff and hold the floors of the house
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@PYTHONPATH=src $(BIN)/lint-imports --config pyproject.toml --no-cache > .lint-imports.log || (cat .lint-imports.log; exit 1)
+	@PYTHONPATH=src $(BIN)/lint-imports --no-cache pyproject.toml > .lint-imports.log || (cat .lint-imports.log; exit 1)
 	@rm -f .lint-imports.log
 
 .PHONY: typecheck
