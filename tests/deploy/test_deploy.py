@@ -18,7 +18,7 @@ import httpx
 import pytest
 from packaging.requirements import Requirement
 
-from strait.cli.commands import cli
+from strait.cli.commands import ENTRIES
 from strait.server.options import OPTIONS, PREFIX
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +105,7 @@ def test_the_unit_of_systemd_starts_what_there_is_and_takes_its_rights_away() ->
     service = unit["Service"]
     program, command, *arguments = shlex.split(service["ExecStart"])
     assert program.endswith("/strait")
-    context = cli.commands[command].make_context(command, arguments)
+    context = ENTRIES[command].load().make_context(command, arguments)
     state = Path("/var/lib") / service["StateDirectory"]
     assert context.params["db"].parent == state == Path(service["WorkingDirectory"])
     hardened = ("NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices", "DynamicUser")

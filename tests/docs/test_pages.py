@@ -155,12 +155,11 @@ def test_the_page_of_the_embedded_platform(
 
 
 def test_the_pages_table_of_options_is_that_of_the_command(tmp_path: Path) -> None:
-    from strait.cli.commands import cli
+    from strait.cli.platform_commands import dev, serve
 
     page = (DOCS / "embedded.md").read_text("utf-8")
     told = set(re.findall(r"^\| `(--[\w-]+)` \|", page, re.MULTILINE))
-    for name in ("dev", "serve"):
-        command = cli.commands[name]
+    for command in (dev, serve):
         options = {option for parameter in command.params for option in parameter.opts}
         assert {option for option in options if option.startswith("--")} == told
 

@@ -1,0 +1,93 @@
+"""The commands that start a platform, and their options; what they do is in `strait.cli.dev`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from strait.server.options import OPTIONS, PREFIX
+
+_DEFAULT_DB = Path(".strait") / "dev.db"
+
+
+def _platform_options(command: Any) -> Any:
+    """Add the options of the commands that start a platform."""
+    options = [
+        click.option(
+            "--host",
+            default="127.0.0.1",
+            envvar=f"{PREFIX}HOST",
+            show_default=True,
+            help="Address to bind.",
+        ),
+        click.option(
+            "--port",
+            default=7676,
+            envvar=f"{PREFIX}PORT",
+            show_default=True,
+            help="Port to bind; 0 = any.",
+        ),
+        click.option(
+            "--db",
+            type=click.Path(dir_okay=False, path_type=Path),
+            default=_DEFAULT_DB,
+            envvar=f"{PREFIX}DB",
+            show_default=True,
+            help="File that keeps the platform's state.",
+        ),
+        click.option("--ephemeral", is_flag=True, help="Keep nothing after the end."),
+        click.option("--project", default="", help="Project id.  [default: proj_local]"),
+        click.option(
+            "--api-key", default="", envvar="STRAIT_DEV_API_KEY", help="API key to accept."
+        ),
+        *(
+            click.option(option.flag, option.name, default=None, help=f"{option.about}.")
+            for option in OPTIONS
+            if not option.secret
+        ),
+        click.option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            default="text",
+            envvar=f"{PREFIX}LOG_FORMAT",
+            show_default=True,
+            help="How log lines are written, to the standard error.",
+        ),
+        click.option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning", "error"]),
+            default="warning",
+            envvar=f"{PREFIX}LOG_LEVEL",
+            show_default=True,
+            help="From which level on; `debug` has a line for each request.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("target", required=False, default="")
+@_platform_options
+def dev(target: str, **options: Any) -> None:
+    """Run a platform on this machine, with what TARGET defines.
+
+    TARGET is a module (`shop.jobs`), a file, or a directory with `main.py`. Its handlers run in
+    a process of their own.
+    """
+    from strait.cli.dev import Options, run
+
+    run(Options.of(target, options))
+
+
+@click.command()
+@_platform_options
+def serve(**options: Any) -> None:
+    """Run a platform on this machine without handlers."""
+    from strait.cli.dev import Options, run
+
+    run(Options.of("", options))
