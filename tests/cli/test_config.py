@@ -64,7 +64,7 @@ def test_people_get_a_table(folder: Path) -> None:
 def test_what_is_wrong_is_one_line(folder: Path) -> None:
     for options in (("--profile", "prod"), ("--timeout-ms", "0"), ("--file", "no.json")):
         done = strait("config", *options, cwd=folder)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert done.stderr.startswith("strait: ")
         assert done.stderr.count("\n") == 1
 

@@ -78,6 +78,6 @@ def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path) -> None:
     done = strait("import", "p.json", "--values", "v.json", cwd=tmp_path, **where)
     assert (done.returncode, done.stderr) == (1, "strait: `v.json` is no JSON\n")
     done = strait("export", cwd=tmp_path, STRAIT_BASE_URL="http://127.0.0.1:9")
-    assert done.returncode == 1
+    assert done.returncode == 5
     assert done.stderr.startswith("strait: ")
     assert len(done.stderr.splitlines()) == 1

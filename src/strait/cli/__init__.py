@@ -6,16 +6,14 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, and exit with one line when an extra is not installed."""
+    """Run the command line."""
     try:
         from strait.cli.commands import cli
-
-        cli()
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in {"", "strait"}:
+        if error.name != "click":
             raise
         sys.exit(
-            f"strait: `{missing}` is not installed; "
+            "strait: `click` is not installed — "
             "the command line needs `pip install 'strait-python[cli,server]'`"
         )
+    cli(prog_name="strait")

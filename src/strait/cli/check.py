@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -14,8 +15,8 @@ from strait.authoring.consistency import check as inconsistent
 from strait.authoring.definitions import Definition
 from strait.authoring.portability import unportable
 from strait.authoring.sources import Place, step_place
+from strait.cli.failures import CommandError, ExitCode
 from strait.compatibility import Target, features
-from strait.errors import StraitError
 from strait.serve.discovery import discover
 
 
@@ -38,20 +39,44 @@ class Problem:
 
 def run(target: str, platform: Target, *, allow: tuple[str, ...], as_json: bool) -> None:
     """Print what cannot work; the exit status is 1 if there is anything, or nothing to look at."""
-    known = {feature.id for feature in features()}
-    if strange := [name for name in allow if name not in known]:
-        sys.exit(f"strait: `--allow {strange[0]}`: there is no such feature; {sorted(known)} are")
-    try:
-        definitions = discover(target).all()
-    except StraitError as error:
-        sys.exit(f"strait: {error}")
-    problems = [*_inconsistent(definitions), *_unportable(definitions, platform, allow)]
-    problems.sort(key=lambda problem: problem.place)
+    check_allowed(allow)
+    definitions = defined(target)
+    problems = find(definitions, platform, allow)
     if as_json:
-        print(json.dumps({"target": platform, "problems": [_shown(one) for one in problems]}))
+        print(json.dumps({"target": platform, "problems": [shown(one) for one in problems]}))
     else:
-        print("\n".join(_line(problem) for problem in problems) or _praise(definitions, platform))
+        print("\n".join(line(problem) for problem in problems) or _praise(definitions, platform))
     sys.exit(1 if problems else 0)
+
+
+def check_allowed(allow: tuple[str, ...]) -> None:
+    """Check the names of features.
+
+    Raises:
+        CommandError: there is no such feature.
+    """
+    known = sorted(feature.id for feature in features())
+    for name in allow:
+        if name not in known:
+            raise CommandError(
+                f"`--allow {name}`: there is no such feature", f"{known} are", ExitCode.USAGE
+            )
+
+
+def defined(target: str) -> list[Definition]:
+    """Import a target and return what it defines; what it prints is in no answer of ours.
+
+    Raises:
+        DiscoveryError: it cannot be imported, or defines nothing.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        return discover(target).all()
+
+
+def find(definitions: list[Definition], platform: Target, allow: tuple[str, ...]) -> list[Problem]:
+    """Return what cannot work anywhere, and what the platform cannot do, by place."""
+    problems = [*_inconsistent(definitions), *_unportable(definitions, platform, allow)]
+    return sorted(problems, key=lambda problem: problem.place)
 
 
 def _inconsistent(definitions: list[Definition]) -> Iterator[Problem]:
@@ -71,12 +96,14 @@ def _unportable(
         yield Problem(refusal.place, refusal.feature.id, refusal.text, refusal.feature.instead)
 
 
-def _line(problem: Problem) -> str:
+def line(problem: Problem) -> str:
+    """Return a problem as one line, with its file and line."""
     text = f"{_short(problem.place.path)}:{problem.place.line}: {problem.text}"
     return f"{text}; instead: {problem.instead} [{problem.feature}]" if problem.feature else text
 
 
-def _shown(problem: Problem) -> dict[str, str | int]:
+def shown(problem: Problem) -> dict[str, str | int]:
+    """Return a problem as JSON."""
     return {
         "file": _short(problem.place.path),
         "line": problem.place.line,

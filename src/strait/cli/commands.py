@@ -6,8 +6,12 @@ that it is there at once; a test holds the lines to what the commands say themse
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -40,20 +44,35 @@ class Entry:
 COMMANDS = {
     "Run here": {
         "dev": Entry(
-            "platform_commands",
-            "dev",
-            "Run a platform on this machine, with what TARGET defines",
+            "platform_commands", "dev", "Run a platform on this machine, with what TARGET defines"
         ),
         "serve": Entry(
             "platform_commands", "serve", "Run a platform on this machine without handlers"
         ),
         "db": Entry("db_commands", "db", "Look after the database of a platform"),
     },
+    "Work with a platform": {
+        "trigger": Entry("trigger_commands", "trigger", "Start a run of the job or workflow SLUG"),
+        "runs": Entry("runs_commands", "runs", "List, watch, cancel, replay and purge runs"),
+        "jobs": Entry("jobs_commands", "jobs", "List, show, pause and enable jobs"),
+        "workflows": Entry(
+            "workflows_commands", "workflows", "List, show, trigger and approve workflows"
+        ),
+        "events": Entry("events_commands", "events", "Send events, and list who waits for some"),
+        "schedules": Entry(
+            "schedules_commands", "schedules", "List and pause what is started by the clock"
+        ),
+        "secrets": Entry("secrets_commands", "secrets", "Set, list and delete secrets of jobs"),
+        "dlq": Entry("dlq_commands", "dlq", "List, replay and purge dead letters"),
+    },
     "Bring definitions to a platform": {
         "check": Entry(
-            "check_commands",
-            "check",
-            "Say what of TARGET cannot work, here or on another platform",
+            "check_commands", "check", "Say what of TARGET cannot work, here or on another platform"
+        ),
+        "deploy": Entry(
+            "deploy_commands",
+            "deploy",
+            "Bring the jobs and workflows of TARGET to a platform, planned first",
         ),
         "export": Entry(
             "transfer_commands",
@@ -72,6 +91,9 @@ COMMANDS = {
             "config",
             "Show each setting of a client here, and where it comes from",
         ),
+        "completion": Entry(
+            "completion_commands", "completion", "Print what lets SHELL complete `strait`"
+        ),
     },
 }
 
@@ -81,6 +103,44 @@ ENTRIES = {name: entry for section in COMMANDS.values() for name, entry in secti
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command; what goes wrong is one line and an exit code, see `strait.cli.failures`.
+
+        Within a program (`standalone_mode=False`) errors are raised as they are.
+        """
+        run = super().main
+        if not standalone_mode:
+            return run(args, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            status = run(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except BrokenPipeError:
+            # Who reads has gone, as `head` does; nothing more is to be written.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except Exception as error:  # noqa: BLE001 - the last one before the person who typed
+            from strait.cli.failures import tell
+
+            sys.exit(tell(error))
+        # Of `--help` and `--version` it is a number; commands return nothing.
+        sys.exit(status if isinstance(status, int) else 0)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Return the commands that begin like this, and import none."""
+        from click.shell_completion import CompletionItem
+
+        return [
+            CompletionItem(name, help=entry.about)
+            for name, entry in ENTRIES.items()
+            if name.startswith(incomplete)
+        ]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""
@@ -100,7 +160,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl(rows)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("strait", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="strait")
 def cli() -> None:
     """Durable jobs, workflows, flows and agents."""

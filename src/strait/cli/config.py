@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 
 from strait.config import Setting, explain
-from strait.errors import StraitError
 
 
 def show(
@@ -17,11 +15,12 @@ def show(
     arguments: dict[str, str | int | None],
     as_json: bool,
 ) -> None:
-    """Print every setting; what is wrong is one line and the exit status 1."""
-    try:
-        settings = explain(path, profile=profile, arguments=arguments)
-    except StraitError as error:
-        sys.exit(f"strait: {error}")
+    """Print every setting.
+
+    Raises:
+        ConfigurationError: one is wrong.
+    """
+    settings = explain(path, profile=profile, arguments=arguments)
     if as_json:
         print(json.dumps([asdict(setting) for setting in settings]))
     else:

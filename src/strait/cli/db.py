@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from strait.cli.progress import Bar
 from strait.clock import SECOND, SystemClock, to_timestamp
 from strait.store import backup as copies
 from strait.store import maintenance
@@ -25,9 +25,6 @@ T = TypeVar("T")
 FAILED = 1
 USAGE = 2
 IN_USE = 3
-# What is over sooner needs no bar.
-_BAR_AFTER_SECS = 1.0
-_BAR_CHARS = 30
 
 
 def check(db: Path, *, as_json: bool) -> None:
@@ -65,7 +62,7 @@ def _print_report(report: maintenance.Report) -> None:
 
 def backup(db: Path, out: Path, *, with_key: bool, force: bool, as_json: bool) -> None:
     """Copy a database, also one that is served."""
-    bar = _Bar("backup")
+    bar = Bar("backup")
     done = _attempt(
         lambda: copies.backup(db, out, with_key=with_key, force=force, progress=bar.move)
     )
@@ -75,7 +72,7 @@ def backup(db: Path, out: Path, *, with_key: bool, force: bool, as_json: bool) -
 
 def restore(source: Path, db: Path, *, force: bool, as_json: bool) -> None:
     """Put a copy in the place of a database."""
-    bar = _Bar("restore")
+    bar = Bar("restore")
     done = _attempt(lambda: copies.restore(source, db, force=force, progress=bar.move))
     bar.end()
     _print_copied(done, as_json=as_json)
@@ -163,31 +160,6 @@ def _wrong(message: str) -> NoReturn:
 
 
 # -------------------------------------------------------------------------------------- how to say
-
-
-class _Bar:
-    """A bar on the terminal, for what takes longer than a moment."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._started = time.monotonic()
-        self._shown = ""
-
-    def move(self, done: int, of: int) -> None:
-        """Show how far it is."""
-        if not sys.stderr.isatty() or time.monotonic() - self._started < _BAR_AFTER_SECS:
-            return
-        share = done / max(of, 1)
-        filled = round(share * _BAR_CHARS)
-        text = f"\r{self._what} [{'#' * filled:<{_BAR_CHARS}}] {share:4.0%}"
-        if text != self._shown:
-            self._shown = text
-            print(text, end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._shown:
-            print(file=sys.stderr)
 
 
 def _attempt(work: Callable[[], T]) -> T:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strait.client.sync import Client, ClientOptions
+from strait.cli.places import Asked, find
 from strait.errors import StraitError
 from strait.transfer import (
     Change,
@@ -23,7 +22,7 @@ from strait.transfer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from strait.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +36,18 @@ class Settings:
 
     def client(self) -> Client:
         """Return a client with them."""
-        given: ClientOptions = {}
-        if self.base_url is not None:
-            given["base_url"] = self.base_url
-        if self.project_id is not None:
-            given["project_id"] = self.project_id
-        if self.path or self.profile or os.environ.get("STRAIT_PROFILE"):
-            return Client.from_file(self.path, profile=self.profile, **given)
-        return Client.from_env(**given)
-
-
-@contextmanager
-def _client(settings: Settings) -> Iterator[Client]:
-    """Open a client; what goes wrong with it is one line, and the exit status 1."""
-    try:
-        with settings.client() as client:
-            yield client
-    except (StraitError, OSError) as error:
-        sys.exit(f"strait: {error}")
+        asked = Asked(
+            base_url=self.base_url,
+            project_id=self.project_id,
+            profile=self.profile,
+            path=self.path,
+        )
+        return find(asked).client(plain=False)
 
 
 def write(out: str, *, with_variables: bool, settings: Settings) -> None:
     """Write the file; `-` is the standard output."""
-    with _client(settings) as client:
+    with settings.client() as client:
         text = dumps(export_project(client, with_variables=with_variables))
         if out == "-":
             sys.stdout.write(text)
@@ -84,7 +72,7 @@ def read(
     settings: Settings,
 ) -> None:
     """Import a file, or say what that would do; the exit status is 1 if something is blocked."""
-    with _client(settings) as client:
+    with settings.client() as client:
         document = loads(file.read_text("utf-8"))
         given = loads_values(values) if values else {}
         plan = plan_import(client, document, prune=prune, values=given)

@@ -12,7 +12,13 @@ from __future__ import annotations
 
 from strait.serve.application import Host, asgi, job_url
 from strait.serve.discovery import DiscoveryError, Found, discover
-from strait.serve.registration import Manifest, Override, RegistrationReport, register_all
+from strait.serve.registration import (
+    Manifest,
+    Override,
+    RegistrationReport,
+    plan_all,
+    register_all,
+)
 
 __all__ = [
     "DiscoveryError",
@@ -24,5 +30,6 @@ __all__ = [
     "asgi",
     "discover",
     "job_url",
+    "plan_all",
     "register_all",
 ]

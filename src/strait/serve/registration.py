@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from strait.authoring.definitions import Definition
 from strait.authoring.flow import Flow, dispatch
 from strait.authoring.jobs import JobDefinition
+from strait.authoring.plans import DefinitionPlan, Plan, plan_job, plan_workflow
 from strait.authoring.registration import Names, register_job, register_workflow
 from strait.authoring.validation import Checks
 from strait.authoring.workflows import WorkflowDefinition
@@ -175,6 +176,24 @@ def register_all(
     return dispatch(client, _register(Names(client, project_id), manifest, target))
 
 
+def plan_all(
+    client: Client | AsyncClient,
+    definitions: Manifest | Iterable[Definition],
+    *,
+    base_url_of_handlers: str,
+    project_id: str,
+    signing_secret: str = "",
+) -> Plan | Awaitable[Plan]:
+    """Say what `register_all`, with the same arguments, would do; change nothing.
+
+    Raises:
+        DefinitionError: as `register_all` does.
+    """
+    manifest = definitions if isinstance(definitions, Manifest) else Manifest.of(definitions)
+    target = _Target(base_url_of_handlers, project_id, signing_secret)
+    return dispatch(client, _plan(Names(client, project_id), manifest, target))
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     base_url: str
@@ -200,6 +219,20 @@ def _register(names: Names, manifest: Manifest, target: _Target) -> Flow[Registr
         found = yield from register_workflow(names.client, body)
         report.workflows[workflow.slug] = names.workflow_ids[workflow.slug] = found["id"]
     return report
+
+
+def _plan(names: Names, manifest: Manifest, target: _Target) -> Flow[Plan]:
+    plans: list[DefinitionPlan] = []
+    for job in manifest.jobs:
+        plans.append((yield from plan_job(names.client, _job_body(job, target))))
+        names.job_ids[job.slug] = plans[-1].id or f"(id of new job {job.slug})"
+    for workflow in _in_order(manifest.workflows):
+        body = {**copy.deepcopy(workflow.settings), "project_id": target.project_id}
+        yield from names.resolve(workflow.slug, body["steps"])
+        plans.append((yield from plan_workflow(names.client, body)))
+        new = f"(id of new workflow {workflow.slug})"
+        names.workflow_ids[workflow.slug] = plans[-1].id or new
+    return Plan(tuple(plans))
 
 
 def _job_body(job: JobEntry, target: _Target) -> dict[str, Json]:
