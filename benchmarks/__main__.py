@@ -9,10 +9,11 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from benchmarks import bulk, client, engines, imports, peers, server, shapes, start, stored
+from benchmarks import bulk, client, engines, imports, peers, reload, server, shapes, start, stored
 
 _PARTS = (
-    "imports", "client", "server", "bulk", "stored", "start", "shapes", "engines", "peers",
+    "imports", "client", "server", "bulk", "stored", "start", "reload", "shapes",
+    "engines", "peers",
 )  # fmt: skip
 
 
@@ -30,6 +31,7 @@ def main() -> None:
         "bulk": bulk.measure,
         "stored": stored.measure,
         "start": start.measure,
+        "reload": reload.measure,
         "shapes": shapes.measure,
     }
     for name, measure in parts.items():

@@ -38,6 +38,8 @@ async def configuration(scene: Scene) -> None:
     assert (await key("throttles.get", "mail")).period_secs == 60
     await key("throttles.delete", "mail")
 
+    assert (await key("dev.get_status")).state == "off"  # no `strait dev` runs here
+
     where = {"project_id": PROJECT, "environment": "production"}
     one, two = [
         await key(

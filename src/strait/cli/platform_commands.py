@@ -63,7 +63,12 @@ def _platform_options(command: Any) -> Any:
             show_default=True,
             help="From which level on; `debug` has a line for each request.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready."),
+        click.option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            help="Print lines of JSON: one when ready, then what happens.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -73,15 +78,40 @@ def _platform_options(command: Any) -> Any:
 @click.command()
 @click.argument("target", required=False, default="")
 @_platform_options
-def dev(target: str, **options: Any) -> None:
+@click.option("--open", "open_page", is_flag=True, help="Open the dashboard in the browser.")
+@click.option(
+    "--no-reload",
+    "reload",
+    is_flag=True,
+    flag_value=False,
+    default=True,
+    help="Do not load the code anew when it is saved.",
+)
+@click.option("--quiet", is_flag=True, help="Tell no runs.")
+@click.option(
+    "--attach",
+    default="",
+    metavar="SOCKET",
+    help="Attach this terminal to a handler that stands at a `breakpoint()`.",
+)
+@click.pass_context
+def dev(context: click.Context, /, target: str, attach: str, **options: Any) -> None:
     """Run a platform on this machine, with what TARGET defines.
 
-    TARGET is a module (`shop.jobs`), a file, or a directory with `main.py`. Its handlers run in
-    a process of their own.
+    TARGET is a module or a package (`shop.jobs`), a file, or a directory; without it, the `dirs`
+    of strait.json, else main.py or the package that is here. All modules of a package are
+    imported. Handlers run in a process of their own, which is replaced when a file is saved; what
+    is running finishes on the code that it began with.
     """
+    if attach:
+        from strait.cli.dev_attach import attach as attach_to
+
+        attach_to(attach)
+        return
     from strait.cli.dev import Options, run
 
-    run(Options.of(target, options))
+    asked_for = context.get_parameter_source("port") is not click.core.ParameterSource.DEFAULT
+    run(Options.of(target, {**options, "hosts": True, "any_port": not asked_for}))
 
 
 @click.command()

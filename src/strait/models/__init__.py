@@ -117,6 +117,9 @@ if TYPE_CHECKING:
     from strait.models.deployments import DeploymentVersion as DeploymentVersion
     from strait.models.deployments import DeploymentVersionPage as DeploymentVersionPage
     from strait.models.deployments import DeploymentVersionStatus as DeploymentVersionStatus
+    from strait.models.dev import DevError as DevError
+    from strait.models.dev import DevProcess as DevProcess
+    from strait.models.dev import DevStatus as DevStatus
     from strait.models.environments import EnvironmentResponse as EnvironmentResponse
     from strait.models.environments import EnvironmentResponsePage as EnvironmentResponsePage
     from strait.models.environments import (
@@ -396,6 +399,9 @@ _MODULES = {
     "DeploymentVersion": "deployments",
     "DeploymentVersionPage": "deployments",
     "DeploymentVersionStatus": "deployments",
+    "DevError": "dev",
+    "DevProcess": "dev",
+    "DevStatus": "dev",
     "DeviceCodeResponse": "cli_auth",
     "DeviceTokenResponse": "cli_auth",
     "DiffWorkflowVersionsResponse": "workflows",

@@ -83,6 +83,10 @@ class Host:
             await receive()
             await send({"type": "websocket.close", "code": 1000})
 
+    def hold_deadlines(self, *, hold: bool) -> None:
+        """Time out no attempt while this holds; for a debugger. Call it on the loop."""
+        self._executor.hold_deadlines(hold=hold)
+
     async def close(self) -> None:
         """Give connections and threads back; a server does so with the lifespan's end."""
         self._executor.close()

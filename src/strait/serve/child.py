@@ -47,6 +47,8 @@ _QUIET = ("httpx", "uvicorn", "strait.http")
 _KEEP_ALIVE_SECS = 600
 # A checkpoint comes back as a header of up to 64 KiB.
 _LARGEST_HEADERS = 1024 * 1024
+# How much longer than its grace a process may take to end.
+_LAST_WORDS_SECS = 2
 
 
 class _Server(uvicorn.Server):
@@ -65,7 +67,7 @@ class _Server(uvicorn.Server):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Serve a target until the parent or a signal ends it."""
     options = _parser().parse_args(arguments)
-    answers = _take_stdout()
+    answers = take_stdout()
     secret = os.environ.pop(SIGNING_SECRET_VARIABLE, "")
     try:
         found = discover(options.target)
@@ -78,25 +80,45 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         )
     except StraitError as error:
         _refuse(answers, error)
-    # Only where the target has not set up logging itself.
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    set_up_logging()
     manifest = Manifest.of(found.all())
-    listener = _listener(options.host, options.port)
+    listener = listener_at(options.host, options.port)
 
     def ready() -> None:
         address, port = listener.getsockname()[:2]
         _say(answers, {"url": f"http://{address}:{port}", "pid": os.getpid(), **manifest.to_json()})
 
-    _serve(host, listener, ready, options.grace_secs)
+    serve(host, listener, ready, options.grace_secs)
     # Threads whose handlers never return must not keep the process.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
-def _serve(host: Host, listener: socket.socket, ready: Callable[[], None], grace_secs: int) -> None:
+def set_up_logging() -> None:
+    """Log to the standard error, unless the target has set up logging itself."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def serve(
+    host: Host,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    grace_secs: int,
+    *,
+    orphan_secs: int | None = None,
+) -> None:
+    """Serve until SIGTERM, or until the standard input is closed, and drain then.
+
+    Args:
+        host: what is served.
+        listener: where.
+        ready: is called once it is served.
+        grace_secs: how long handlers that run may go on after a signal.
+        orphan_secs: the same when the parent has gone; by default as long.
+    """
     server = _Server(
         uvicorn.Config(
             host,
@@ -116,7 +138,12 @@ def _serve(host: Host, listener: socket.socket, ready: Callable[[], None], grace
         with contextlib.suppress(OSError):
             while os.read(0, 4096):
                 pass
+        left = grace_secs if orphan_secs is None else orphan_secs
+        server.config.timeout_graceful_shutdown = left
         server.should_exit = True
+        # A handler that blocks the loop must not keep a process that nobody knows any more.
+        threading.Event().wait(left + _LAST_WORDS_SECS)
+        os._exit(1)
 
     threading.Thread(target=end_with_parent, name="strait-parent", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,14 +152,15 @@ def _serve(host: Host, listener: socket.socket, ready: Callable[[], None], grace
     server.run(sockets=[listener])
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def listener_at(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address; port 0 takes any that is free."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
     return listener
 
 
-def _take_stdout() -> TextIO:
+def take_stdout() -> TextIO:
     """Keep the standard output for our one line; what the target prints goes to the errors."""
     ours = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

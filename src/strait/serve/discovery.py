@@ -4,6 +4,7 @@
     discover("shop.jobs:pipeline")     one, or a list of them
     discover("examples/order_pipeline")  a directory with `main.py` or `__init__.py`
     discover("jobs.py")                a file
+    discover("flows")                  a directory with neither: every module and package in it
 
 Importing runs the code of the target, so this belongs into the process that runs the handlers.
 """
@@ -14,7 +15,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -52,19 +53,54 @@ def discover(target: str) -> Found:
         DiscoveryError: there is no such target, its import fails, it defines nothing, or it
             defines two different things of one kind with the same slug.
     """
+    found = _sorted_out(_definitions(target))
+    if not found.all():
+        raise _nothing(f"`{target}`")
+    return found
+
+
+def discover_all(targets: Sequence[str]) -> Found:
+    """Import several targets and return what they define together.
+
+    Raises:
+        DiscoveryError: as `discover`, where all of them together must define something.
+    """
+    found = _sorted_out([one for target in targets for one in _definitions(target)])
+    if not found.all():
+        raise _nothing(" and ".join(f"`{target}`" for target in targets))
+    return found
+
+
+def folders_of(targets: Sequence[str]) -> list[Path]:
+    """Return the folders in which a new file would belong to a target: those of its packages.
+
+    Targets that were not imported have none.
+    """
+    folders: list[Path] = []
+    for target in targets:
+        name = target.partition(":")[0]
+        path = Path(name)
+        if path.is_dir():
+            folders.append(path.resolve())
+        elif not path.is_file():
+            module = sys.modules.get(name)
+            folders += [Path(folder).resolve() for folder in getattr(module, "__path__", ())]
+    return folders
+
+
+def _definitions(target: str) -> list[Definition]:
     module, _, attribute = target.partition(":") if ":" in target else (target, "", "")
     modules = _imported(module, whole=not attribute)
     if attribute:
-        definitions = _of_attribute(modules[0], attribute, target)
-    else:
-        definitions = [found for module in modules for found in definitions_in(module)]
-    found = _sorted_out(definitions)
-    if not found.all():
-        raise DiscoveryError(
-            f"`{target}` defines no jobs and no workflows at the level of its modules; "
-            "assign what `define_job` and `define_workflow` return to names there"
-        )
-    return found
+        return _of_attribute(modules[0], attribute, target)
+    return [found for module in modules for found in definitions_in(module)]
+
+
+def _nothing(where: str) -> DiscoveryError:
+    return DiscoveryError(
+        f"{where} defines no jobs and no workflows at the level of its modules; "
+        "assign what `define_job` and `define_workflow` return to names there"
+    )
 
 
 def definitions_in(module: ModuleType) -> list[Definition]:
@@ -97,11 +133,25 @@ def _from_path(path: Path, *, whole: bool) -> list[ModuleType]:
         _on_path(path.parent)
         return _from_name(path.name, whole=whole)
     if not (path / "main.py").is_file():
-        raise DiscoveryError(f"`{path}` has neither a `main.py` nor an `__init__.py`")
+        return _every_module(path)
     modules = [_load(path, "main")]
     if whole:
         # What `main.py` imports from beside itself may define jobs that it does not name.
         modules += [module for module in list(sys.modules.values()) if _lies_in(module, path)]
+    return list(dict.fromkeys(modules))
+
+
+def _every_module(path: Path) -> list[ModuleType]:
+    """Import the files and packages of a directory that is no package and has no `main.py`."""
+    names = sorted(child.name for child in pkgutil.iter_modules([str(path)]))
+    if not names:
+        raise DiscoveryError(
+            f"`{path}` has neither a `main.py` nor an `__init__.py`, nor any other Python file"
+        )
+    modules = []
+    for name in names:
+        modules += [_load(path, name)]
+        modules += _from_name(name, whole=True)[1:]
     return list(dict.fromkeys(modules))
 
 

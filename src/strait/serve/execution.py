@@ -12,6 +12,7 @@ import inspect
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor, thread
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -100,18 +101,33 @@ class Executor:
         self._project_id = project_id
         self._threads = ThreadPoolExecutor(max_threads, thread_name_prefix="strait-handler")
         self._unsupported: set[str] = set()
+        self._timed: set[asyncio.Timeout] = set()
+        self._holds_deadlines = False
 
     def close(self) -> None:
         """Take no more work; a handler that runs in a thread goes on until it returns."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def hold_deadlines(self, *, hold: bool) -> None:
+        """Time out no attempt, neither those that run nor those that begin while this holds.
+
+        Call it on the loop. It is for a debugger, in which a person takes their time.
+        """
+        self._holds_deadlines = hold
+        if hold:
+            for until in self._timed:
+                # One that was left meanwhile has nothing to hold.
+                with suppress(RuntimeError):
+                    until.reschedule(None)
+
     async def run(self, job: HostedJob, dispatch: Dispatch) -> Answer:
         """Run one attempt and return what to answer its dispatch with."""
-        timeout = dispatch.timeout_secs or job.timeout
+        timeout = None if self._holds_deadlines else dispatch.timeout_secs or job.timeout
         session = self._session(dispatch, timeout)
         until = asyncio.timeout(timeout)
         try:
             async with until:
+                self._timed.add(until)
                 dispatch = _typed(job, dispatch)
                 if job.on_start is not None:
                     await self._call(job.on_start, session, dispatch.payload)
@@ -141,6 +157,8 @@ class Executor:
         # A handler that calls `sys.exit` has failed; it must not end the host.
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything
             return await self._failed(job, session, dispatch, error)
+        finally:
+            self._timed.discard(until)
         return await self._returned(job, session, dispatch, value)
 
     def _session(self, dispatch: Dispatch, timeout: float | None) -> RunSession:

@@ -14,8 +14,9 @@ from strait.engine.model import Job, Run
 from strait.engine.queue import Ticket
 from strait.server import limits, signing_headers, tokens
 from strait.server.answers import read_answer
+from strait.server.development import TOKEN_SECS
 from strait.server.jobs_cache import JobEntry
-from strait.server.outbound import CallError, Header
+from strait.server.outbound import Answer, CallError, Header
 from strait.server.unit import Unit
 from strait.server.work import records, runs, throttles
 from strait.store import runs as run_rows
@@ -202,7 +203,7 @@ class Dispatcher:
             platform.token_key,
             tokens.RunToken(run.id, run.attempt, assignment),
             now=unit.now,
-            timeout_secs=timeout,
+            timeout_secs=timeout if platform.development is None else max(timeout, TOKEN_SECS),
         )
         headers: list[Header] = [
             (b"X-Run-ID", run.id.encode()),
@@ -268,7 +269,9 @@ class Dispatcher:
     ) -> outcomes.Succeeded | outcomes.Erred | None:
         # The run's own deadline ends the call as a rule. This bounds what a handler may hold on to
         # after the run was completed or began to wait.
-        limit = self._timeout_secs(dispatch.run, dispatch.job) + _HANG_UP_SECS
+        limit: int | None = self._timeout_secs(dispatch.run, dispatch.job) + _HANG_UP_SECS
+        if self._platform.development is not None:
+            limit = None  # somebody may look at the handler in a debugger
         try:
             async with asyncio.timeout(limit):
                 outcome = await self._outcome(dispatch)
@@ -306,7 +309,7 @@ class Dispatcher:
     ) -> outcomes.Succeeded | outcomes.Erred | None:
         circuit = self._circuit(dispatch.job, url)
         try:
-            answer = await self._outbound.post(url, dispatch.headers, dispatch.payload)
+            answer = await self._send(url, dispatch)
         except CallError as error:
             if error.reusable_broke:
                 circuit.cancelled()
@@ -321,6 +324,27 @@ class Dispatcher:
         else:
             circuit.succeeded()
         return read_answer(answer, self._platform.clock.now())
+
+    async def _send(self, url: str, dispatch: Dispatch) -> Answer:
+        development = self._platform.development
+        host = None if development is None else development.host_of(url)
+        if development is None or host is None:
+            return await self._outbound.post(url, dispatch.headers, dispatch.payload)
+        host.entered(dispatch.assignment)
+        try:
+            at = development.url_at(host, url)
+            return await self._outbound.post(at, dispatch.headers, dispatch.payload)
+        except CallError as error:
+            # Ended by us, the code has not failed: the same attempt begins anew in the present one.
+            error.reusable_broke = error.reusable_broke or host.closed
+            raise
+        finally:
+            host.left(dispatch.assignment)
+
+    def forget_circuits(self, prefix: str) -> None:
+        """Let calls to addresses with a prefix go out, whatever became of earlier ones."""
+        for key in [key for key in self._circuits if key[1].startswith(prefix)]:
+            del self._circuits[key]
 
     async def _take_in(
         self, dispatch: Dispatch, outcome: outcomes.Succeeded | outcomes.Erred | None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from strait.clock import SECOND, Clock, SystemClock
-from strait.engine.model import EventTrigger
+from strait.engine.model import EventTrigger, Run, WorkflowRun
 from strait.engine.refusal import Refused
 from strait.server import recovery, tokens
 from strait.server.addresses import Reach
@@ -46,6 +46,7 @@ from strait.store.owner import Ownership
 from strait.store.writer import Writer
 
 if TYPE_CHECKING:
+    from strait.server.development import Development
     from strait.server.tracing import Tracing
 
 T = TypeVar("T")
@@ -103,6 +104,10 @@ class Platform:
         # Whether anybody set a budget; None is unknown (see `work.budgets`).
         self.has_budgets: bool | None = None
         self.walk = Walk()
+        # Set by `strait dev`, whose handlers are in processes of this machine.
+        self.development: Development | None = None
+        # Told of every run and workflow run after each change of it is on disk.
+        self.witness: Callable[[Run | WorkflowRun], None] | None = None
         self._last_tick = 0
         self.started_at = self.clock.now()
 

@@ -6,7 +6,7 @@ Nothing here is the truth: after a restart it is made again from the rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from strait.clock import SECOND, from_timestamp, to_timestamp
@@ -30,6 +30,7 @@ class Scheduler:
         self._queue = ReadyQueue()
         self._running = False
         self._promoting = False
+        self._held: frozenset[str] = frozenset()
 
     @property
     def running(self) -> bool:
@@ -60,10 +61,19 @@ class Scheduler:
         limits = Limits(
             max_concurrency=job.max_concurrency,
             max_concurrency_per_key=job.max_concurrency_per_key,
-            closed=job.paused or not job.enabled,
+            closed=job.paused or not job.enabled or job.id in self._held,
         )
         self._queue.set_limits(job.id, limits)
         self.pump()
+
+    def hold(self, job_ids: Iterable[str], jobs: Iterable[Job]) -> None:
+        """Let the runs of these jobs wait, and those of all others go; `jobs` are looked at anew.
+
+        It lasts as long as this process, and is no change of the jobs.
+        """
+        self._held = frozenset(job_ids)
+        for job in jobs:
+            self.job_changed(job)
 
     def throttle_changed(self, throttle_id: str, rate: Rate | None) -> None:
         """Apply what a throttle lets through; None is everything."""
@@ -84,6 +94,7 @@ class Scheduler:
         offered = {state.run.id for state in states if self._may_start(state)}
         self.pump()
         for state in states:
+            self._tell(state.run)
             if state.run.id in offered and state.run.id not in self._queue:
                 continue  # it has started, and needs no timer for its expiry
             due = engine.due_at(state)
@@ -96,6 +107,7 @@ class Scheduler:
     def observe(self, state: engine.State, *, abort: bool = False) -> None:
         """Take note of what a run has become."""
         run = state.run
+        self._tell(run)
         key = ("run", run.id)
         if run.status == "executing":
             self._platform.timers.set(key, from_timestamp(state.deadline_at))
@@ -116,6 +128,10 @@ class Scheduler:
             self._platform.timers.set(key, from_timestamp(due))
         else:
             self._platform.timers.cancel(key)
+
+    def _tell(self, run: Run) -> None:
+        if self._platform.witness is not None:
+            self._platform.witness(run)
 
     def look_again(self, state: engine.State) -> None:
         """Take note of a run whose timer came: its pause is over, or it has moved on meanwhile."""

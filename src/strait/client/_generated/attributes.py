@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from strait.services.cli_auth import AsyncCliAuthService, CliAuthService
     from strait.services.deployments import AsyncDeploymentsService, DeploymentsService
+    from strait.services.dev import AsyncDevService, DevService
     from strait.services.environments import AsyncEnvironmentsService, EnvironmentsService
     from strait.services.event_sources import AsyncEventSourcesService, EventSourcesService
     from strait.services.event_triggers import AsyncEventTriggersService, EventTriggersService
@@ -322,6 +323,13 @@ class SyncServices:
         service: ThrottlesService = module.ThrottlesService(self._caller)
         return service
 
+    @cached_property
+    def dev(self) -> DevService:
+        """What `strait dev` has loaded; the embedded platform only."""
+        module = import_module("strait.services.dev")
+        service: DevService = module.DevService(self._caller)
+        return service
+
 
 class AsyncServices:
     """What `AsyncClient` offers: an attribute for each part of the API."""
@@ -587,4 +595,11 @@ class AsyncServices:
         """How fast and how many runs of different jobs may start together; the embedded platform only."""
         module = import_module("strait.services.throttles")
         service: AsyncThrottlesService = module.AsyncThrottlesService(self._caller)
+        return service
+
+    @cached_property
+    def dev(self) -> AsyncDevService:
+        """What `strait dev` has loaded; the embedded platform only."""
+        module = import_module("strait.services.dev")
+        service: AsyncDevService = module.AsyncDevService(self._caller)
         return service

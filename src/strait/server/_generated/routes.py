@@ -4356,5 +4356,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         errors=(401, 403, 404, 409, 429, 500),
         platform=("embedded",),
     ),
+    Route(
+        id="get-dev-status",
+        method="GET",
+        path="/v1/dev/status",
+        plane="v1",
+        auth="api_key",
+        permission="jobs:read",
+        success=(200,),
+        errors=(401, 403, 429, 500),
+        platform=("embedded",),
+    ),
 )
 BY_ID: Final = {route.id: route for route in ROUTES}

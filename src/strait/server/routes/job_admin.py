@@ -167,11 +167,14 @@ async def verify_endpoint(call: Call, platform: Platform) -> Reply:
     outbound = Outbound(
         max_body_bytes=64 * 1024, user_agent="Strait-Endpoint-Verify/1.0", reach=platform.reach
     )
+    development, url = platform.development, job.endpoint_url
+    if development is not None:
+        url = development.now_at(url)
     started = time.perf_counter()
     answer: dict[str, object]
     try:
         async with asyncio.timeout(10.0):
-            result = await outbound.post(job.endpoint_url, headers, body)
+            result = await outbound.post(url, headers, body)
         answer = {"success": 200 <= result.status < 300, "status_code": result.status}
         if not answer["success"]:
             answer["error"] = f"endpoint returned {result.status}"

@@ -21,6 +21,9 @@ from strait.server.work import (
 )
 from strait.store import runs as run_rows
 
+# How soon the deadline of an attempt in a debugger is looked at again.
+_UNTIMED_SECS = 5.0
+
 
 def handle(unit: Unit, key: Hashable) -> None:
     """Do what is due under a timer's key, a pair of its kind and an id."""
@@ -36,6 +39,15 @@ def _run_due(unit: Unit, run_id: str) -> None:
         return
     entry = unit.platform.jobs.for_run(unit.db, stored.run)
     if entry is None:
+        return
+    development = unit.platform.development
+    if (
+        development is not None
+        and stored.run.status == "executing"
+        and development.is_untimed(stored.state.assignment)
+    ):
+        # Whoever looks at it in a debugger takes the time that it takes.
+        unit.after(lambda: unit.platform.retry_later(run_id, _UNTIMED_SECS))
         return
     event = engine.due_event(stored.state, entry.job, unit.now, unit.platform.outside.chance())
     if event is None or runs.apply(unit, stored, event) is None:

@@ -364,6 +364,9 @@ def after_restart(unit: Unit) -> None:
 
 def _watch_run(unit: Unit, run: WorkflowRun, *, ended: bool) -> None:
     _watch(unit, ("workflow_run", run.id), "" if ended else run.expires_at)
+    witness = unit.platform.witness
+    if witness is not None:
+        unit.after(partial(witness, run))
 
 
 def _watch_approval(unit: Unit, approval: Approval) -> None:

@@ -1,0 +1,176 @@
+"""One process of `strait dev`: it waits, is given a target, and serves one version of the code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from strait.serve.loading import Stamp
+from strait.serve.registration import Manifest
+from strait.server.development import LoadError
+
+# Manifests are long lines.
+_LONGEST_LINE = 64 * 1024 * 1024
+GRACE_SECS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a process is told to serve; see `strait.serve.standby`."""
+
+    targets: tuple[str, ...]
+    roots: tuple[str, ...]
+    base_url: str
+    project_id: str
+    signing_secret: str = field(repr=False)
+    environment: dict[str, str] = field(repr=False)
+    without: tuple[str, ...]
+    port: int = 0
+
+    def line(self) -> bytes:
+        """Return the order as the process reads it."""
+        said = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return (json.dumps({**said, "grace_secs": GRACE_SECS}) + "\n").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a definition is written."""
+
+    kind: str
+    slug: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of an order.
+
+    Attributes:
+        url: where the handlers are; "" when the code cannot be served.
+        manifest: the definitions.
+        places: where they are written.
+        files: what was imported, with the stamp of each.
+        searched: the folders whose new files belong to the target.
+        error: why the code cannot be served.
+        missing: there is no such target.
+    """
+
+    url: str = ""
+    manifest: Manifest = field(default_factory=lambda: Manifest((), ()))
+    places: tuple[Found, ...] = ()
+    files: dict[str, Stamp] = field(default_factory=dict)
+    searched: tuple[str, ...] = ()
+    error: LoadError | None = None
+    missing: bool = False
+
+
+class Child:
+    """A process that waits, and then serves.
+
+    Args:
+        process: the process.
+        told: is given what it says later on: late files, debuggers, breakpoints.
+    """
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, told: Callable[[Child, dict[str, Any]], None]
+    ) -> None:
+        self._process = process
+        self._told = told
+        self._reading: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls, told: Callable[[Child, dict[str, Any]], None], environment: dict[str, str]
+    ) -> Child:
+        """Start a process that gets ready to serve."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "strait.serve.standby"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
+            env=environment,
+            # A Ctrl-C at the terminal is for the platform, which then ends its children in order.
+            start_new_session=True,
+        )
+        return cls(process, told)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    async def load(self, order: Order) -> Loaded:
+        """Let it import the targets and serve them; a failure is an answer, too."""
+        process = self._process
+        if process.stdin is None or process.stdout is None:
+            raise TypeError("the process was started without pipes")
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(order.line())
+            await process.stdin.drain()
+        line = await process.stdout.readline()
+        try:
+            said = json.loads(line)
+        except ValueError:
+            status = await process.wait()
+            text = f"the code ended its process with status {status} while it was imported"
+            return Loaded(error=LoadError("SystemExit", text))
+        self._reading = asyncio.create_task(self._read(process.stdout), name="strait-child")
+        return _loaded(said)
+
+    async def _read(self, answers: asyncio.StreamReader) -> None:
+        while line := await answers.readline():
+            self._told(self, json.loads(line))
+
+    async def wait(self) -> int:
+        """Wait until it has ended, and return its status."""
+        return await self._process.wait()
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def stop(self, grace_secs: float = GRACE_SECS) -> None:
+        """Let it finish what it does, for a while, and end it."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), grace_secs + 2)
+            except TimeoutError:
+                self.kill()
+                await self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._reading is not None:
+            await self._reading
+
+
+def _loaded(said: dict[str, Any]) -> Loaded:
+    files = {path: (found[0], found[1], found[2]) for path, found in said["files"].items()}
+    searched = tuple(said["searched"])
+    if "error" in said:
+        error = dict(said["error"])
+        missing = error.pop("missing")
+        why = LoadError(**{**error, "trace": tuple(error["trace"])})
+        return Loaded(files=files, searched=searched, error=why, missing=missing)
+    return Loaded(
+        url=said["url"],
+        manifest=Manifest.from_json(said),
+        places=tuple(Found(**place) for place in said["places"]),
+        files=files,
+        searched=searched,
+    )
