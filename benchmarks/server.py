@@ -134,7 +134,8 @@ class Load:
 def platform_at(directory: Path, target: Path = TARGET) -> Iterator[dict[str, Any]]:
     command = [sys.executable, "-m", "strait.cli", "dev", str(target), "--port", "0", "--json"]
     with subprocess.Popen(
-        [*command, "--db", str(directory / "bench.db")],
+        # Watching files and telling runs are for people.
+        [*command, "--no-reload", "--quiet", "--db", str(directory / "bench.db")],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -79,6 +79,7 @@ def written(capfd: pytest.CaptureFixture[str], console: Console) -> tuple[list[s
 
 class _Platform:
     reader = None
+    development = None
 
     class jobs:
         @staticmethod
@@ -153,6 +154,8 @@ def test_a_reader_that_does_not_read_holds_up_nothing() -> None:
         for _ in range(10_000):
             console.run("", {"event": "run", "text": "x" * 100})
     finally:
+        while not console._waiting.empty():
+            console._waiting.get_nowait()
         os.dup2(kept, 1)
         for descriptor in (kept, writing, reading):
             os.close(descriptor)

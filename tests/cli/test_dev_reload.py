@@ -142,9 +142,12 @@ def test_jobs_that_come_and_go_are_told_and_runs_of_one_that_is_gone_wait(app: P
         assert it.until("held")["job"] == "extra"
         assert it.until("reload")["changes"] == "3 jobs updated, 1 job removed"
         waiting = it.trigger("extra")
+        it.until("run", id=waiting, status="held")
         assert it.result(it.trigger("answer")) == {"version": 1}
         with it.client() as client:
             assert client.runs.get(waiting).status == "queued"
+            (why,) = [e.message for e in client.runs.list_events(waiting) if e.level == "warn"]
+            assert "does not define the job `extra`" in why
         assert it.status()["held_jobs"] == ["extra"]
         app.write_text(APP + more)
         it.until("reload")

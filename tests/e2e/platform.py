@@ -60,12 +60,12 @@ def start(
     environment: dict[str, str] | None = None,
     dies_at: tuple[str, int] | None = None,
 ) -> Platform:
-    """Start `strait dev` on a database, and return once it is ready.
+    """Start `strait dev`, or without a target `strait serve`; return once it is ready.
 
     With `dies_at`, a commit point and a count, it kills itself there.
     """
     module = ["tests.support.mortal", *map(str, dies_at)] if dies_at else ["strait.cli"]
-    command = [sys.executable, "-m", *module, "dev", *([target] if target else [])]
+    command = [sys.executable, "-m", *module, *(["dev", target] if target else ["serve"])]
     process = subprocess.Popen(
         [*command, "--port", "0", "--db", str(database), "--json", *arguments],
         stdout=subprocess.PIPE,

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from strait.serve import DiscoveryError, discover
+from strait.serve.discovery import discover_all, folders_of
 
 JOB = """
 from strait.authoring import JobOptions, define_job
@@ -81,6 +82,33 @@ outer = pipeline()
 """,
     )
     assert slugs(discover("shop_e")) == (["charge", "undo"], ["inner", "outer"])
+
+
+def test_a_directory_that_is_no_package_and_has_no_main_is_searched_as_a_whole(place):
+    place("flows/shop_q.py", JOB.format(name="one"))
+    place("flows/shop_r/__init__.py", "")
+    place("flows/shop_r/deep.py", JOB.format(name="two"))
+    place("flows/notes.txt", "")
+    assert sorted(slugs(discover("flows"))[0]) == ["one", "two"]
+
+
+def test_several_targets_are_one_and_must_have_something_together(place):
+    place("shop_s.py", JOB.format(name="one"))
+    place("shop_t.py", JOB.format(name="two"))
+    place("shop_u.py", "")
+    assert slugs(discover_all(["shop_s", "shop_t.py", "shop_u"])) == (["one", "two"], [])
+    with pytest.raises(DiscoveryError, match="`shop_u` defines no jobs"):
+        discover_all(["shop_u"])
+
+
+def test_new_files_belong_to_packages_and_directories_only(place, tmp_path):
+    place("shop_v/__init__.py", JOB.format(name="one"))
+    place("shop_w.py", JOB.format(name="two"))
+    discover_all(["shop_v", "shop_w.py"])
+    assert folders_of(["shop_v", "./shop_v", "shop_w.py", "shop_w:two", "not_imported"]) == [
+        tmp_path / "shop_v",
+        tmp_path / "shop_v",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,11 @@ import threading
 
 def attach(path: str) -> None:
     """Speak with the debugger at a socket until it goes on; exit with 1 when nobody is there."""
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.connect(path)
-    except OSError as error:
-        sys.exit(f"strait: nothing waits at `{path}`: {error.strerror}")
-    with connection:
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(path)
+        except OSError as error:
+            sys.exit(f"strait: nothing waits at `{path}`: {error.strerror}")
         threading.Thread(
             target=_type, args=(connection,), name="strait-attach", daemon=True
         ).start()

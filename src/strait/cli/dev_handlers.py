@@ -414,6 +414,10 @@ class Handlers:
             for row in text[1:]:
                 self._console.say(row)
             raise HandlersError(f"cannot serve `{self._target.shown}`: {shown.message}")
+        if self._present is None:
+            # What is hosted here waits for its code; all else goes on.
+            hold(self._platform, ())
+            self._platform.scheduler.start()
         serving = self._present is not None and self._present.child.running
         after = "the last good version goes on" if serving else "waiting for it to be put right"
         rows = "".join(f"\n    {row}" for row in text[1:])

@@ -13,11 +13,17 @@ from strait.clock import SECOND, from_timestamp
 from strait.engine.model import Run, WorkflowRun
 from strait.fsm import is_terminal_run_status, is_terminal_workflow_run_status
 from strait.serve.registration import Manifest
-from strait.server.development import LoadError
+from strait.server.development import LoadError, tell_held
 from strait.server.platform import Platform
 from strait.store import workflows
 
-_COLOURS = {"completed": "green", "waiting": "yellow", "retry": "yellow", "canceled": "dim"}
+_COLOURS = {
+    "completed": "green",
+    "waiting": "yellow",
+    "retry": "yellow",
+    "held": "yellow",
+    "canceled": "dim",
+}
 _PAUSES = frozenset({"approval", "wait_for_event", "sleep"})
 _MOST_ERROR_CHARS = 160
 # Enough to find the one that is talked of; the link has the whole id.
@@ -126,16 +132,18 @@ class RunLines:
 
     def __call__(self, run: Run | WorkflowRun) -> None:
         """Write what a person wants to know of it."""
-        if self._console.quiet:
-            return
         if isinstance(run, Run):
             status = _status(run)
+            if tell_held(self._platform, run):
+                status = "held"
             if status:
                 self._line(run, status, self._job(run), f"/runs/{run.id}")
         elif is_terminal_workflow_run_status(run.status):
             self._line(run, run.status, self._workflow(run), f"/workflow-runs/{run.id}")
 
     def _line(self, run: Run | WorkflowRun, status: str, name: str, path: str) -> None:
+        if self._console.quiet:
+            return
         kind = "run" if isinstance(run, Run) else "workflow_run"
         began = run.started_at or run.created_at
         took = None

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from strait.engine.model import Job
+from strait.engine.entries import Entry
+from strait.engine.model import Job, Run
 from strait.store import jobs
 
 if TYPE_CHECKING:
@@ -155,6 +156,27 @@ class Development:
             for job in jobs.everything(db)
             if job.project_id == self.project_id and self.host_of(job.endpoint_url)
         ]
+
+
+def tell_held(platform: Platform, run: Run) -> bool:
+    """Write into the history of a run why it waits, if its job is not in the code; say whether."""
+    development = platform.development
+    if development is None or run.status != "queued" or not development.held:
+        return False
+    entry = platform.jobs.get(platform.reader, run.job_id)
+    if entry is None or entry.job.slug not in development.held:
+        return False
+    if not development.host_of(entry.endpoint_url):
+        return False
+    text = (
+        f"no handler: the code of `strait dev` does not define the job `{entry.job.slug}`; "
+        "the run waits until it does"
+    )
+    written = platform.write(
+        lambda unit: unit.record(run.id, run.project_id, [Entry("log", text, "warn")])
+    )
+    written.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return True
 
 
 def hold(platform: Platform, defined: Iterable[str]) -> frozenset[str]:
