@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from strait.clock import to_timestamp
+from strait.clock import SECOND, to_timestamp
 from support.handlers import Answer, Gate, ok
 from support.world import PROJECT
 
@@ -224,6 +225,9 @@ async def runs(scene: Scene) -> None:
     assert (await key("stats.list")) is not None
 
 
+_LONG_FROM_NOW = to_timestamp(time.time_ns() // 1000 + 3600 * SECOND)
+
+
 async def events(scene: Scene) -> None:
     """Handlers that wait for events, and who sends them."""
     key = scene.key
@@ -232,6 +236,9 @@ async def events(scene: Scene) -> None:
     for name in ("paid-1", "paid-2", "lost"):
         run_id, handler = await started(scene, job.id)
         await handler("sdk_runs.wait_for_event_run", run_id, event_key=name, timeout_secs=60)
+    run_id, handler = await started(scene, job.id)
+    suspended = await handler("sdk_runs.suspend_run", run_id, wake_at=_LONG_FROM_NOW)
+    assert suspended.status == "waiting"
     assert {row.event_key for row in await key("event_triggers.list_events")} == {
         *("paid-1", "paid-2", "lost")
     }

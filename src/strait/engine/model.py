@@ -283,3 +283,5 @@ class EventTrigger(Record, frozen=True):
     notify_status: str = ""
     trigger_type: str = ""  # event | sleep
     sent_by: str = ""
+    occurrence: int = 0  # which wait of its run for the key it is, where the run was suspended
+    resumes: bool = False  # the run goes on when the event did not come in time

@@ -98,9 +98,10 @@ class Failed(Struct, frozen=True):
 
 
 class Suspended(Struct, frozen=True):
-    """The run now waits: for an event, or for its children."""
+    """The run now waits: for an event, for its children, or until an instant ("" is for ever)."""
 
     reason: str
+    wake_at: str = ""
 
 
 class Woken(Struct, frozen=True):

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from strait.clock import SECOND, to_timestamp
 from strait.engine.model import Job, Run
-from strait.engine.run_events import Due, Event, Expired, State, TimedOut
+from strait.engine.run_events import Due, Event, Expired, State, TimedOut, Woken
 from strait.retry import backoff_secs
 
 RETRY_CAP_SECS = 3600.0
@@ -69,6 +69,8 @@ def due_at(state: State) -> str:
             return run.scheduled_at
         case "queued":
             return min(filter(None, (run.next_retry_at, run.expires_at)), default="")
+        case "waiting":
+            return run.next_retry_at
         case "executing":
             return state.deadline_at
         case _:
@@ -86,6 +88,8 @@ def due_event(state: State, job: Job, now: int, rand: float) -> Event | None:
             return Due()
         case "queued" if run.expires_at and run.expires_at <= stamp:
             return Expired()
+        case "waiting" if run.next_retry_at and run.next_retry_at <= stamp:
+            return Woken("its sleep is over")
         case "executing" if state.deadline_at <= stamp:
             return TimedOut(state.assignment, job, rand)
         case _:

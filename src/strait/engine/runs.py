@@ -267,7 +267,7 @@ def _end(
 def _suspended(state: State, event: Suspended, now: int) -> Transition | None:
     if state.run.status != "executing":
         raise Refused(409, "run must be executing to wait")
-    return _move(state, "waiting", event.reason)
+    return _move(state, "waiting", event.reason, next_retry_at=event.wake_at)
 
 
 def _woken(state: State, event: Woken, now: int) -> Transition | None:

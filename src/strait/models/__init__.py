@@ -217,6 +217,7 @@ if TYPE_CHECKING:
     from strait.models.sdk_runs import SdkResourcesResponse as SdkResourcesResponse
     from strait.models.sdk_runs import SdkSpawnResponse as SdkSpawnResponse
     from strait.models.sdk_runs import SdkStreamChunkResponse as SdkStreamChunkResponse
+    from strait.models.sdk_runs import SdkSuspendResponse as SdkSuspendResponse
     from strait.models.sdk_runs import SdkWaitForEventResponse as SdkWaitForEventResponse
     from strait.models.secrets import JobSecret as JobSecret
     from strait.models.secrets import JobSecretPage as JobSecretPage
@@ -540,6 +541,7 @@ _MODULES = {
     "SdkResourcesResponse": "sdk_runs",
     "SdkSpawnResponse": "sdk_runs",
     "SdkStreamChunkResponse": "sdk_runs",
+    "SdkSuspendResponse": "sdk_runs",
     "SdkWaitForEventResponse": "sdk_runs",
     "SendEventByPrefixResponse": "event_triggers",
     "SetDebugModeResponse": "runs",

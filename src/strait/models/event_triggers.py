@@ -36,6 +36,8 @@ class EventTrigger(StraitModel):
     notify_status: str | None = None
     trigger_type: EventTriggerType | None = None
     sent_by: str | None = None
+    occurrence: int | None = None
+    resumes: bool | None = None
 
 
 class EventTriggerPage(StraitModel):
@@ -74,6 +76,8 @@ class EventTriggerStreamItem(StraitModel):
     notify_status: str | None = None
     trigger_type: EventTriggerType | None = None
     sent_by: str | None = None
+    occurrence: int | None = None
+    resumes: bool | None = None
     timestamp: datetime | None = None
 
 

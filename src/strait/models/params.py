@@ -488,6 +488,19 @@ class SDKStreamChunkRequest(TypedDict, total=False):
     done: bool
 
 
+class SDKSuspendWait(TypedDict, total=False):
+    event_key: Required[str]
+    occurrence: int
+    timeout_secs: int
+    notify_url: str
+
+
+class SDKSuspendRequest(TypedDict, total=False):
+    waits: Sequence[SDKSuspendWait]
+    wake_at: datetime | str
+    children: Sequence[str]
+
+
 class SDKToolCallRequest(TypedDict, total=False):
     tool_name: Required[str]
     input: Any

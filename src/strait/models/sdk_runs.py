@@ -48,6 +48,10 @@ class SdkSpawnResponse(StraitModel):
 SdkStreamChunkResponse: TypeAlias = dict[str, str] | None
 
 
+class SdkSuspendResponse(StraitModel):
+    status: str
+
+
 class SdkWaitForEventResponse(StraitModel):
     status: str
     event_key: str

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 
 from strait.client import results
@@ -16,6 +17,7 @@ from strait.models.sdk_runs import (
     SdkResourcesResponse,
     SdkSpawnResponse,
     SdkStreamChunkResponse,
+    SdkSuspendResponse,
     SdkWaitForEventResponse,
 )
 from strait.models.shared import (
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
         SDKSetStateRequest,
         SDKSpawnRequest,
         SDKStreamChunkRequest,
+        SDKSuspendRequest,
+        SDKSuspendWait,
         SDKToolCallRequest,
         SDKUsageRequest,
         SDKWaitForEventRequest,
@@ -163,6 +167,14 @@ _WAIT_FOR_EVENT_RUN = Operation(
     method="POST",
     path=("/sdk/v1/runs/", "/wait-for-event"),
     decode=results.model(SdkWaitForEventResponse),
+    arguments=("run_id",),
+)
+_SUSPEND_RUN = Operation(
+    id="sdk-suspend",
+    name="sdk_runs.suspend_run",
+    method="POST",
+    path=("/sdk/v1/runs/", "/suspend"),
+    decode=results.model(SdkSuspendResponse),
     arguments=("run_id",),
 )
 _SET_STATE = Operation(
@@ -551,6 +563,34 @@ class SDKRunsService(SyncService):
             (run_id,),
             body=body,
             fields={"event_key": event_key, "timeout_secs": timeout_secs, "notify_url": notify_url},
+        )
+
+    def suspend_run(
+        self,
+        run_id: str,
+        body: SDKSuspendRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        waits: Sequence[SDKSuspendWait] | None = None,
+        wake_at: datetime | str | None = None,
+        children: Sequence[str] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> SdkSuspendResponse:
+        """Let the run wait for any of several events, an instant or children; it is dispatched again when one has come.
+
+        `POST /sdk/v1/runs/{runID}/suspend`, run token.
+
+        Answers `waiting`, or `ready` where one of them has come already; the run then stays with
+        its handler. A wait is kept until it is received, times out or the run ends; asking for it
+        again attaches to it. A wait that times out lets the run go on.
+
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 410, 422, 429 `RateLimitedError`.
+        """
+        return self._caller.call(
+            _SUSPEND_RUN,
+            options,
+            (run_id,),
+            body=body,
+            fields={"waits": waits, "wake_at": wake_at, "children": children},
         )
 
     def set_state(
@@ -1134,6 +1174,34 @@ class AsyncSDKRunsService(AsyncService):
             fields={"event_key": event_key, "timeout_secs": timeout_secs, "notify_url": notify_url},
         )
 
+    async def suspend_run(
+        self,
+        run_id: str,
+        body: SDKSuspendRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        waits: Sequence[SDKSuspendWait] | None = None,
+        wake_at: datetime | str | None = None,
+        children: Sequence[str] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> SdkSuspendResponse:
+        """Let the run wait for any of several events, an instant or children; it is dispatched again when one has come.
+
+        `POST /sdk/v1/runs/{runID}/suspend`, run token.
+
+        Answers `waiting`, or `ready` where one of them has come already; the run then stays with
+        its handler. A wait is kept until it is received, times out or the run ends; asking for it
+        again attaches to it. A wait that times out lets the run go on.
+
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 410, 422, 429 `RateLimitedError`.
+        """
+        return await self._caller.call(
+            _SUSPEND_RUN,
+            options,
+            (run_id,),
+            body=body,
+            fields={"waits": waits, "wake_at": wake_at, "children": children},
+        )
+
     async def set_state(
         self,
         run_id: str,
@@ -1463,6 +1531,7 @@ if TYPE_CHECKING:
         spawn_run = raw(SDKRunsService.spawn_run)
         continue_run = raw(SDKRunsService.continue_run)
         wait_for_event_run = raw(SDKRunsService.wait_for_event_run)
+        suspend_run = raw(SDKRunsService.suspend_run)
         set_state = raw(SDKRunsService.set_state)
         list_state = raw(SDKRunsService.list_state)
         get_state = raw(SDKRunsService.get_state)
@@ -1493,6 +1562,7 @@ if TYPE_CHECKING:
         spawn_run = streamed(SDKRunsService.spawn_run)
         continue_run = streamed(SDKRunsService.continue_run)
         wait_for_event_run = streamed(SDKRunsService.wait_for_event_run)
+        suspend_run = streamed(SDKRunsService.suspend_run)
         set_state = streamed(SDKRunsService.set_state)
         list_state = streamed(SDKRunsService.list_state)
         get_state = streamed(SDKRunsService.get_state)
@@ -1523,6 +1593,7 @@ if TYPE_CHECKING:
         spawn_run = raw_async(AsyncSDKRunsService.spawn_run)
         continue_run = raw_async(AsyncSDKRunsService.continue_run)
         wait_for_event_run = raw_async(AsyncSDKRunsService.wait_for_event_run)
+        suspend_run = raw_async(AsyncSDKRunsService.suspend_run)
         set_state = raw_async(AsyncSDKRunsService.set_state)
         list_state = raw_async(AsyncSDKRunsService.list_state)
         get_state = raw_async(AsyncSDKRunsService.get_state)
@@ -1553,6 +1624,7 @@ if TYPE_CHECKING:
         spawn_run = streamed_async(AsyncSDKRunsService.spawn_run)
         continue_run = streamed_async(AsyncSDKRunsService.continue_run)
         wait_for_event_run = streamed_async(AsyncSDKRunsService.wait_for_event_run)
+        suspend_run = streamed_async(AsyncSDKRunsService.suspend_run)
         set_state = streamed_async(AsyncSDKRunsService.set_state)
         list_state = streamed_async(AsyncSDKRunsService.list_state)
         get_state = streamed_async(AsyncSDKRunsService.get_state)

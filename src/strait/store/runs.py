@@ -220,6 +220,15 @@ def children(db: sqlite3.Connection, run_id: str) -> list[Run]:
     return [_decoder.decode(doc) for (doc,) in rows]
 
 
+def children_among(db: sqlite3.Connection, run_id: str, ids: Sequence[str]) -> set[str]:
+    """Return those of several ids that are children of a run."""
+    rows = db.execute(
+        "SELECT id FROM runs WHERE id IN (SELECT value FROM json_each(?)) AND parent_run_id = ?",
+        (_encoder.encode(ids).decode(), run_id),
+    )
+    return {child_id for (child_id,) in rows}
+
+
 def ids(db: sqlite3.Connection, where: str, parameters: Sequence[object]) -> list[str]:
     """Return the ids of the runs that satisfy a condition of ours, oldest first."""
     rows = db.execute(f"SELECT id FROM runs WHERE {where} ORDER BY seq", parameters)

@@ -503,6 +503,19 @@ class SDKStreamChunkRequest(Struct, kw_only=True):
     done: bool | None = None
 
 
+class SDKSuspendWait(Struct, kw_only=True):
+    event_key: str = ""
+    occurrence: Int64 | None = None
+    timeout_secs: Int64 | None = None
+    notify_url: str | None = None
+
+
+class SDKSuspendRequest(Struct, kw_only=True):
+    waits: list[SDKSuspendWait] | None = None
+    wake_at: str | None = None
+    children: list[str] | None = None
+
+
 class SDKToolCallRequest(Struct, kw_only=True):
     tool_name: str = ""
     input: Raw | UnsetType = UNSET
@@ -1070,6 +1083,22 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "SDKSpawnRequest": (
         Rule(field="job_slug", attribute="job_slug", required=True),
         Rule(field="project_id", attribute="project_id", required=True),
+    ),
+    "SDKSuspendWait": (
+        Rule(field="event_key", attribute="event_key", required=True),
+        Rule(field="occurrence", attribute="occurrence", zero_is_absent=True, min=0),
+        Rule(field="timeout_secs", attribute="timeout_secs", zero_is_absent=True, min=0),
+    ),
+    "SDKSuspendRequest": (
+        Rule(
+            field="waits",
+            attribute="waits",
+            zero_is_absent=True,
+            max_length=100,
+            dive="SDKSuspendWait",
+        ),
+        Rule(field="wake_at", attribute="wake_at", zero_is_absent=True, format="date-time"),
+        Rule(field="children", attribute="children", zero_is_absent=True, max_length=1000),
     ),
     "SDKToolCallRequest": (
         Rule(field="tool_name", attribute="tool_name", required=True),

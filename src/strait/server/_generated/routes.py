@@ -3865,6 +3865,18 @@ ROUTES: Final[tuple[Route, ...]] = (
         platform=("2026-03", "head"),
     ),
     Route(
+        id="sdk-suspend",
+        method="POST",
+        path="/sdk/v1/runs/{runID}/suspend",
+        plane="sdk",
+        auth="run_token",
+        body=bodies.SDKSuspendRequest,
+        body_required=True,
+        success=(200,),
+        errors=(400, 401, 403, 404, 409, 410, 422, 429, 500),
+        platform=("embedded",),
+    ),
+    Route(
         id="sdk-set-state",
         method="POST",
         path="/sdk/v1/runs/{runID}/state",

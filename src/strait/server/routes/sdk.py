@@ -19,7 +19,7 @@ from strait.server.registry import Registry
 from strait.server.routes.run_reads import event
 from strait.server.routes.runs import document
 from strait.server.unit import Unit
-from strait.server.work import children, events, records, runs
+from strait.server.work import children, events, records, runs, suspensions
 from strait.server.work.handlers import speaking, writing
 from strait.store import jobs, ledger, meta
 from strait.store import runs as run_rows
@@ -149,7 +149,7 @@ def wait_for_event(call: Call, unit: Unit) -> Reply:
     """Let the run wait; its handler ends, and is called again when the event is there."""
     stored = active(call, unit)
     body = call.body(bodies.SDKWaitForEventRequest)
-    _check_event_key(body.event_key)
+    check_event_key(body.event_key)
     if stored.run.status != "executing":
         raise ApiError(409, "run must be executing to wait")
     notify_url = addresses.endpoint(body.notify_url, "notify_url", unit.platform.reach)
@@ -162,6 +162,7 @@ def wait_for_event(call: Call, unit: Unit) -> Reply:
         notify_url,
     )
     events.open_wait(unit, trigger)
+    suspensions.forget(unit, stored.run.id)
     runs.apply(unit, stored, engine.Suspended(f"waits for event {body.event_key!r}"))
     return reply(
         {
@@ -173,7 +174,12 @@ def wait_for_event(call: Call, unit: Unit) -> Reply:
     )
 
 
-def _check_event_key(key: str) -> None:
+def check_event_key(key: str) -> None:
+    """Refuse what cannot be the key of an event.
+
+    Raises:
+        ApiError: 400.
+    """
     if len(key) > MAX_EVENT_KEY:
         raise ApiError(400, f"event_key must be at most {MAX_EVENT_KEY} characters")
     if any(ord(character) < 32 or ord(character) == 127 for character in key):
@@ -268,6 +274,7 @@ def _await_children(unit: Unit, stored: run_rows.Stored, child: Run, timeout_sec
         "",
     )
     events.open_wait(unit, trigger)
+    suspensions.forget(unit, stored.run.id)
     runs.apply(unit, stored, engine.Suspended("waits for its children"))
 
 

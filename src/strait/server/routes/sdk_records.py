@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, json
 
 from strait.clock import Timestamp
 from strait.engine.entries import Entry
-from strait.reserved import STATE_PREFIX
+from strait.reserved import HOST_PREFIXES, STATE_PREFIX
 from strait.server import checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, invalid, not_found
@@ -98,7 +98,7 @@ def set_state(call: Call, unit: Unit) -> Reply:
     body = call.body(bodies.SDKSetStateRequest)
     if len(body.key) > MAX_STATE_KEY:
         raise ApiError(400, f"state key must be at most {MAX_STATE_KEY} characters")
-    if body.key.startswith(STATE_PREFIX):
+    if body.key.startswith(STATE_PREFIX) and not body.key.startswith(HOST_PREFIXES):
         raise ApiError(400, f"state keys that start with {STATE_PREFIX!r} are reserved")
     text = _required(body.value, "value")
     if len(text.encode()) > MAX_STATE_BYTES:

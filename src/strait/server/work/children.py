@@ -7,25 +7,41 @@ import sqlite3
 from msgspec import json
 
 from strait.engine.model import Run
+from strait.engine.undo import UNDO
 from strait.fsm import is_terminal_run_status
 from strait.reserved import child_outcome_key
 from strait.server.unit import Unit
-from strait.server.work import events, records
+from strait.server.work import events, records, suspensions
 from strait.store import runs, triggers
 
 
 def ended(unit: Unit, child: Run, result: str | None) -> None:
-    """Tell a parent how its child ended, and wake it once nothing below it runs any more."""
+    """Tell a parent how its child ended, and wake whoever waits for that.
+
+    A run that awaits its children awaits all below it, so that the end of a child whose own parent
+    is over already is looked at by those above.
+    """
     parent = runs.load(unit.db, child.parent_run_id)
-    if parent is None or is_terminal_run_status(parent.run.status):
-        return
-    keep_outcome(unit, child, result)
+    if parent is not None and not is_terminal_run_status(parent.run.status):
+        keep_outcome(unit, child, result)
+        suspensions.child_ended(unit, parent, child)
+    seen = {child.id}
+    while parent is not None and parent.run.id not in seen:
+        if not is_terminal_run_status(parent.run.status):
+            _wake_awaiting(unit, parent.run.id)
+            return
+        seen.add(parent.run.id)
+        above = parent.run.parent_run_id
+        parent = runs.load(unit.db, above) if above else None
+
+
+def _wake_awaiting(unit: Unit, run_id: str) -> None:
     awaiting = [
         trigger
-        for trigger in triggers.waiting_of_run(unit.db, child.parent_run_id)
+        for trigger in triggers.waiting_of_run(unit.db, run_id)
         if trigger.event_key.startswith(events.AWAIT_PREFIX)
     ]
-    if awaiting and not has_living_descendants(unit.db, child.parent_run_id):
+    if awaiting and not has_living_descendants(unit.db, run_id):
         for trigger in awaiting:
             events.receive(unit, trigger, None, "system:children")
 
@@ -42,12 +58,13 @@ def keep_outcome(unit: Unit, child: Run, result: str | None) -> None:
 
 
 def has_living_descendants(db: sqlite3.Connection, run_id: str) -> bool:
-    """Return whether any run below a run is not over."""
+    """Return whether any run below a run is not over; nobody waits for what undoes a run."""
     below = (
-        "WITH RECURSIVE below (id, status) AS ("
-        "SELECT id, status FROM runs WHERE parent_run_id = ? "
-        "UNION SELECT runs.id, runs.status FROM runs JOIN below ON runs.parent_run_id = below.id"
-        f") SELECT 1 FROM below WHERE {runs.UNFINISHED} LIMIT 1"
+        "WITH RECURSIVE below (id, status, triggered_by) AS ("
+        "SELECT id, status, doc ->> 'triggered_by' FROM runs WHERE parent_run_id = ? "
+        "UNION SELECT runs.id, runs.status, runs.doc ->> 'triggered_by' "
+        "FROM runs JOIN below ON runs.parent_run_id = below.id"
+        f") SELECT 1 FROM below WHERE {runs.UNFINISHED} AND triggered_by != ? LIMIT 1"
     )
-    row = db.execute(below, (run_id,)).fetchone()
+    row = db.execute(below, (run_id, UNDO)).fetchone()
     return row is not None

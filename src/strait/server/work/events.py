@@ -13,7 +13,7 @@ from strait.engine.model import EventTrigger, Json
 from strait.engine.refusal import Refused
 from strait.reserved import event_state_key
 from strait.server.unit import TriggerSettled, Unit
-from strait.server.work import announce, records, runs
+from strait.server.work import announce, records, runs, suspensions
 from strait.store import runs as run_rows
 from strait.store import triggers
 
@@ -23,8 +23,8 @@ MAX_HELD_EVENTS = 10_000
 AWAIT_PREFIX = "spawn-await:"
 
 
-def open_wait(unit: Unit, trigger: EventTrigger) -> None:
-    """Begin to wait for an event.
+def open_wait(unit: Unit, trigger: EventTrigger) -> EventTrigger:
+    """Begin to wait for an event, and return the wait: received, if the event was held for it.
 
     Raises:
         Refused: 409, somebody waits for the same key already.
@@ -37,8 +37,7 @@ def open_wait(unit: Unit, trigger: EventTrigger) -> None:
         raise Refused(409, f"event key already in use: {trigger.event_key!r}") from error
     _watch(unit, trigger)
     announce.wait_opened(unit, trigger)
-    if trigger.trigger_type == "event":
-        _take_held(unit, trigger)
+    return _take_held(unit, trigger) if trigger.trigger_type == "event" else trigger
 
 
 def hold(
@@ -74,10 +73,11 @@ def hold(
     return event
 
 
-def _take_held(unit: Unit, trigger: EventTrigger) -> None:
+def _take_held(unit: Unit, trigger: EventTrigger) -> EventTrigger:
     event = triggers.take_held(unit.db, trigger.project_id, trigger.event_key, unit.stamp)
-    if event is not None:
-        receive(unit, trigger, event.response_payload, event.sent_by)
+    if event is None:
+        return trigger
+    return receive(unit, trigger, event.response_payload, event.sent_by)
 
 
 def for_run(
@@ -157,6 +157,9 @@ def expire(unit: Unit, trigger_id: str) -> None:
 
 def wake_run(unit: Unit, trigger: EventTrigger) -> None:
     """Let a run go on whose wait was settled."""
+    if trigger.resumes:
+        suspensions.wait_settled(unit, trigger)
+        return
     stored = run_rows.load(unit.db, trigger.job_run_id)
     if stored is None or stored.run.status != "waiting":
         return

@@ -99,6 +99,16 @@ def states(db: sqlite3.Connection, run_id: str) -> list[StateValue]:
     return [_state(row) for row in rows]
 
 
+def keys_among(db: sqlite3.Connection, run_id: str, keys: list[str]) -> set[str]:
+    """Return those of several keys that a run's state has."""
+    rows = db.execute(
+        "SELECT state_key FROM run_state WHERE run_id = ? "
+        "AND state_key IN (SELECT value FROM json_each(?))",
+        (run_id, _encode(keys).decode()),
+    )
+    return {key for (key,) in rows}
+
+
 def count_states(db: sqlite3.Connection, run_id: str, like: str) -> int:
     """Return how many numbered keys there are of the family of `like`.
 
@@ -107,8 +117,9 @@ def count_states(db: sqlite3.Connection, run_id: str, like: str) -> int:
     head, _, tail = like.rpartition(".")
     family = head.rpartition(".")[0]
     (count,) = db.execute(
-        "SELECT count(*) FROM run_state WHERE run_id = ? AND state_key GLOB ?",
-        (run_id, f"{family}.*.{tail}"),
+        "SELECT count(*) FROM run_state WHERE run_id = ? "
+        "AND state_key > ? AND state_key < ? AND state_key GLOB ?",
+        (run_id, f"{family}.", f"{family}/", f"{family}.*.{tail}"),
     ).fetchone()
     return int(count)
 
