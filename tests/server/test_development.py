@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from strait.server.development import Development, HandlerHost, LoadError, hold
+from strait.engine.model import Run
+from strait.server.development import Development, HandlerHost, LoadError, hold, tell_held
 from support.handlers import Gate, Handlers, ok
 from support.world import PROJECT, World
 
@@ -114,6 +115,34 @@ async def test_runs_of_a_job_that_the_code_does_not_have_wait_for_it(world: Worl
     assert (await world.run(waiting))["status"] == "queued"
     assert hold(world.platform, [kept["slug"], gone["slug"]]) == frozenset()
     assert (await world.until(waiting, "completed"))["attempt"] == 1
+
+
+async def test_before_the_first_version_only_what_is_hosted_here_waits(world: World) -> None:
+    world.platform.development = Development("shop.py", PROJECT, ADDRESS)
+    world.handlers.script = lambda call: ok("here")
+    here, elsewhere = await hosted(world), await world.job()
+    assert hold(world.platform, []) == {here["slug"]}
+    waiting = await world.trigger(here)
+    await world.until(await world.trigger(elsewhere), "completed")
+    assert (await world.run(waiting))["status"] == "queued"
+    serve(world, world.handlers)
+    hold(world.platform, [here["slug"]])
+    assert (await world.until(waiting, "completed"))["attempt"] == 1
+
+
+async def test_a_run_that_waits_for_its_job_tells_why(world: World) -> None:
+    serve(world, world.handlers)
+    gone = await hosted(world)
+    hold(world.platform, [])
+    told: list[bool] = []
+    platform = world.platform
+    platform.witness = lambda run: told.append(isinstance(run, Run) and tell_held(platform, run))
+    waiting = await world.trigger(gone)
+    await world.settled()
+    events = (await world.api.get(f"/v1/runs/{waiting}/events")).json()["data"]
+    (why,) = [event["message"] for event in events if event["level"] == "warn"]
+    assert told == [True]
+    assert gone["slug"] in why
 
 
 async def test_jobs_that_are_hosted_elsewhere_are_never_held(world: World) -> None:

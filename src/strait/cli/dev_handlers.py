@@ -90,6 +90,7 @@ class Handlers:
         self._superseded = 0
         self._files: dict[str, Stamp] = {}
         self._stopping = False
+        self._ending: set[asyncio.Task[None]] = set()
 
     # --------------------------------------------------------------------------------- lifecycle
 
@@ -136,7 +137,7 @@ class Handlers:
         serving = {version.child for version in versions}
         for child in self._children - serving:
             child.kill()
-        await asyncio.gather(*(child.stop() for child in self._children))
+        await asyncio.gather(*(child.stop() for child in self._children), *self._ending)
 
     def kill(self) -> None:
         """End all processes at once."""
@@ -241,8 +242,9 @@ class Handlers:
         child.kill()
         self._children.discard(child)
         task = asyncio.create_task(child.stop())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
         self._prepare_next()
-        task.add_done_callback(lambda done: done.exception())
 
     def _is_superseded(self) -> bool:
         if not self._reload or not self._watcher.changed():

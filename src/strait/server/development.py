@@ -131,9 +131,13 @@ class Development:
     changed: tuple[str, ...] = ()
     held: frozenset[str] = frozenset()
 
+    def hosts(self, url: str) -> bool:
+        """Return whether a job's address is one of those that are hosted here."""
+        return bool(self.address) and url.startswith(self.address + "/")
+
     def host_of(self, url: str) -> HandlerHost | None:
         """Return the process that a job's address stands for now; None for other addresses."""
-        return self.host if self.address and url.startswith(self.address + "/") else None
+        return self.host if self.hosts(url) else None
 
     def url_at(self, host: HandlerHost, url: str) -> str:
         """Return where a host is asked for what stands behind a job's address."""
@@ -154,7 +158,7 @@ class Development:
         return [
             job
             for job in jobs.everything(db)
-            if job.project_id == self.project_id and self.host_of(job.endpoint_url)
+            if job.project_id == self.project_id and self.hosts(job.endpoint_url)
         ]
 
 
@@ -166,7 +170,7 @@ def tell_held(platform: Platform, run: Run) -> bool:
     entry = platform.jobs.get(platform.reader, run.job_id)
     if entry is None or entry.job.slug not in development.held:
         return False
-    if not development.host_of(entry.endpoint_url):
+    if not development.hosts(entry.endpoint_url):
         return False
     text = (
         f"no handler: the code of `strait dev` does not define the job `{entry.job.slug}`; "
