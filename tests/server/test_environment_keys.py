@@ -53,6 +53,31 @@ async def test_a_key_of_an_environment_sees_its_jobs_and_runs_only(
         assert (await client.request(method, path)).status_code == 404, path
 
 
+async def test_a_workflow_is_no_way_around_the_environment(world: World, bound: Bound) -> None:
+    client, _, inside, outside = bound
+
+    async def workflow(slug: str, **step: object) -> str:
+        body = {
+            "project_id": PROJECT, "name": slug, "slug": slug, "steps": [{"step_ref": "a", **step}]
+        }  # fmt: skip
+        return str((await world.api.post("/v1/workflows", json=body)).json()["id"])
+
+    ours = await workflow("ours", job_id=inside["id"])
+    theirs = await workflow("theirs", job_id=outside["id"])
+    around = await workflow("around", step_type="sub_workflow", sub_workflow_id=theirs)
+    started = await client.post(f"/v1/workflows/{ours}/trigger", json={})
+    assert started.status_code == 201, started.text
+    run = await world.api.post(f"/v1/workflows/{theirs}/trigger", json={})
+    for method, path in (
+        ("POST", f"/v1/workflows/{theirs}/trigger"),
+        ("POST", f"/v1/workflows/{around}/trigger"),
+        ("GET", f"/v1/workflows/{theirs}"),
+        ("GET", f"/v1/workflow-runs/{run.json()['id']}"),
+        ("DELETE", f"/v1/workflow-runs/{run.json()['id']}"),
+    ):
+        assert (await client.request(method, path, json={})).status_code == 404, path
+
+
 async def test_a_job_of_such_a_key_is_in_its_environment(bound: Bound) -> None:
     client, environment, inside, outside = bound
     body = {"project_id": PROJECT, "name": "n", "slug": "n", "endpoint_url": "http://127.0.0.1:1"}

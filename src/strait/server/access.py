@@ -13,7 +13,7 @@ from dataclasses import replace
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call
 from strait.server.work import environments, rbac
-from strait.store import meta, records
+from strait.store import meta, records, workflows
 
 _RESOURCES = {"jobID": "job", "workflowID": "workflow", "runID": "run",
               "workflowRunID": "workflow_run"}  # fmt: skip
@@ -55,6 +55,12 @@ def _check_environment(call: Call, db: sqlite3.Connection) -> None:
         raise not_found("job")
     if "runID" in params and _environment_of_run(db, params["runID"]) != own:
         raise not_found("run")
+    if "workflowID" in params and _reaches_outside(db, params["workflowID"], own):
+        raise not_found("workflow")
+    if "workflowRunID" in params and _reaches_outside(
+        db, _workflow_of_run(db, params["workflowRunID"]), own
+    ):
+        raise not_found("workflow run")
     if "envID" in params and params["envID"] != own:
         raise not_found("environment")
     if "keyID" in params and _environment_of_key(db, params["keyID"]) != own:
@@ -66,6 +72,31 @@ def _check_environment(call: Call, db: sqlite3.Connection) -> None:
 def _environment_of_job(db: sqlite3.Connection, job_id: str) -> str:
     row = db.execute("SELECT doc ->> '$.environment_id' FROM jobs WHERE id = ?", (job_id,))
     return str((row.fetchone() or ("",))[0] or "")
+
+
+def _workflow_of_run(db: sqlite3.Connection, run_id: str) -> str:
+    row = db.execute("SELECT workflow_id FROM workflow_runs WHERE id = ?", (run_id,)).fetchone()
+    return str(row[0]) if row is not None else ""
+
+
+def _reaches_outside(db: sqlite3.Connection, workflow_id: str, environment_id: str) -> bool:
+    """Say whether a workflow has a job of another environment, below its sub-workflows too.
+
+    Workflows belong to no environment; one that did would be a way around the key's.
+    """
+    seen: set[str] = set()
+    to_look_at = [workflow_id]
+    while to_look_at:
+        workflow = workflows.get(db, to_look_at.pop())
+        if workflow is None or workflow.id in seen:
+            continue
+        seen.add(workflow.id)
+        for step in workflows.steps(db, workflow):
+            if step.job_id and _environment_of_job(db, step.job_id) != environment_id:
+                return True
+            if step.sub_workflow_id:
+                to_look_at.append(step.sub_workflow_id)
+    return False
 
 
 def _environment_of_secret(db: sqlite3.Connection, secret_id: str) -> str:
