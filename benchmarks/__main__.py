@@ -9,7 +9,19 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from benchmarks import bulk, client, engines, imports, peers, reload, server, shapes, start, stored
+from benchmarks import (
+    bulk,
+    client,
+    engines,
+    imports,
+    peers,
+    reload,
+    server,
+    shapes,
+    start,
+    stored,
+    yardstick,
+)
 
 _PARTS = (
     "imports", "client", "server", "bulk", "stored", "start", "reload", "shapes",
@@ -22,7 +34,8 @@ def main() -> None:
     parser.add_argument("only", nargs="*", choices=[*_PARTS, []])
     parser.add_argument("--runs", type=int, default=5_000, help="how many runs the server does")
     options = parser.parse_args()
-    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {_load()}\n")
+    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {_load()}")
+    print(f"this machine now: {yardstick.told()}\n")
     print("| figure | measured | baseline |\n|---|---|---|")
     parts: dict[str, Callable[[], Iterable[server.Row]]] = {
         "imports": imports.measure,
