@@ -82,11 +82,19 @@ class Load:
                     self.enough.set()
 
 
-@pytest.fixture
-def kept(home: Path) -> Path:
-    """A database with a completed run, whose server has ended."""
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("made")
+    (home / "hello.py").write_text(TARGET)
     with platform(home) as dev, client_of(dev) as client:
         until_completed(client, hello(client, "Ada"))
+    return home / DB
+
+
+@pytest.fixture
+def kept(home: Path, made_once: Path) -> Path:
+    """A database with a completed run, whose server has ended."""
+    shutil.copytree(made_once.parent, (home / DB).parent)
     return home / DB
 
 

@@ -32,7 +32,7 @@ from strait.store.workflow_runs import Stored
 from strait.store.writer import Writer
 
 ROOT = Path(__file__).parents[2]
-CHUNK = 40
+CHUNK = 25
 
 
 @pytest.mark.parametrize("chunk", range(10))
