@@ -40,6 +40,21 @@ from strait.authoring.graph import validate_dag
 from strait.authoring.harness import TestRunRecord, create_test_context
 from strait.authoring.jobs import JobDefinition, JobOptions, define_job
 from strait.authoring.plans import DefinitionPlan, FieldChange, Plan
+from strait.authoring.recorded import (
+    BlobStore,
+    ChildFailed,
+    Codec,
+    CurrentStep,
+    DirectoryBlobs,
+    EventTimeout,
+    StepFailed,
+    StepFunction,
+    StepMismatch,
+    StepTimeout,
+    StepValueTooLarge,
+    current_step,
+    step,
+)
 from strait.authoring.run_api import RunContextClient
 from strait.authoring.session import AttemptSuspended
 from strait.authoring.steps import (
@@ -68,9 +83,15 @@ __all__ = [
     "ApprovalStep",
     "AttemptSuspended",
     "BaseStepOptions",
+    "BlobStore",
+    "ChildFailed",
+    "Codec",
+    "CurrentStep",
     "DefinitionError",
     "DefinitionPlan",
+    "DirectoryBlobs",
     "EventDefinition",
+    "EventTimeout",
     "FieldChange",
     "Finding",
     "IterationLimitExceeded",
@@ -88,7 +109,12 @@ __all__ = [
     "RunContextState",
     "SleepStep",
     "Step",
+    "StepFailed",
+    "StepFunction",
+    "StepMismatch",
+    "StepTimeout",
     "StepType",
+    "StepValueTooLarge",
     "SubWorkflowStep",
     "SyncAgentRunContext",
     "SyncRunContext",
@@ -106,6 +132,7 @@ __all__ = [
     "check",
     "create_run_context",
     "create_test_context",
+    "current_step",
     "define_agent",
     "define_event",
     "define_job",
@@ -113,6 +140,7 @@ __all__ = [
     "job",
     "job_step",
     "sleep_step",
+    "step",
     "step_to_api",
     "sub_workflow_step",
     "validate_dag",

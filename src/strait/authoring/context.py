@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from strait.authoring.recorded.calls import result_of
+from strait.authoring.recorded.children import Spawn
+from strait.authoring.recorded.face import DurableMethods
+from strait.authoring.recorded.waits import gathering
 from strait.authoring.session import RunSession
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Mapping
+    from datetime import timedelta
 
     from strait.authoring.flow import Flow
     from strait.authoring.run_api import RunContextClient
@@ -99,7 +104,7 @@ class RunContextState:
         return await self._session.run(self._session.list_state())
 
 
-class RunContext(RunFacts):
+class RunContext(DurableMethods, RunFacts):
     """What an `async def` handler can ask of the platform while it runs.
 
     Every method raises a `StraitError` if the platform refuses; a run that has ended answers 410.
@@ -176,7 +181,12 @@ class RunContext(RunFacts):
         await self._run(self._session.stream_chunk(chunk, stream_id, done))
 
     async def wait_for_event(
-        self, event_key: str, timeout_secs: int | None = None, notify_url: str | None = None
+        self,
+        event_key: str,
+        timeout_secs: int | None = None,
+        notify_url: str | None = None,
+        *,
+        timeout: float | timedelta | None = None,  # noqa: ASYNC109 - it is the run that waits
     ) -> Json:
         """Wait until an event is sent and return its payload.
 
@@ -188,14 +198,28 @@ class RunContext(RunFacts):
             event_key: the key of the event, at most 512 characters.
             timeout_secs: seconds until the run times out; an hour by default, 30 days at most.
             notify_url: a URL that is told that the run waits.
+            timeout: seconds, or a `timedelta`, after which the run goes on with `EventTimeout`
+                instead of being timed out.
+
+        Raises:
+            EventTimeout: the event did not come within `timeout`.
+            UnsupportedByPlatform: `timeout`, on another platform than the embedded one.
 
         Returns:
             The payload of the event; outside of a host, where nobody calls the handler again, the
             platform's answer that the run waits: `{"status": "waiting", ...}`.
         """
-        return await self._run(self._session.wait_for_event(event_key, timeout_secs, notify_url))
+        if timeout is None and gathering.get() is None:
+            return await self._run(
+                self._session.wait_for_event(event_key, timeout_secs, notify_url)
+            )
+        self._session.wait_body(event_key, timeout_secs, notify_url)
+        occurrence = self._session.next_wait(event_key)
+        return await self._session.recorded.event(
+            event_key, occurrence, timeout or timeout_secs, notify_url
+        )
 
-    async def spawn(
+    def spawn(
         self,
         job_slug: str,
         project_id: str = "",
@@ -205,8 +229,11 @@ class RunContext(RunFacts):
         await_completion: bool | None = None,
         await_timeout_secs: int | None = None,
         target_api_key: str | None = None,
-    ) -> Json:
+    ) -> Spawn:
         """Start a child run and return it; with `await_completion`, wait for it.
+
+        `await ctx.spawn(…)` starts it; `await ctx.spawn(…).result()` also waits for its end and
+        returns its result, or raises `ChildFailed`.
 
         A handler that is called again, after a wait or a failed attempt, gets the child that its
         same call started before: the n-th spawn of one job within an attempt is the same child.
@@ -227,7 +254,22 @@ class RunContext(RunFacts):
             "await_timeout_secs": await_timeout_secs,
             "target_api_key": target_api_key,
         }
-        return await self._run(self._session.spawn(job_slug, project_id, payload, extra))
+
+        async def start() -> Json:
+            return await self._run(self._session.spawn(job_slug, project_id, payload, extra))
+
+        async def result(timeout_secs: int | None) -> Json:
+            if gathering.get() is not None:
+                child = await self._run(self._session.spawn(job_slug, project_id, payload, extra))
+                return await self._session.recorded.child(child)
+            waited = {**extra, "await_completion": True}
+            if timeout_secs is not None:
+                waited["await_timeout_secs"] = timeout_secs
+            return result_of(
+                await self._run(self._session.spawn(job_slug, project_id, payload, waited))
+            )
+
+        return Spawn(start, result)
 
     async def spawn_many(
         self, job_slug: str, payloads: Iterable[Json], project_id: str = ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 from strait.authoring.definitions import Definition, TPayload
 from strait.authoring.flow import dispatch
 from strait.authoring.plans import Plan, plan_job
+from strait.authoring.recorded.values import BlobStore, Codec
 from strait.authoring.registration import register_job
 from strait.authoring.triggers import TriggerJobInput, batch_item, trigger_body
 from strait.authoring.typed import payload_type, result_type
@@ -95,6 +96,8 @@ class JobOptions(Generic[TPayload]):
         on_failure_trigger_job: slug of a job that is run when all attempts have failed.
         on_failure_trigger_workflow: slug of a workflow that is run then.
         on_failure_payload_mapping: like `on_complete_payload_mapping`.
+        codec: seals what the handler's steps return; it stays with the host.
+        blobs: keeps what steps return that is too large for a platform; it stays with the host.
     """
 
     name: str = ""
@@ -147,10 +150,12 @@ class JobOptions(Generic[TPayload]):
     on_failure_trigger_job: str = ""
     on_failure_trigger_workflow: str = ""
     on_failure_payload_mapping: Mapping[str, str] | None = None
+    codec: Codec | None = field(default=None, repr=False)
+    blobs: BlobStore | None = field(default=None, repr=False)
 
 
 _HANDLERS = ("run", "on_success", "on_failure", "on_start")
-_NOT_SENT = {*_HANDLERS, "project_id", "webhook_url"}
+_NOT_SENT = {*_HANDLERS, "project_id", "webhook_url", "codec", "blobs"}
 _REQUIRED = ("project_id", "name", "slug")
 _NUMBERS: dict[str, tuple[int, int | None]] = {
     "max_concurrency": (0, None),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from strait.authoring.jobs import Handler
+from strait.authoring.recorded.values import BlobStore, Codec
 from strait.errors import Json
 
 
@@ -64,6 +65,8 @@ class JobKeywords(TypedDict, total=False):
     on_failure_trigger_job: str
     on_failure_trigger_workflow: str
     on_failure_payload_mapping: Mapping[str, str] | None
+    codec: Codec | None
+    blobs: BlobStore | None
 
 
 class AgentKeywords(TypedDict, total=False):

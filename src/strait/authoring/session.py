@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import inspect
 import logging
+import time
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from strait.authoring.flow import Call, Flow, as_json, items_of, run_flow_async
 from strait.authoring.logs import LogForwarder, make_logger
+from strait.authoring.recorded.calls import Attempt
+from strait.authoring.recorded.journal import Journal
+from strait.authoring.recorded.step import Ledger, NothingRecorded
 from strait.authoring.validation import MAX_WAIT_SECS, Checks
 from strait.errors import HttpError, NotFoundError, UnsupportedByPlatform
 from strait.fsm import is_terminal_run_status
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     from strait.authoring.logs import LogBody
+    from strait.authoring.recorded.values import BlobStore, Codec
     from strait.authoring.run_api import RunContextClient
     from strait.errors import Json
 
@@ -84,9 +89,53 @@ class RunSession:
         self._unsupported: set[str] = set() if unsupported is None else unsupported
         self._waits: Counter[str] = Counter()
         self._spawned: Counter[str] = Counter()
+        self.now_us: Callable[[], int] = _system_now_us
+        self.undo_by_platform = False
+        self.codec: Codec | None = None
+        self.blobs: BlobStore | None = None
         self._reserved: dict[str, Json] | None = None
+        self._attempt: Attempt | None = None
         self._logger: logging.Logger | None = None
         self._forwarder: LogForwarder | None = None
+
+    @property
+    def recorded(self) -> Attempt:
+        """What is recorded of the run, and its waits."""
+        if self._attempt is None:
+            journal = Journal(lambda: self.api, self.run_id)
+            self._attempt = Attempt(
+                self.run_id,
+                lambda: self.api,
+                Ledger(journal, self.run_id, self.codec, self.blobs),
+                self.run,
+                self.suspend,
+                self.now_us,
+            )
+        return self._attempt
+
+    @property
+    def undoable(self) -> bool:
+        """Whether steps of this attempt are to be undone when the run fails for good."""
+        return self._attempt is not None and bool(self._attempt.ledger.undoable)
+
+    def _must_be_recorded(self) -> None:
+        """End a replay that only collects what is to be undone at what was never done.
+
+        Raises:
+            NothingRecorded: this is such a replay.
+        """
+        if self._attempt is not None and self._attempt.ledger.only_recorded:
+            raise NothingRecorded
+
+    def next_wait(self, event_key: str) -> int:
+        """Return which wait for a key of this attempt the next one is, from 0.
+
+        A handler starts anew after every wait, so the n-th wait for a key within an attempt is the
+        same one each time.
+        """
+        occurrence = self._waits[event_key]
+        self._waits[event_key] += 1
+        return occurrence
 
     # -- plumbing ------------------------------------------------------------------------------
 
@@ -101,6 +150,14 @@ class RunSession:
         """Run a flow; a client that blocks is called in a thread."""
         blocks = not inspect.iscoroutinefunction(self.api.heartbeat_run)
         return await run_flow_async(flow, in_thread=blocks)
+
+    async def ask(self, call: Call) -> object:
+        """Make one call."""
+
+        def flow() -> Flow[object]:
+            return (yield call)
+
+        return await self.run(flow())
 
     @property
     def logger(self) -> logging.Logger:
@@ -237,6 +294,8 @@ class RunSession:
         body = self._child(job_slug, project_id, payload) | _given(**extra)
         if extra.get("await_completion"):
             return (yield from self._awaited([body]))[0]
+        if spawn_key(body.get("spawn_key", "")) not in (yield from self._kept_by_replay()):
+            self._must_be_recorded()
         return as_json((yield lambda: self.api.spawn_run(self.run_id, body)))
 
     def spawn_many(
@@ -251,6 +310,7 @@ class RunSession:
         outcomes = yield from self._outcomes(bodies)
         if all(outcomes):
             return outcomes
+        self._must_be_recorded()
         children = []
         for index, body in enumerate(bodies):
             if not outcomes[index]:
@@ -291,6 +351,12 @@ class RunSession:
         # Outside of a host nobody makes the same call again.
         return body | ({"spawn_key": name} if self._hosted else {})
 
+    def _kept_by_replay(self) -> Flow[dict[str, Json]]:
+        """Return what the runtime keeps, where only that counts; else nothing, unread."""
+        if self._attempt is None or not self._attempt.ledger.only_recorded:
+            return {}
+        return (yield from self._kept())
+
     def _kept(self) -> Flow[dict[str, Json]]:
         """Return what the runtime keeps in the run's state; it is read once in an attempt."""
         if self._reserved is None:
@@ -309,13 +375,10 @@ class RunSession:
     ) -> Flow[Json]:
         """Return what came to an event, or let the run wait for it."""
         body = self.wait_body(event_key, timeout_secs, notify_url)
-        # A handler starts anew after every wait, so the n-th wait for a key within an attempt is
-        # the same one each time.
-        occurrence = self._waits[event_key]
-        self._waits[event_key] += 1
-        kept = yield from self._read(event_state_key(event_key, occurrence))
+        kept = yield from self._read(event_state_key(event_key, self.next_wait(event_key)))
         if kept is not None:
             return kept["payload"]
+        self._must_be_recorded()
         answer = as_json((yield lambda: self.api.wait_for_event_run(self.run_id, body)))
         self.suspend()
         return answer
@@ -343,6 +406,7 @@ class RunSession:
         yield from self._end("failed", lambda: self.api.fail_run(self.run_id, body))
 
     def _end(self, outcome: Outcome, call: Call) -> Flow[None]:
+        self._must_be_recorded()
         # A run that has ended takes no logs any more.
         yield self.drain
         yield call
@@ -380,6 +444,10 @@ class RunSession:
         except NotFoundError:
             return None
         return as_json(row)["value"]
+
+
+def _system_now_us() -> int:
+    return time.time_ns() // 1_000
 
 
 def _entry(row: dict[str, Json]) -> dict[str, Json]:

@@ -10,9 +10,12 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from strait.authoring.context import RunFacts
+from strait.authoring.recorded.children import SpawnedRun
+from strait.authoring.recorded.sync_face import SyncDurableMethods
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import timedelta
 
     from strait.authoring.flow import Flow
     from strait.authoring.session import RunSession
@@ -51,7 +54,7 @@ class SyncRunContextState:
         return self._run(self._session.list_state())
 
 
-class SyncRunContext(RunFacts):
+class SyncRunContext(SyncDurableMethods, RunFacts):
     """`RunContext` for plain functions: each method returns when it is done.
 
     Args:
@@ -129,9 +132,20 @@ class SyncRunContext(RunFacts):
         self._run(self._session.stream_chunk(chunk, stream_id, done))
 
     def wait_for_event(
-        self, event_key: str, timeout_secs: int | None = None, notify_url: str | None = None
+        self,
+        event_key: str,
+        timeout_secs: int | None = None,
+        notify_url: str | None = None,
+        *,
+        timeout: float | timedelta | None = None,
     ) -> Json:
         """See `RunContext.wait_for_event`."""
+        if timeout is not None:
+            self._session.wait_body(event_key, timeout_secs, notify_url)
+            occurrence = self._session.next_wait(event_key)
+            return self._portal(
+                self._session.recorded.event(event_key, occurrence, timeout, notify_url)
+            )
         return self._run(self._session.wait_for_event(event_key, timeout_secs, notify_url))
 
     def spawn(
@@ -144,15 +158,16 @@ class SyncRunContext(RunFacts):
         await_completion: bool | None = None,
         await_timeout_secs: int | None = None,
         target_api_key: str | None = None,
-    ) -> Json:
-        """See `RunContext.spawn`."""
+    ) -> SpawnedRun:
+        """See `RunContext.spawn`; the child is started at once, and has `result()`."""
         extra = {
             "priority": priority,
             "await_completion": await_completion,
             "await_timeout_secs": await_timeout_secs,
             "target_api_key": target_api_key,
         }
-        return self._run(self._session.spawn(job_slug, project_id, payload, extra))
+        child = self._run(self._session.spawn(job_slug, project_id, payload, extra))
+        return SpawnedRun(child, lambda: self._portal(self._session.recorded.child(child)))
 
     def spawn_many(
         self, job_slug: str, payloads: Iterable[Json], project_id: str = ""

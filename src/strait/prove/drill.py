@@ -161,9 +161,7 @@ class Drill:
             self._say("this system cannot fill the disk of one process; left out")
             return
         with suppress(ProofError):
-            until(
-                lambda: (self.record.refused_while_full or 0) > before, "a full disk", secs=10.0
-            )
+            until(lambda: (self.record.refused_while_full or 0) > before, "a full disk", secs=10.0)
         self._platform.limit_file_size(None)
         self._say("the disk was full for a while")
 

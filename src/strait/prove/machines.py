@@ -37,7 +37,7 @@ class Provider:
 
     def __init__(self, directory: Path) -> None:
         self.ledger = directory / "provider.db"
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "strait.prove.provider", str(self.ledger)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -102,7 +102,7 @@ class Platform:
         """Start the platform on what is on disk, and return once it answers."""
         began = time.monotonic()
         command = [sys.executable, "-m", "strait.cli", "dev", "shop.py", "--json"]
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
             [*command, "--port", str(self._port), "--db", "prove.db"],
             cwd=self._directory,
             env=self._environment,
@@ -140,7 +140,7 @@ class Platform:
         """
         if not sys.platform.startswith("linux") or self._process is None:
             return False
-        import resource
+        import resource  # noqa: PLC0415 - it is not on every system
 
         pid, kind = self._process.pid, resource.RLIMIT_FSIZE
         _, most = resource.prlimit(pid, kind)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from strait import Client
-from strait.clock import Timestamp
+from strait.clock import Timestamp, to_timestamp
 from strait.prove.drill import Record
 from strait.prove.plan import Plan
 
@@ -67,9 +67,7 @@ def judge(plan: Plan, record: Record, client: Client, ledger: Path) -> Verdict:
         ledger: the provider's ledger.
     """
     calls, charges = _ledger(ledger)
-    verdict = Verdict(
-        acknowledged=len(record.acknowledged), charges=len(charges), begun=len(calls)
-    )
+    verdict = Verdict(acknowledged=len(record.acknowledged), charges=len(charges), begun=len(calls))
     runs = {run.id: run for run in client.runs.list(limit=100)}
     verdict.runs = sum(run.finished_at is not None for run in runs.values())
     verdict.completed = sum(run.status == "completed" for run in runs.values())
@@ -100,9 +98,7 @@ def _mistake(verdict: Verdict, order_id: str, status: str, error: str) -> None:
         verdict.mismatches[order_id] = error
 
 
-def _recorded(
-    verdict: Verdict, client: Client, runs: Iterable[str], calls: Iterable[Call]
-) -> None:
+def _recorded(verdict: Verdict, client: Client, runs: Iterable[str], calls: Iterable[Call]) -> None:
     """Find the steps that were begun after their result was on record."""
     by_key: dict[str, list[Call]] = {}
     for call in calls:
@@ -140,6 +136,4 @@ def _ledger(path: Path) -> tuple[list[Call], list[str]]:
 
 def _text(instant: Any) -> Timestamp:
     """Return an instant as the ledger writes it, so that the two compare."""
-    from strait.clock import to_timestamp
-
     return to_timestamp(round(instant.timestamp() * 1_000_000))

@@ -65,7 +65,7 @@ class Host:
         self._platform = platform
         self._max_body_bytes = max_body_bytes
         self._guard = Guard(now, tolerance_secs)
-        self._executor = Executor(platform, project_id, max_threads)
+        self._executor = Executor(platform, project_id, max_threads, now)
         self._hosted = {
             _PREFIX + slug: HostedJob(job, job.run, _secrets(job, signing_secrets))
             for slug, job in self.jobs.items()

@@ -7,6 +7,7 @@ get a `SyncRunContext`. That holds for handlers and hooks alike.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import logging
@@ -21,6 +22,9 @@ from strait.authoring import agents
 from strait.authoring.context import RunContext
 from strait.authoring.handlers import is_async_handler
 from strait.authoring.logs import error_data
+from strait.authoring.recorded.decorator import acting
+from strait.authoring.recorded.step import NothingRecorded
+from strait.authoring.recorded.undo import undo_all
 from strait.authoring.session import AttemptSuspended, RunSession
 from strait.authoring.sync_context import SyncRunContext
 from strait.errors import NonRetryable, RetryAfter, StraitError
@@ -28,7 +32,7 @@ from strait.serve import answers, tracing
 from strait.serve.answers import Answer, NotJsonError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
 
     from strait.authoring.jobs import Handler, JobDefinition
@@ -42,6 +46,8 @@ log = logging.getLogger("strait.serve")
 # What the host itself tells the platform, or a hook does, must not keep an answer for long.
 _AFTERWARDS_SECS = 30.0
 _REPORT_SECS = 5.0
+# Of a job that does not say, on every platform (`contract/runs.md` §6.13).
+_DEFAULT_ATTEMPTS = 3
 _OWN_FILES = frozenset({__file__, agents.__file__, thread.__file__})
 
 
@@ -54,7 +60,10 @@ class HostedJob:
     """
 
     __slots__ = (
+        "blobs",
+        "codec",
         "handler",
+        "max_attempts",
         "name",
         "on_failure",
         "on_start",
@@ -75,6 +84,9 @@ class HostedJob:
         self.result_type = job.result_type
         self.secrets = secrets
         self.timeout = job.options.timeout_secs
+        self.codec = job.options.codec
+        self.blobs = job.options.blobs
+        self.max_attempts = job.options.max_attempts or _DEFAULT_ATTEMPTS
 
 
 class _Function:
@@ -94,10 +106,18 @@ class Executor:
         platform: the way to the platform.
         project_id: the project that child runs belong to by default.
         max_threads: how many plain handlers run at once.
+        now: the clock that durable sleeps go by, in unix seconds.
     """
 
-    def __init__(self, platform: PlatformPool, project_id: str = "", max_threads: int = 64) -> None:
+    def __init__(
+        self,
+        platform: PlatformPool,
+        project_id: str = "",
+        max_threads: int = 64,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._platform = platform
+        self._now_us = lambda: round(now() * 1_000_000)
         self._project_id = project_id
         self._threads = ThreadPoolExecutor(max_threads, thread_name_prefix="strait-handler")
         self._unsupported: set[str] = set()
@@ -123,7 +143,9 @@ class Executor:
     async def run(self, job: HostedJob, dispatch: Dispatch) -> Answer:
         """Run one attempt and return what to answer its dispatch with."""
         timeout = None if self._holds_deadlines else dispatch.timeout_secs or job.timeout
-        session = self._session(dispatch, timeout)
+        session = self._session(job, dispatch, timeout)
+        if dispatch.undo_of:
+            return await self._undo(job, session, dispatch, timeout)
         until = asyncio.timeout(timeout)
         try:
             async with until:
@@ -161,7 +183,7 @@ class Executor:
             self._timed.discard(until)
         return await self._returned(job, session, dispatch, value)
 
-    def _session(self, dispatch: Dispatch, timeout: float | None) -> RunSession:
+    def _session(self, job: HostedJob, dispatch: Dispatch, timeout: float | None) -> RunSession:
         session = RunSession(
             partial(self._platform.runs, dispatch.token),
             dispatch.run_id,
@@ -170,6 +192,7 @@ class Executor:
             loop=asyncio.get_running_loop(),
             unsupported=self._unsupported,
         )
+        session.undo_by_platform = dispatch.undo_by_platform
         session.job_id = dispatch.job_id
         session.project_id = self._project_id
         session.payload = dispatch.payload
@@ -177,14 +200,39 @@ class Executor:
         session.last_checkpoint = dispatch.last_checkpoint
         session.previous_error = dispatch.previous_error
         session.secrets = dispatch.secrets
+        session.codec, session.blobs = job.codec, job.blobs
+        session.now_us = self._now_us
         return session
+
+    async def _undo(
+        self, job: HostedJob, session: RunSession, dispatch: Dispatch, limit_secs: float | None
+    ) -> Answer:
+        """Undo what a run that failed for good has done: find its steps, then undo them.
+
+        The handler itself knows them. It is called once more and gets what is on record; the first
+        thing that is not ends it.
+        """
+        session.recorded.ledger.only_recorded = True
+        try:
+            async with asyncio.timeout(limit_secs):
+                with contextlib.suppress(Exception, NothingRecorded, BaseExceptionGroup):
+                    dispatch = _typed(job, dispatch)
+                    await self._call(job.handler, session, dispatch.payload)
+                undone = await undo_all(session.recorded.ledger, session.ask)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - an undo may raise anything
+            return await self._failed(job, session, dispatch, error)
+        return await _settled(session, answers.result({"undone": undone}))
 
     async def _call(self, function: _Function, session: RunSession, *args: object) -> Json:
         if function.is_async:
-            return await function.call(*args, RunContext(session))
+            context = RunContext(session)
+            with acting(context):
+                return await function.call(*args, context)
         loop = asyncio.get_running_loop()
-        context = SyncRunContext(session, partial(_on_loop, loop))
-        work = partial(contextvars.copy_context().run, _in_thread, function.call, *args, context)
+        plain = SyncRunContext(session, partial(_on_loop, loop))
+        with acting(plain):
+            variables = contextvars.copy_context()
+        work = partial(variables.run, _in_thread, function.call, *args, plain)
         return await loop.run_in_executor(self._threads, work)
 
     async def _returned(
@@ -234,8 +282,20 @@ class Executor:
             status = 422 if isinstance(error, NonRetryable) else status
             text = str(error) or type(error).__name__
             await _bounded(session.run(session.fail(text)), _REPORT_SECS)
+        if not session.undo_by_platform and session.undoable and not stands:
+            await self._undo_here(job, session, final=final)
         answer = answers.raised(status, error)
         return await _settled(session, _unless_ended(session, answer) if stands else answer)
+
+    async def _undo_here(self, job: HostedJob, session: RunSession, *, final: bool) -> None:
+        """Undo the steps of a run that fails for good, where no platform sees to that."""
+        if not final and session.attempt < job.max_attempts:
+            return
+        try:
+            async with asyncio.timeout(_AFTERWARDS_SECS):
+                await undo_all(session.recorded.ledger, session.ask)
+        except Exception:  # an undo may raise anything
+            log.exception("run %s: its steps could not all be undone", session.run_id)
 
     async def _report(self, session: RunSession, error: BaseException, *, has_token: bool) -> None:
         """Put type, text and traceback into the run's events."""

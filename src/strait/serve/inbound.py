@@ -45,6 +45,8 @@ class Dispatch:
         previous_error: what the attempt before failed with.
         secrets: the job's secrets by name.
         trace: the trace headers that came with it, by lower-case name.
+        undo_by_platform: whether the platform itself sees to it that steps are undone.
+        undo_of: the run whose steps this dispatch is to undo; empty for none.
     """
 
     run_id: str
@@ -57,6 +59,8 @@ class Dispatch:
     previous_error: str | None
     secrets: Mapping[str, str]
     trace: Mapping[str, str] = field(default_factory=dict)
+    undo_by_platform: bool = False
+    undo_of: str = ""
 
 
 def parse(headers: Headers, body: bytes) -> Dispatch:
@@ -91,6 +95,8 @@ def parse(headers: Headers, body: bytes) -> Dispatch:
             for name in (b"traceparent", b"tracestate")
             if name in headers
         },
+        undo_by_platform=headers.get(b"x-strait-undo") == b"server",
+        undo_of=_text(headers.get(b"x-strait-undo-of")),
     )
 
 

@@ -1,0 +1,159 @@
+"""The records of a run's steps, as the platform keeps them in the run's state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from strait.authoring.flow import Flow, as_json, items_of
+from strait.authoring.validation import Checks
+from strait.reserved import STEP_PREFIX, step_key
+
+if TYPE_CHECKING:
+    from strait.authoring.run_api import RunContextClient
+    from strait.errors import Json
+
+LONGEST_NAME = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A step of a run: its name, and which of that name it is.
+
+    Attributes:
+        name: the name.
+        occurrence: counted from 0.
+        at: the file and line that asked for it.
+        idempotency_key: the same in every attempt, for what the step calls.
+    """
+
+    name: str
+    occurrence: int
+    at: str
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A step that is over, as it is kept.
+
+    Attributes:
+        name: the name of the step.
+        occurrence: which of that name, from 0.
+        fingerprint: of its arguments.
+        status: `completed` or `failed`.
+        started_at: RFC 3339.
+        finished_at: RFC 3339; of the moment before it was recorded.
+        attempts: how often it was tried in this attempt of the run.
+        at: the file and line that asked for it.
+        idempotency_key: what it could give to whom it called.
+        output: what it returned, perhaps sealed or elsewhere.
+        error: `type` and `message` of what it raised for good.
+        undo: whether it is to be undone when the run fails for good.
+        redact: paths in its output that nobody is shown.
+        codec: the name of the codec that sealed its output.
+    """
+
+    name: str
+    occurrence: int
+    fingerprint: str
+    status: str
+    started_at: str
+    finished_at: str
+    attempts: int
+    at: str
+    idempotency_key: str
+    output: Json = None
+    error: dict[str, str] | None = None
+    undo: bool = False
+    redact: tuple[str, ...] = ()
+    codec: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the value of its state key."""
+        said = {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
+        if not self.undo:
+            said.pop("undo")
+        # A result of None is a result.
+        return said if self.error is not None else {**said, "output": self.output}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Json]) -> Record:
+        """Return the record of a state key; what it does not know is of a later version."""
+        known = {name: value[name] for name in cls.__slots__ if name in value}
+        return cls(**{**known, "redact": tuple(known.get("redact", ()))})
+
+
+class Journal:
+    """What of a run is recorded, read once in an attempt.
+
+    Args:
+        api: returns the service that calls go to.
+        run_id: the run.
+    """
+
+    def __init__(self, api: Callable[[], RunContextClient], run_id: str) -> None:
+        self._api = api
+        self._run_id = run_id
+        self._counts: Counter[str] = Counter()
+        self._kept: dict[str, Json] | None = None
+        # What this attempt wrote; a read that began before must not hide it.
+        self._written: dict[str, Json] = {}
+        self._asked: set[str] = set()
+
+    def next_place(self, name: str, at: str) -> Place:
+        """Return the place of the next step of a name; the same calls give the same places."""
+        Checks("step").text("name", name, longest=LONGEST_NAME)
+        occurrence = self._counts[name]
+        self._counts[name] += 1
+        identity = f"{self._run_id}\n{name}\n{occurrence}"
+        key = sha256(identity.encode()).hexdigest()[:32]
+        return Place(name, occurrence, at, f"strait-{key}")
+
+    def find(self, place: Place) -> Flow[Record | None]:
+        """Return the record of a step, if it is over."""
+        key = step_key(place.name, place.occurrence)
+        self._asked.add(key)
+        value = yield from self.value(key)
+        return None if value is None else Record.from_json(value)
+
+    def value(self, key: str) -> Flow[Json]:
+        """Return what is kept under a key of the runtime; None if nothing is."""
+        if key in self._written:
+            return self._written[key]
+        if self._kept is None:
+            yield from self.read()
+        return (self._kept or {}).get(key)
+
+    def read(self) -> Flow[None]:
+        """Read what is kept, anew if it was read before."""
+        rows = yield lambda: self._api().list_state(self._run_id)
+        entries = [as_json(row) for row in items_of(rows)]
+        self._kept = {entry["state_key"]: entry["value"] for entry in entries}
+
+    def write(self, key: str, value: Json) -> Flow[None]:
+        """Keep a value; it is on disk when this returns."""
+        body = {"key": key, "value": value}
+        yield lambda: self._api().set_state(self._run_id, body)
+        self._written[key] = value
+
+    def keep(self, place: Place, record: Record) -> Flow[None]:
+        """Record a step that is over."""
+        yield from self.write(step_key(place.name, place.occurrence), record.to_json())
+
+    def records(self) -> list[Record]:
+        """Return all records that are known, in the order in which the steps ended."""
+        known: dict[str, Any] = {**(self._kept or {}), **self._written}
+        found = [Record.from_json(value) for key, value in known.items() if _is_step(key)]
+        return sorted(found, key=lambda record: record.finished_at)
+
+    def has_more(self) -> bool:
+        """Say whether steps are recorded that this attempt has not come to yet."""
+        return any(_is_step(key) and key not in self._asked for key in self._kept or ())
+
+
+def _is_step(key: str) -> bool:
+    return key.startswith(STEP_PREFIX)

@@ -1,0 +1,384 @@
+"""One step: found on record, or carried out and recorded before its result is given.
+
+The course of a step is written once, as a generator that yields what is to be done; `drive` and
+`drive_in_thread` do it, for handlers that are `async` and for plain ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import time
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from strait.authoring.flow import Call
+from strait.authoring.recorded.arguments import fingerprint
+from strait.authoring.recorded.errors import StepFailed, StepMismatch, StepTimeout
+from strait.authoring.recorded.journal import Journal, Place, Record
+from strait.authoring.recorded.values import BlobStore, Codec, given_back, kept
+from strait.authoring.typed import DataType, result_type
+from strait.authoring.validation import Checks
+from strait.clock import to_timestamp
+from strait.errors import NonRetryable, RetryAfter
+from strait.reserved import step_key
+from strait.retry import RetryOptions
+
+if TYPE_CHECKING:
+    from strait.errors import Json
+
+_ONCE = RetryOptions(attempts=1)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOptions:
+    """How a step is carried out.
+
+    Attributes:
+        retry: how often it is tried within one attempt of the run; once by default. Without a
+            `should_retry` every error is tried again but `NonRetryable`.
+        timeout_secs: the longest that one try may take; no limit by default. Plain functions of
+            plain handlers cannot be stopped: their late result is not taken.
+        undo: called with the result of the step when the run fails for good.
+        redact: paths in its result, such as `card.number`, that are shown to nobody.
+        codec: seals its result, instead of the codec of the job.
+    """
+
+    retry: RetryOptions | None = None
+    timeout_secs: float | None = None
+    undo: Callable[[Any], object] | None = None
+    redact: Sequence[str] = ()
+    codec: Codec | None = None
+
+    def __post_init__(self) -> None:
+        checks = Checks("step")
+        if self.timeout_secs is not None and not self.timeout_secs > 0:
+            raise checks.refuse(f"`timeout_secs` must be above 0, not {self.timeout_secs!r}")
+        if isinstance(self.redact, str):
+            raise checks.refuse("`redact` must be a list of paths, not one text")
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentStep:
+    """The step that runs now.
+
+    Attributes:
+        run_id: the run.
+        name: its name.
+        occurrence: which of that name, from 0.
+        attempt: which try of the step this is, from 1.
+        idempotency_key: the same in every attempt of the run, for what the step calls.
+    """
+
+    run_id: str
+    name: str
+    occurrence: int
+    attempt: int
+    idempotency_key: str
+
+
+_current: ContextVar[CurrentStep | None] = ContextVar("strait_step", default=None)
+
+
+def current_step() -> CurrentStep:
+    """Return the step that runs now.
+
+    Raises:
+        RuntimeError: none does.
+    """
+    found = _current.get()
+    if found is None:
+        raise RuntimeError("no step runs here; call this inside of a function given to `ctx.step`")
+    return found
+
+
+def running() -> CurrentStep | None:
+    """Return the step that runs now; None if none does."""
+    return _current.get()
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Call the function of the step; it gets the answer, or has the error thrown in."""
+
+    step: CurrentStep
+    timeout_secs: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait before the next try."""
+
+    secs: float
+
+
+Course: TypeAlias = Generator[Call | Execute | Pause, Any, object]
+
+
+@dataclass(slots=True)
+class Undoable:
+    """A step that is to be undone if its run fails for good."""
+
+    place: Place
+    undo: Callable[[Any], object]
+    result: object
+    finished_at: str
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What the steps of one attempt share.
+
+    Attributes:
+        journal: the records.
+        run_id: the run.
+        codec: seals results, unless a step has another.
+        blobs: keeps results that are too large.
+        undoable: the steps that were undone last to first if the run failed now.
+        only_recorded: whether nothing may be carried out any more that is not on record.
+    """
+
+    journal: Journal
+    run_id: str
+    codec: Codec | None = None
+    blobs: BlobStore | None = None
+    undoable: list[Undoable] = field(default_factory=list)
+    only_recorded: bool = False
+
+
+class NothingRecorded(BaseException):
+    """Ends a replay at the first thing that is not on record."""
+
+
+def course(
+    ledger: Ledger,
+    place: Place,
+    function: Callable[..., object],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    options: StepOptions,
+) -> Course:
+    """Return the result of a step, from its record or from its function.
+
+    Raises:
+        StepMismatch: it is on record for other arguments.
+        StepFailed: it is on record as failed.
+        StepValueTooLarge: its result cannot be kept.
+    """
+    asked = fingerprint(args, kwargs)
+    record = yield from ledger.journal.find(place)
+    if record is not None:
+        return _replayed(ledger, place, record, asked, function, options)
+    if ledger.only_recorded:
+        raise NothingRecorded
+    started_at = _now()
+    attempts = 0
+    while True:
+        attempts += 1
+        step = CurrentStep(
+            ledger.run_id, place.name, place.occurrence, attempts, place.idempotency_key
+        )
+        try:
+            value = yield Execute(step, options.timeout_secs)
+            break
+        except Exception as error:
+            wait_secs = _wait_secs(options.retry or _ONCE, error, attempts)
+            if wait_secs is None:
+                if isinstance(error, NonRetryable):
+                    yield from _keep_failure(ledger, place, asked, error, started_at, attempts)
+                raise
+            yield Pause(wait_secs)
+    codec = options.codec or ledger.codec
+    stored, given = kept(
+        place.name, step_key(place.name, place.occurrence), value, codec, ledger.blobs
+    )
+    record = Record(
+        place.name,
+        place.occurrence,
+        asked,
+        "completed",
+        started_at,
+        _now(),
+        attempts,
+        place.at,
+        place.idempotency_key,
+        output=stored,
+        undo=options.undo is not None,
+        redact=tuple(options.redact),
+        codec=codec.name if codec is not None else "",
+    )
+    yield from ledger.journal.keep(place, record)
+    return _result(ledger, place, record, given, function, options)
+
+
+def _replayed(
+    ledger: Ledger,
+    place: Place,
+    record: Record,
+    asked: str,
+    function: Callable[..., object],
+    options: StepOptions,
+) -> object:
+    if record.fingerprint != asked:
+        raise StepMismatch(place.name, place.occurrence, place.at, record.at)
+    if record.error is not None:
+        raise StepFailed(place.name, record.error["type"], record.error["message"])
+    codec = options.codec or ledger.codec
+    given = given_back(place.name, record.output, record.codec, codec, ledger.blobs)
+    return _result(ledger, place, record, given, function, options)
+
+
+def _result(
+    ledger: Ledger,
+    place: Place,
+    record: Record,
+    given: Json,
+    function: Callable[..., object],
+    options: StepOptions,
+) -> object:
+    """Return what every attempt gets: what is on record, as the function's annotation says."""
+    returned = _type_of(function)
+    result = given if returned is None else returned.load(given, f"the record of `{place.name}`")
+    if options.undo is not None:
+        ledger.undoable.append(Undoable(place, options.undo, result, record.finished_at))
+    return result
+
+
+def _keep_failure(
+    ledger: Ledger, place: Place, asked: str, error: Exception, started_at: str, attempts: int
+) -> Generator[Call, Any, None]:
+    told = {"type": type(error).__name__, "message": str(error)[:4_000]}
+    record = Record(
+        place.name,
+        place.occurrence,
+        asked,
+        "failed",
+        started_at,
+        _now(),
+        attempts,
+        place.at,
+        place.idempotency_key,
+        error=told,
+    )
+    yield from ledger.journal.keep(place, record)
+
+
+def _wait_secs(retry: RetryOptions, error: Exception, attempt: int) -> float | None:
+    """Return how long to wait before the next try; None if there is none."""
+    if isinstance(error, NonRetryable) or attempt >= retry.attempts:
+        return None
+    if retry.should_retry is not None and not retry.should_retry(error, attempt, retry.attempts):
+        return None
+    if isinstance(error, RetryAfter):
+        return error.secs
+    return retry.delay_secs(attempt, random.random())  # noqa: S311 - it spreads waits
+
+
+@lru_cache(maxsize=1_024)
+def _type_of(function: Callable[..., object]) -> DataType | None:
+    return result_type(function, Checks("step"))
+
+
+def _now() -> str:
+    return to_timestamp(time.time_ns() // 1_000)
+
+
+# ------------------------------------------------------------------------------------- carrying out
+
+
+async def drive(
+    steps: Course,
+    call: Callable[[], object],
+    ask: Callable[[Call], Coroutine[Any, Any, object]],
+    *,
+    is_async: bool,
+) -> Any:
+    """Carry out a step on the loop.
+
+    Args:
+        steps: the course.
+        call: the function with its arguments.
+        ask: makes a call to the platform.
+        is_async: whether the function is `async def`; a plain one is called in a thread.
+    """
+    answer: object = None
+    failure: BaseException | None = None
+    try:
+        while True:
+            todo = steps.throw(failure) if failure is not None else steps.send(answer)
+            answer, failure = None, None
+            try:
+                if isinstance(todo, Execute):
+                    answer = await _execute(todo, call, is_async=is_async)
+                elif isinstance(todo, Pause):
+                    await asyncio.sleep(todo.secs)
+                else:
+                    answer = await ask(todo)
+            except Exception as error:  # noqa: BLE001 - the course decides what it means
+                failure = error
+    except StopIteration as end:
+        return end.value
+
+
+async def _execute(todo: Execute, call: Callable[[], object], *, is_async: bool) -> object:
+    token = _current.set(todo.step)
+    limit = asyncio.timeout(todo.timeout_secs)
+    try:
+        async with limit:
+            # A plain function may block, and the loop is everybody's.
+            value = call() if is_async else await asyncio.to_thread(call)
+            return await value if inspect.isawaitable(value) else value
+    except TimeoutError as error:
+        if limit.expired():
+            raise _too_long(todo) from error
+        raise
+    finally:
+        _current.reset(token)
+
+
+def drive_in_thread(
+    steps: Course, call: Callable[[], object], ask: Callable[[Call], object]
+) -> Any:
+    """Carry out a step in the thread of a plain handler."""
+    answer: object = None
+    failure: BaseException | None = None
+    try:
+        while True:
+            todo = steps.throw(failure) if failure is not None else steps.send(answer)
+            answer, failure = None, None
+            try:
+                if isinstance(todo, Execute):
+                    answer = _execute_in_thread(todo, call)
+                elif isinstance(todo, Pause):
+                    time.sleep(todo.secs)
+                else:
+                    answer = ask(todo)
+            except Exception as error:  # noqa: BLE001 - the course decides what it means
+                failure = error
+    except StopIteration as end:
+        return end.value
+
+
+def _execute_in_thread(todo: Execute, call: Callable[[], object]) -> object:
+    token = _current.set(todo.step)
+    began = time.monotonic()
+    try:
+        value = call()
+    finally:
+        _current.reset(token)
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(
+            f"step `{todo.step.name}` has an `async def` function; a plain handler cannot await it"
+        )
+    if todo.timeout_secs is not None and time.monotonic() - began > todo.timeout_secs:
+        raise _too_long(todo)
+    return value
+
+
+def _too_long(todo: Execute) -> StepTimeout:
+    return StepTimeout(f"step `{todo.step.name}` took over {todo.timeout_secs:g} s")
