@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Coroutine, Iterable, Mapping
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
 
 from strait.authoring.context import RunContext
@@ -18,7 +20,15 @@ from strait.authoring.logs import RecordingHandler
 from strait.authoring.session import RunSession
 from strait.authoring.sync_context import SyncRunContext
 from strait.client.body import encode
+from strait.clock import from_timestamp
 from strait.errors import NotFoundError, map_http_error
+from strait.reserved import (
+    SLEEP_PREFIX,
+    STATE_PREFIX,
+    STEP_PREFIX,
+    child_outcome_key,
+    event_state_key,
+)
 
 if TYPE_CHECKING:
     import logging
@@ -52,6 +62,8 @@ class TestRunRecord:
         failed: whether `fail` was called.
         fail_error: the text given to `fail`.
         result: the value given to `complete`.
+        steps: the steps that were carried out: `name`, `occurrence`, `status`, `output` or `error`.
+        sleeps: the sleeps: `name` and `wake_at`.
     """
 
     # Its name starts with `Test`; pytest must not look for tests in it.
@@ -74,13 +86,22 @@ class TestRunRecord:
     failed: bool = False
     fail_error: str | None = None
     result: Json | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    sleeps: list[dict[str, Any]] = field(default_factory=list)
 
 
 class RecordingRuns:
-    """`client.sdk_runs` in memory: it writes a `TestRunRecord` and answers like the platform."""
+    """`client.sdk_runs` in memory: it writes a `TestRunRecord` and answers like the platform.
 
-    def __init__(self, record: TestRunRecord) -> None:
+    Args:
+        record: where it writes.
+        kept: what the runtime keeps in the run's state; the same for all attempts of a run.
+    """
+
+    def __init__(self, record: TestRunRecord, kept: dict[str, Json] | None = None) -> None:
         self._record = record
+        self.kept: dict[str, Json] = {} if kept is None else kept
+        self.pass_over: Callable[[Mapping[str, Json]], None] = lambda waits: None
 
     def _open(self, body: Json) -> Json:
         """Return a body as a platform reads it; refuse it if it is no JSON, or the run has ended.
@@ -159,11 +180,21 @@ class RecordingRuns:
     async def set_state(self, run_id: str, body: dict[str, Json], /) -> None:
         """Write a key."""
         entry = self._open(body)
-        self._record.state_store[entry["key"]] = entry["value"]
+        key, value = entry["key"], entry["value"]
+        if not key.startswith(STATE_PREFIX):
+            self._record.state_store[key] = value
+            return
+        if key.startswith(STEP_PREFIX):
+            shown = ("name", "occurrence", "status", "output", "error")
+            self._record.steps.append({name: value[name] for name in shown if name in value})
+        elif key.startswith(SLEEP_PREFIX) and key not in self.kept:
+            self._record.sleeps.append(dict(value))
+        self.kept[key] = value
 
     async def list_state(self, run_id: str, /) -> list[dict[str, Json]]:
         """Return all keys."""
-        return [_row(run_id, *entry) for entry in self._open(self._record.state_store).items()]
+        everything = {**self._record.state_store, **self.kept}
+        return [_row(run_id, *entry) for entry in self._open(everything).items()]
 
     async def get_state(self, run_id: str, key: str, /) -> dict[str, Json]:
         """Return a key, or answer 404."""
@@ -171,6 +202,11 @@ class RecordingRuns:
         if key not in state:
             raise NotFoundError(404, "state key not found")
         return _row(run_id, key, state[key])
+
+    async def suspend_run(self, run_id: str, body: dict[str, Json], /) -> dict[str, Json]:
+        """Let pass at once what the run would wait for."""
+        self.pass_over(self._open(body))
+        return {"status": "ready"}
 
     async def delete_state(self, run_id: str, key: str, /) -> None:
         """Delete a key; one that is not there is fine."""
@@ -180,6 +216,19 @@ class RecordingRuns:
     async def stream_run(self, run_id: str, body: dict[str, Json], /) -> None:
         """Record a chunk."""
         self._record.stream_chunks.append(self._open(body))
+
+
+class TimedOut(Enum):
+    """What an event is scripted as that does not come in time."""
+
+    TIMED_OUT = "timed out"
+
+    def __deepcopy__(self, memo: object) -> TimedOut:
+        """Return itself: there is one."""
+        return self
+
+
+TIMED_OUT = TimedOut.TIMED_OUT
 
 
 class _RecordingSession(RunSession):
@@ -193,10 +242,41 @@ class _RecordingSession(RunSession):
         events: Mapping[str, Json],
         children: Mapping[str, Json],
     ) -> None:
-        super().__init__(lambda: RecordingRuns(record), run_id, attempt)
+        self._runs = RecordingRuns(record)
+        super().__init__(lambda: self._runs, run_id, attempt)
         self._record = record
+        self._runs.pass_over = self._pass_over
+        self._slept_us = 0
+        self.now_us = lambda: time.time_ns() // 1_000 + self._slept_us
         self._events = events
         self._children = children
+
+    def _pass_over(self, waits: Mapping[str, Json]) -> None:
+        """Bring what the run would wait for: the time, and what was scripted.
+
+        Raises:
+            LookupError: an event or a child that was not scripted.
+        """
+        if waits.get("wake_at"):
+            ahead = from_timestamp(waits["wake_at"]) - self.now_us()
+            self._slept_us += max(ahead, 0)
+        for wait in waits.get("waits", ()):
+            key, occurrence = wait["event_key"], wait["occurrence"]
+            if key not in self._events:
+                raise LookupError(f"no event `{key}` is scripted; give `events={{{key!r}: …}}`")
+            scripted = copy.deepcopy(self._events[key])
+            came = {"timed_out": True} if scripted is TIMED_OUT else {"payload": scripted}
+            self._runs.kept[event_state_key(key, occurrence)] = {"event_key": key, **came}
+        for child in waits.get("children", ()):
+            spawned = self._record.spawns[int(child.rpartition("_")[2]) - 1]
+            slug = spawned["job_slug"]
+            if slug not in self._children:
+                raise LookupError(f"no child is scripted; give `children={{{slug!r}: …}}`")
+            self._runs.kept[child_outcome_key(child)] = {
+                "run_id": child,
+                "status": "completed",
+                "result": copy.deepcopy(self._children[slug]),
+            }
 
     def log_handler(self) -> logging.Handler:
         return RecordingHandler(self._record.logs)

@@ -105,8 +105,9 @@ class Attempt:
         wake_us = from_timestamp(kept["wake_at"])
         while wake_us > self.now_us():
             await self.park(Waits(wake_at=kept["wake_at"]))
-            # The platform's clock may be a little ahead of ours.
-            await asyncio.sleep(min(max(wake_us - self.now_us(), 0) / 1e6, 1.0))
+            if (ahead_us := wake_us - self.now_us()) > 0:
+                # The platform's clock is a little ahead of ours.
+                await asyncio.sleep(min(ahead_us / 1e6, 1.0))
         # So that the attempts after this one need not look at a clock.
         await self.run(self.journal.write(key, {**kept, "over": True}))
 
@@ -175,7 +176,13 @@ def result_of(outcome: Json) -> Json:
 
     Raises:
         ChildFailed: it did not complete.
+        RuntimeError: nobody waited for it.
     """
+    if "run_id" not in outcome:
+        raise RuntimeError(
+            "the child was only started: outside of a host nobody calls the handler again when it "
+            "has ended; in a test, give its result as `children={slug: …}`"
+        )
     if outcome["status"] != "completed":
         raise ChildFailed(outcome["run_id"], outcome["status"], str(outcome.get("error") or ""))
     return outcome.get("result")

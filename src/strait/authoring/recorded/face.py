@@ -176,7 +176,7 @@ class DurableMethods:
         Raises:
             Exception: the first error of a branch, once all of them have ended or wait.
         """
-        return await waits.together(branches, self._session.recorded.park)
+        return await waits.together(branches, self._session.recorded.suspend)
 
     async def sleep(self, span: float | timedelta, *, name: str = "sleep") -> None:
         """Sleep; the attempt ends, and the handler is called again when it is over.

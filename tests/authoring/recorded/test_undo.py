@@ -1,0 +1,84 @@
+"""Undoing: each step's undo, the last step first, each once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from authoring.recorded.attempts import Run
+from strait.authoring import RunContext
+from strait.authoring.recorded.decorator import acting
+from strait.authoring.recorded.step import NothingRecorded
+from strait.authoring.recorded.undo import undo_all
+
+
+@pytest.fixture
+def run() -> Run:
+    return Run()
+
+
+class Shop:
+    """Handlers whose steps can be undone."""
+
+    def __init__(self) -> None:
+        self.did: list[str] = []
+        self.fail_undo_of = ""
+
+    async def do(self, what: str) -> str:
+        self.did.append(what)
+        return what
+
+    async def undo(self, what: str) -> str:
+        if what == self.fail_undo_of:
+            self.fail_undo_of = ""
+            raise ConnectionError(f"cannot undo {what} now")
+        self.did.append(f"undo {what}")
+        return what
+
+    async def handler(self, ctx: RunContext) -> None:
+        await ctx.step("reserve", self.do, "reserve", undo=self.undo)
+        await ctx.step("look", self.do, "look")
+        await ctx.step("charge", self.do, "charge", undo=self.undo)
+        await ctx.step("ship", self.do, "ship", undo=self.undo)
+
+
+async def undo(run: Run, shop: Shop) -> list[str]:
+    """Undo a run as a host does that is sent there to undo it."""
+    session = run.session()
+    session.recorded.ledger.only_recorded = True
+    context = RunContext(session)
+    with acting(context):
+        try:
+            await shop.handler(context)
+        except NothingRecorded:
+            shop.did.append("stopped")
+    return await undo_all(session.recorded.ledger, session.ask)
+
+
+async def crashed_at_ship(run: Run, shop: Shop) -> None:
+    run.runs.fail_at_key = "'ship'"
+    with pytest.raises(BaseException):  # noqa: B017, PT011 - the process is gone
+        await run.attempt(shop.handler)
+    shop.did.clear()
+
+
+async def test_what_is_on_record_is_undone_from_its_end(run: Run) -> None:
+    shop = Shop()
+    await crashed_at_ship(run, shop)
+    assert await undo(run, shop) == ["charge", "reserve"]
+    # Nothing was done again to find out, and what had no record is not undone.
+    assert shop.did == ["stopped", "undo charge", "undo reserve"]
+
+
+async def test_an_undo_that_was_interrupted_goes_on_where_it_stopped(run: Run) -> None:
+    shop = Shop()
+    await crashed_at_ship(run, shop)
+    shop.fail_undo_of = "reserve"
+    with pytest.raises(ConnectionError):
+        await undo(run, shop)
+    assert await undo(run, shop) == ["charge", "reserve"]
+    assert shop.did.count("undo charge") == 1
+    assert shop.did.count("undo reserve") == 1
+    names: list[Any] = [kept["name"] for kept in run.steps]
+    assert names[-2:] == ["undo:charge", "undo:reserve"]
