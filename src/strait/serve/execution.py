@@ -7,7 +7,6 @@ get a `SyncRunContext`. That holds for handlers and hooks alike.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import inspect
 import logging
@@ -215,7 +214,7 @@ class Executor:
         session.recorded.ledger.only_recorded = True
         try:
             async with asyncio.timeout(limit_secs):
-                with contextlib.suppress(Exception, NothingRecorded, BaseExceptionGroup):
+                with suppress(Exception, NothingRecorded, BaseExceptionGroup):
                     dispatch = _typed(job, dispatch)
                     await self._call(job.handler, session, dispatch.payload)
                 undone = await undo_all(session.recorded.ledger, session.ask)
