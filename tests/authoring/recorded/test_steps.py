@@ -217,7 +217,7 @@ async def test_a_failure_for_good_is_recorded_and_not_tried_again(run: Run) -> N
 
 
 async def test_a_step_that_takes_too_long_is_stopped(run: Run) -> None:
-    import asyncio  # noqa: PLC0415 - only here
+    import asyncio
 
     async def slow() -> None:
         await asyncio.Event().wait()

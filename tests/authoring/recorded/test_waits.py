@@ -168,7 +168,7 @@ async def test_no_more_of_a_map_run_at_once_than_said(run: Run) -> None:
     most: list[int] = []
 
     async def work(item: int) -> int:
-        import asyncio  # noqa: PLC0415 - only here
+        import asyncio
 
         running.append(item)
         most.append(len(running))

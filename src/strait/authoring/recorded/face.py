@@ -121,9 +121,41 @@ class DurableMethods:
         is_async = inspect.iscoroutinefunction(function)
         return drive(steps, call, self._session.ask, is_async=is_async)
 
+    @overload
     async def map(
         self,
-        function: Callable[[I], Awaitable[T]] | Callable[[I], T],
+        function: Callable[[I], Awaitable[T]],
+        items: Iterable[I],
+        *,
+        key: Callable[[I], object] | None = ...,
+        name: str = ...,
+        concurrency: int = ...,
+        retry: RetryOptions | None = ...,
+        timeout_secs: float | None = ...,
+        undo: Undo | None = ...,
+        redact: Sequence[str] = ...,
+        codec: Codec | None = ...,
+    ) -> list[T]: ...
+
+    @overload
+    async def map(
+        self,
+        function: Callable[[I], T],
+        items: Iterable[I],
+        *,
+        key: Callable[[I], object] | None = ...,
+        name: str = ...,
+        concurrency: int = ...,
+        retry: RetryOptions | None = ...,
+        timeout_secs: float | None = ...,
+        undo: Undo | None = ...,
+        redact: Sequence[str] = ...,
+        codec: Codec | None = ...,
+    ) -> list[T]: ...
+
+    async def map(
+        self,
+        function: Callable[[I], Any],
         items: Iterable[I],
         *,
         key: Callable[[I], object] | None = None,
@@ -134,7 +166,7 @@ class DurableMethods:
         undo: Undo | None = None,
         redact: Sequence[str] = (),
         codec: Codec | None = None,
-    ) -> list[T]:
+    ) -> list[Any]:
         """Call a function for each item, each as a step of its own, and return all results.
 
         Args:
@@ -159,10 +191,9 @@ class DurableMethods:
         at = place()
         free = asyncio.Semaphore(concurrency)
 
-        async def one(step: str, item: I) -> T:
+        async def one(step: str, item: I) -> Any:
             async with free:
-                result: T = await self.carry_out(step, function, (item,), {}, options, at)
-                return result
+                return await self.carry_out(step, function, (item,), {}, options, at)
 
         named = calls.keyed(items, key, calls.name_of(function, name))
         return await self.gather(*(one(step, item) for step, item in named))
