@@ -113,7 +113,7 @@ async def test_a_recorded_step_that_is_asked_with_other_arguments_is_named(run: 
 
     with pytest.raises(OSError):  # noqa: PT011 - it is the handler's own
         await run.attempt(handler)
-    with pytest.raises(StepMismatch, match="step `price` at test_steps.py:") as caught:
+    with pytest.raises(StepMismatch, match=r"step `price` at test_steps\.py:") as caught:
         await run.attempt(handler)
     assert isinstance(caught.value, NonRetryable)
     assert (caught.value.step, caught.value.occurrence) == ("price", 0)
