@@ -51,6 +51,7 @@ typecheck: bootstrap  ## Run mypy --strict, and a second checker over what users
 generate: bootstrap  ## Write anew what is generated from api/ and from the server
 	@$(BIN)/python -m codegen
 	@$(BIN)/python -m tests.docs.not_served
+	@$(BIN)/python -m tests.docs.figures
 
 .PHONY: generate-check
 generate-check: bootstrap  ## Fail when `make generate` would change anything
