@@ -87,7 +87,7 @@ class DurableMethods:
             retry: how often it is tried within this attempt; once by default. Every error but
                 `NonRetryable` is tried again, unless `should_retry` says otherwise.
             timeout_secs: the longest that one try may take.
-            undo: called with the result when the run fails for good; see `docs/steps.md`.
+            undo: called with the result when the run fails for good; see `docs/how-to/steps.md`.
             redact: paths in the result, such as `card.number`, that are shown to nobody.
             codec: seals the result, instead of the job's codec.
             **kwargs: its keyword arguments; one with a name of the above needs a `partial`.
