@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 STAMP := $(VENV)/.installed
 DOCS := $(VENV)/.docs
+BROWSER := $(VENV)/.browser
+CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .DEFAULT_GOAL := help
 
@@ -28,7 +30,7 @@ demo: bootstrap  ## Run the main job: audit the distributions that are really in
 	@$(BIN)/python -m examples.dependency_audit
 
 .PHONY: test
-test: bootstrap lint typecheck generate-check docs  ## Run every check and every test
+test: bootstrap lint typecheck generate-check docs browser  ## Run every check and every test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: test-lowest
@@ -65,6 +67,26 @@ docs: $(DOCS)  ## Build the documentation into `site/`; a link that leads nowher
 $(DOCS): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
+
+.PHONY: browser
+browser: $(BROWSER)  ## Bring what the tests of the dashboard in a real browser need, where that may be done
+	@test -n "$(CHROMIUM)" || $(MAKE) -s chromium || \
+		echo "left out: tests of the dashboard in a browser (no Chromium, and it could not be installed)"
+
+$(BROWSER): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	@touch $@
+
+# Only who may install packages of the system does; nobody is asked for a password.
+.PHONY: chromium
+chromium:
+	@test "$$(id -u)" = 0 && command -v apt-get >/dev/null
+	@apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null 2>&1 || \
+		(apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core) >/dev/null 2>&1
+
+.PHONY: screenshots
+screenshots: browser  ## Take the pictures of the dashboard that the documentation shows
+	@cd tests && PYTHONPATH=../src:. ../$(BIN)/python -m browser.screenshots
 
 .PHONY: bench
 bench: bootstrap  ## Measure, and print the ratios that docs/benchmarks.md shows

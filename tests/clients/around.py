@@ -39,6 +39,9 @@ async def configuration(scene: Scene) -> None:
     await key("throttles.delete", "mail")
 
     assert (await key("dev.get_status")).state == "off"  # no `strait dev` runs here
+    nightly = await key("jobs.create", a_job(scene, "nightly", cron="15 3 * * *"))
+    (schedule,) = await key("schedules.list")
+    assert (schedule.id, len(schedule.next_runs)) == (nightly.id, 5)
 
     where = {"project_id": PROJECT, "environment": "production"}
     one, two = [

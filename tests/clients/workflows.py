@@ -107,6 +107,12 @@ async def runs(scene: Scene) -> None:
     plan = await key("workflow_runs.get_compensation_plan", run.id)
     assert plan is not None
 
+    unwanted = await key("workflows.trigger", made.id)
+    await flows.until_step(unwanted.id, "approve", "waiting")
+    rejected = await key("workflow_runs.reject_step", unwanted.id, "approve", reason="too dear")
+    assert (rejected.approval.status, rejected.approval.error) == ("rejected", "too dear")
+    await flows.until(unwanted.id, "failed")
+
     answers.append(Answer(400))
     failed = await key("workflows.trigger", made.id)
     await flows.until(failed.id, "failed")

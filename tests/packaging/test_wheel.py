@@ -16,6 +16,9 @@ pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = {"worker", "server", "cli"}
+CODE = {".md", ".py", ".sql", ".typed"}
+# The files of the dashboard.
+PAGE = {".css", ".html", ".js", ".svg"}
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +94,7 @@ def test_the_wheel_has_every_module_of_the_source(contents: set[str]) -> None:
     there = {
         path.relative_to(source).as_posix()
         for path in source.rglob("*")
-        if path.suffix in {".md", ".py", ".sql", ".typed"}
+        if path.suffix in CODE | PAGE
     }
     assert there <= contents
     assert {"strait/py.typed", "strait/store/migrations/0001_initial.sql"} <= contents
@@ -105,8 +108,7 @@ def test_the_wheel_has_nothing_else(contents: set[str]) -> None:
     assert {name.partition("/")[0].endswith(".dist-info") for name in others} == {True}
     # The description of what a platform serves, and the table of what works where.
     data = {".json", ".toml"}
-    code = {".md", ".py", ".sql", ".typed"}
-    assert {Path(name).suffix for name in contents - others} == code | data
+    assert {Path(name).suffix for name in contents - others} == CODE | PAGE | data
 
 
 def test_the_core_needs_httpx_and_pydantic_only(wheel: Path) -> None:

@@ -30,7 +30,7 @@ def run(n: int) -> Run:
     rare = n % 500 == 3
     return Run(
         id=f"run-{n}",
-        job_id="job",
+        job_id="rare" if rare else "job",
         project_id="mine" if n % 10 else "theirs",
         status=STATUSES.get(n % 1_000, "completed"),
         created_at=to_timestamp(n * 1_000_000),
@@ -83,6 +83,7 @@ def expected(wanted: Wanted) -> list[str]:
             and _has(made.tags, wanted.tag)
             and _has(made.metadata, wanted.metadata)
             and wanted.batch_id in {"", made.batch_id}
+            and wanted.job_id in {"", made.job_id}
             and all(getattr(made, name) == value for name, value in wanted.fields.items())
         )
 
@@ -115,6 +116,9 @@ INDEXED = {
     "batch": mine(batch_id="batch"),
     "batch and tag": mine(batch_id="batch", tag=("team", "rare")),
     "batch and status": mine(batch_id="batch", statuses=("completed", "failed")),
+    "job": mine(job_id="rare"),
+    "busy job": mine(job_id="job"),
+    "job and batch": mine(job_id="rare", batch_id="batch"),
     "another project": mine(project_id="theirs"),
     "no project": mine(project_id="nobody's", statuses=("failed",)),
 }
@@ -124,6 +128,8 @@ LOOKING = {
     "completed": mine(statuses=("completed",)),
     "several": mine(statuses=("failed", "queued", "waiting", "completed")),
     "tag and status": mine(tag=("team", "common"), statuses=("failed",)),
+    "job and status": mine(job_id="job", statuses=("failed",)),
+    "job and tag": mine(job_id="rare", tag=("team", "rare")),
     "metadata": mine(metadata=("place", "rare")),
     "metadata key": mine(metadata=("place", "")),
     "triggered by": mine(fields={"triggered_by": "cron"}),

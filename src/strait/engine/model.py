@@ -258,6 +258,7 @@ class Approval(Record, frozen=True):
     approved_at: Timestamp = ""
     expires_at: Timestamp = ""
     error: str = ""
+    person: str = ""
 
 
 class EventTrigger(Record, frozen=True):

@@ -211,6 +211,7 @@ if TYPE_CHECKING:
     from strait.models.runs import RunToolCallPage as RunToolCallPage
     from strait.models.runs import RunUsagePage as RunUsagePage
     from strait.models.runs import SetDebugModeResponse as SetDebugModeResponse
+    from strait.models.schedules import Schedule as Schedule
     from strait.models.sdk_runs import JobMemory as JobMemory
     from strait.models.sdk_runs import RunIteration as RunIteration
     from strait.models.sdk_runs import SdkHeartbeatResponse as SdkHeartbeatResponse
@@ -537,6 +538,7 @@ _MODULES = {
     "RunUsagePage": "runs",
     "RunsByTrigger": "analytics",
     "RunsByVersion": "analytics",
+    "Schedule": "schedules",
     "SdkHeartbeatResponse": "sdk_runs",
     "SdkResourcesResponse": "sdk_runs",
     "SdkSpawnResponse": "sdk_runs",

@@ -387,6 +387,11 @@ class PutThrottleRequest(TypedDict, total=False):
     max_concurrency: int
 
 
+class RejectWorkflowStepRequest(TypedDict, total=False):
+    reason: Required[str]
+    approver: str
+
+
 class RescheduleRunRequest(TypedDict, total=False):
     scheduled_at: Required[datetime | str]
     payload: Any

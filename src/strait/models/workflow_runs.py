@@ -44,6 +44,7 @@ class WorkflowStepApproval(StraitModel):
     approved_at: datetime | None = None
     expires_at: datetime | None = None
     error: str | None = None
+    person: str | None = None
 
 
 class ApproveWorkflowStepResponse(StraitModel):

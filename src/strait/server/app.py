@@ -22,6 +22,7 @@ from strait.server import access, auth, idempotency, sdk_version
 from strait.server._generated.routes import ROUTES
 from strait.server.audit_actions import is_recorded
 from strait.server.auth import Principal
+from strait.server.dashboard.pages import Dashboard
 from strait.server.doors import Doors
 from strait.server.errors import ApiError
 from strait.server.http import EVENT_STREAM, Call, Reply, StreamReply, encode, sse_token_of
@@ -32,7 +33,7 @@ from strait.server.refusals import REASONS
 from strait.server.router import MethodNotAllowed, Router
 from strait.server.routes import registry
 from strait.server.schema import Route
-from strait.server.streaming import Receive, Scope, Send, send_stream
+from strait.server.streaming import Receive, Scope, Send, read_body, send_stream
 from strait.server.unit import Unit
 from strait.server.work import audit
 from strait.store import meta
@@ -66,6 +67,7 @@ class App:
         self._doors = Doors(platform.settings)
         self._limits = RateLimits(platform.settings.limits)
         self._lockouts = Lockouts(platform.settings.limits)
+        self._dashboard = Dashboard(platform, self._lockouts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the server of the application takes care of its lifespan."""
@@ -136,6 +138,9 @@ class App:
             return preflight
         path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         path = self._below_root(path.partition("?")[0])
+        page = await self._dashboard.answer(scope, path, headers, receive)
+        if page is not None:
+            return page
         try:
             found = self._router.match(scope["method"], path)
         except MethodNotAllowed:
@@ -156,7 +161,7 @@ class App:
             access.check(call, self._platform.reader)
         if scope["method"] not in {"GET", "HEAD"}:
             limit = self._platform.settings.max_body_bytes
-            call.body_bytes = await _read_body(receive, headers, limit)
+            call.body_bytes = await read_body(receive, headers, limit)
         answer = await self._traced(call)
         if isinstance(answer, StreamReply):
             if answer.content_type == EVENT_STREAM:
@@ -218,6 +223,9 @@ class App:
     def _known_caller(self, call: Call) -> Principal:
         token = call.header(b"authorization")
         bearer = token[7:].strip() if token[:7].lower() == "bearer " else ""
+        if not token and (session := self._dashboard.caller(call)) is not None:
+            key_hash, record = session
+            return self._caller_with_key(call, key_hash, record)
         kind = "api key" if bearer.startswith(auth.KEY_PREFIX) else "internal secret"
         self._lockouts.check(kind, call.remote_ip, call.now)
         try:
@@ -231,12 +239,7 @@ class App:
         now = call.now
         if bearer.startswith(auth.KEY_PREFIX):
             key_hash, record = self._platform.keys.find(self._platform.reader, bearer)
-            principal = auth.authenticate_key(record, now)
-            if record is not None:
-                call.rate = self._limits.check_key(record, now)
-            if record is not None and auth.is_stale(record.last_used_at, now):
-                self._touch(key_hash, record, now)
-            return principal
+            return self._caller_with_key(call, key_hash, record)
         if "sse_token" in call.route.auth and not bearer and (given := sse_token_of(call)):
             return auth.authenticate_sse(self._platform.token_key, given, now)
         return auth.authenticate_internal(
@@ -245,6 +248,14 @@ class App:
             project_id=call.header(b"x-project-id") or _project_asked_for(call),
             actor=call.header(b"x-actor-id"),
         )
+
+    def _caller_with_key(self, call: Call, key_hash: str, record: meta.ApiKey | None) -> Principal:
+        principal = auth.authenticate_key(record, call.now)
+        if record is not None:
+            call.rate = self._limits.check_key(record, call.now)
+        if record is not None and auth.is_stale(record.last_used_at, call.now):
+            self._touch(key_hash, record, call.now)
+        return principal
 
     def _touch(self, key_hash: str, record: meta.ApiKey, now: int) -> None:
         """Write when a key was last used; nobody waits for it."""
@@ -324,28 +335,13 @@ def _check_media_types(method: str, headers: dict[bytes, bytes]) -> None:
 _ACCEPTED = (b"json", b"*/*", b"application/*", b"x-ndjson", b"text/csv", b"text/event-stream")
 
 
-async def _read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > limit:
-        raise ApiError(413, f"request body is larger than {limit} bytes")
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ApiError(400, "the request body was cut off")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise ApiError(413, f"request body is larger than {limit} bytes")
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks) if len(chunks) > 1 else chunk
-
-
 async def _send_reply(send: Send, answer: Reply, request_id: str) -> None:
     headers = [*_STANDARD_HEADERS, (b"x-request-id", request_id.encode("latin-1", "replace"))]
-    headers += answer.headers
+    if answer.headers:
+        # What an answer says itself stands in place of what all of them say.
+        said = {name for name, _ in answer.headers}
+        headers = [pair for pair in headers if pair[0] not in said]
+        headers += answer.headers
     # An export without a line is still an export in its own format.
     if answer.body or answer.content_type != b"application/json":
         headers.append((b"content-type", answer.content_type))

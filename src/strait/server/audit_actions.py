@@ -26,6 +26,7 @@ _DONE = {
     "promote": "promoted",
     "purge": "purged",
     "put": "updated",
+    "reject": "rejected",
     "remove": "removed",
     "replay": "replayed",
     "reschedule": "rescheduled",

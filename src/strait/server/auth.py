@@ -101,12 +101,16 @@ class Keys:
     def find(self, reader: sqlite3.Connection, key: str) -> tuple[str, meta.ApiKey | None]:
         """Return the hash of a key and its record, if there is one."""
         key_hash = hash_key(key)
+        return key_hash, self.by_hash(reader, key_hash)
+
+    def by_hash(self, reader: sqlite3.Connection, key_hash: str) -> meta.ApiKey | None:
+        """Return the record of the key that has a hash, if there is one."""
         record = self._known.get(key_hash)
         if record is None:
             record = meta.key_by_hash(reader, key_hash)
             if record is not None:
                 self._known[key_hash] = record
-        return key_hash, record
+        return record
 
     def touch(self, key_hash: str, record: meta.ApiKey) -> None:
         """Remember a record that was just written."""

@@ -58,6 +58,7 @@ async def ensure(
     found = await platform.write(lambda unit: _ensure(unit, project_id, api_key))
     if remember is not None and found != kept:
         _write(remember, found)
+    platform.opening_key = hash_key(found.api_key)
     return found
 
 

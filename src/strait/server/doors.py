@@ -75,7 +75,7 @@ class Doors:
         )
 
     def _check_host(self, host: bytes) -> None:
-        name = _name(host.decode("latin-1"))
+        name = name_in(host.decode("latin-1"))
         # Browsers always say where they go; only programs leave it out.
         if host and not is_loopback(name) and name not in self._hosts:
             raise ApiError(
@@ -106,7 +106,7 @@ def is_loopback(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost") or is_loopback_address(name)
 
 
-def _name(host: str) -> str:
+def name_in(host: str) -> str:
     """Return the name in a `Host` header, without its port."""
     if host.startswith("["):
         return host[1:].partition("]")[0]

@@ -110,6 +110,8 @@ class Platform:
         self.witness: Callable[[Run | WorkflowRun], None] | None = None
         self._last_tick = 0
         self.started_at = self.clock.now()
+        # The digest of the key with which the dashboard opens on this machine; "" asks for one.
+        self.opening_key = ""
 
     # --------------------------------------------------------------------------------- lifecycle
 

@@ -1,4 +1,7 @@
-"""Sending an answer that goes on: until it ends, its reader leaves, or does not read any more."""
+"""Bodies of both directions: reading one within bounds, and sending one that goes on.
+
+What is sent goes on until it ends, its reader leaves, or does not read any more.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 from strait.server.connections import ABORT
+from strait.server.errors import ApiError
 from strait.server.http import StreamReply
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -73,3 +77,27 @@ async def _write_frames(
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def read_body(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        ApiError: 413, it is larger than `limit` bytes; 400, it was cut off.
+    """
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > limit:
+        raise ApiError(413, f"request body is larger than {limit} bytes")
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ApiError(400, "the request body was cut off")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise ApiError(413, f"request body is larger than {limit} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks) if len(chunks) > 1 else chunk

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         BulkCancelWorkflowRunsRequest,
         BulkReplayWorkflowRunsRequest,
         ForceCompleteStepRequest,
+        RejectWorkflowStepRequest,
         SkipStepRequest,
     )
 _LIST = Operation(
@@ -149,6 +150,14 @@ _APPROVE_STEP = Operation(
     name="workflow_runs.approve_step",
     method="POST",
     path=("/v1/workflow-runs/", "/steps/", "/approve"),
+    decode=results.model(ApproveWorkflowStepResponse),
+    arguments=("workflow_run_id", "step_id"),
+)
+_REJECT_STEP = Operation(
+    id="reject-workflow-step",
+    name="workflow_runs.reject_step",
+    method="POST",
+    path=("/v1/workflow-runs/", "/steps/", "/reject"),
     decode=results.model(ApproveWorkflowStepResponse),
     arguments=("workflow_run_id", "step_id"),
 )
@@ -467,6 +476,35 @@ class WorkflowRunsService(SyncService):
             ),
             body=body,
             fields={"approver": approver},
+        )
+
+    def reject_step(
+        self,
+        workflow_run_id: str,
+        step_id: str,
+        body: RejectWorkflowStepRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        reason: str | None = None,
+        approver: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> ApproveWorkflowStepResponse:
+        """Reject the step that a workflow run waits at, with a reason.
+
+        `POST /v1/workflow-runs/{workflowRunID}/steps/{stepRef}/reject`, scope `workflows:write`.
+
+        The step fails with the reason. Who may approve it may reject it.
+
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
+        """
+        return self._caller.call(
+            _REJECT_STEP,
+            options,
+            (
+                workflow_run_id,
+                step_id,
+            ),
+            body=body,
+            fields={"reason": reason, "approver": approver},
         )
 
     def skip_step(
@@ -868,6 +906,35 @@ class AsyncWorkflowRunsService(AsyncService):
             fields={"approver": approver},
         )
 
+    async def reject_step(
+        self,
+        workflow_run_id: str,
+        step_id: str,
+        body: RejectWorkflowStepRequest | Mapping[str, Any] | StraitModel | None = None,
+        *,
+        reason: str | None = None,
+        approver: str | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> ApproveWorkflowStepResponse:
+        """Reject the step that a workflow run waits at, with a reason.
+
+        `POST /v1/workflow-runs/{workflowRunID}/steps/{stepRef}/reject`, scope `workflows:write`.
+
+        The step fails with the reason. Who may approve it may reject it.
+
+        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 422, 429 `RateLimitedError`.
+        """
+        return await self._caller.call(
+            _REJECT_STEP,
+            options,
+            (
+                workflow_run_id,
+                step_id,
+            ),
+            body=body,
+            fields={"reason": reason, "approver": approver},
+        )
+
     async def skip_step(
         self,
         workflow_run_id: str,
@@ -1055,6 +1122,7 @@ if TYPE_CHECKING:
         get_explain = raw(WorkflowRunsService.get_explain)
         get_timeline = raw(WorkflowRunsService.get_timeline)
         approve_step = raw(WorkflowRunsService.approve_step)
+        reject_step = raw(WorkflowRunsService.reject_step)
         skip_step = raw(WorkflowRunsService.skip_step)
         force_complete_step = raw(WorkflowRunsService.force_complete_step)
         retry_step = raw(WorkflowRunsService.retry_step)
@@ -1082,6 +1150,7 @@ if TYPE_CHECKING:
         get_explain = streamed(WorkflowRunsService.get_explain)
         get_timeline = streamed(WorkflowRunsService.get_timeline)
         approve_step = streamed(WorkflowRunsService.approve_step)
+        reject_step = streamed(WorkflowRunsService.reject_step)
         skip_step = streamed(WorkflowRunsService.skip_step)
         force_complete_step = streamed(WorkflowRunsService.force_complete_step)
         retry_step = streamed(WorkflowRunsService.retry_step)
@@ -1109,6 +1178,7 @@ if TYPE_CHECKING:
         get_explain = raw_async(AsyncWorkflowRunsService.get_explain)
         get_timeline = raw_async(AsyncWorkflowRunsService.get_timeline)
         approve_step = raw_async(AsyncWorkflowRunsService.approve_step)
+        reject_step = raw_async(AsyncWorkflowRunsService.reject_step)
         skip_step = raw_async(AsyncWorkflowRunsService.skip_step)
         force_complete_step = raw_async(AsyncWorkflowRunsService.force_complete_step)
         retry_step = raw_async(AsyncWorkflowRunsService.retry_step)
@@ -1136,6 +1206,7 @@ if TYPE_CHECKING:
         get_explain = streamed_async(AsyncWorkflowRunsService.get_explain)
         get_timeline = streamed_async(AsyncWorkflowRunsService.get_timeline)
         approve_step = streamed_async(AsyncWorkflowRunsService.approve_step)
+        reject_step = streamed_async(AsyncWorkflowRunsService.reject_step)
         skip_step = streamed_async(AsyncWorkflowRunsService.skip_step)
         force_complete_step = streamed_async(AsyncWorkflowRunsService.force_complete_step)
         retry_step = streamed_async(AsyncWorkflowRunsService.retry_step)

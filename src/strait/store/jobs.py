@@ -54,6 +54,14 @@ def get(db: sqlite3.Connection, job_id: str) -> Job | None:
     return None if row is None else _decoder.decode(row[0])
 
 
+def scheduled(db: sqlite3.Connection, project_id: str) -> list[Job]:
+    """Return the jobs of a project that have a schedule."""
+    rows = db.execute(
+        "SELECT doc FROM jobs WHERE project_id = ? AND doc ->> 'cron' != ''", (project_id,)
+    )
+    return [_decoder.decode(doc) for (doc,) in rows]
+
+
 def get_version(db: sqlite3.Connection, job_id: str, version: int) -> Job | None:
     """Return a job as it was at a version, or None."""
     row = db.execute(

@@ -67,6 +67,19 @@ def set_meta(db: sqlite3.Connection, name: str, value: str) -> None:
     )
 
 
+def facts(db: sqlite3.Connection, prefix: str) -> list[tuple[str, str]]:
+    """Return the facts whose names begin with a prefix, with their values."""
+    rows = db.execute(
+        "SELECT name, value FROM meta WHERE name >= ? AND name < ?", (prefix, prefix + "\U0010ffff")
+    )
+    return [(str(name), str(value)) for name, value in rows]
+
+
+def forget_meta(db: sqlite3.Connection, name: str) -> None:
+    """Delete a fact of the database, if it is there."""
+    db.execute("DELETE FROM meta WHERE name = ?", (name,))
+
+
 def next_epoch(db: sqlite3.Connection) -> int:
     """Count this start of the server; assignments of earlier starts are older than all new ones."""
     epoch = int(get_meta(db, "epoch") or "0") + 1

@@ -33,6 +33,7 @@ class Wanted:
         tag: a key and its value; "" is any value.
         metadata: a key and its value; "" is any value.
         batch_id: the bulk trigger that made them.
+        job_id: the job that they are runs of.
         fields: further fields of their record with their values.
         environment_id: the environment of their jobs; "" is any.
         looks: the caller will look into each of them.
@@ -46,6 +47,7 @@ class Wanted:
     tag: tuple[str, str] | None = None
     metadata: tuple[str, str] | None = None
     batch_id: str = ""
+    job_id: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     environment_id: str = ""
     looks: bool = False
@@ -55,7 +57,7 @@ class Wanted:
     def is_plain(self) -> bool:
         """Whether the first rows that are looked at are the page."""
         unfiltered = not (self.statuses or self.tag or self.metadata or self.batch_id)
-        return unfiltered and not (self.fields or self.environment_id)
+        return unfiltered and not (self.fields or self.environment_id or self.job_id)
 
 
 class Page(NamedTuple):
@@ -89,6 +91,8 @@ def _looks(db: sqlite3.Connection, wanted: Wanted) -> bool:
         return True
     if wanted.batch_id:
         return False
+    if wanted.job_id:
+        return bool(wanted.statuses or wanted.tag)
     if wanted.tag is not None:
         return bool(wanted.statuses) or not _is_tag_indexed(db, wanted)
     return not all(_is_indexed(db, status) for status in wanted.statuses)
@@ -155,7 +159,7 @@ def _source(
     of_status = ["runs.status = ?"] if status else []
     values: list[object] = [wanted.project_id, wanted.before]
     values_of_status: list[object] = [status] if status else []
-    if not wanted.batch_id and _is_tag_indexed(db, wanted):
+    if not wanted.batch_id and not wanted.job_id and _is_tag_indexed(db, wanted):
         where = ["tagged.project_id = ?", "tagged.created_at < ?", *_tag_tests(wanted, "tagged.")]
         source = "run_tags AS tagged CROSS JOIN runs ON runs.id = tagged.run_id"
         values += [*_tag_values(wanted), *values_of_status]
@@ -164,12 +168,17 @@ def _source(
     if wanted.batch_id:
         where = [*_UNORDERED, "batch_id = ?"]
         values.append(wanted.batch_id)
+    elif wanted.job_id:
+        where = ["+project_id = ?", "created_at < ?"]
     elif status in FAILED:
         where.append(one_of(FAILED))
     elif status in RARE:
         where.append(one_of(RARE))
     elif status in ACTIVE and _few(db, status):
         where = [*_UNORDERED, UNFINISHED]
+    if wanted.job_id:
+        where.append("job_id = ?")
+        values.append(wanted.job_id)
     if wanted.tag is not None:
         tests = " AND ".join(_tag_tests(wanted))
         where.append(f"EXISTS (SELECT 1 FROM json_each(runs.doc, '$.tags') WHERE {tests})")

@@ -81,6 +81,14 @@ def get(db: sqlite3.Connection, workflow_id: str) -> Workflow | None:
     return None if row is None else _workflows.decode(row[0])
 
 
+def scheduled(db: sqlite3.Connection, project_id: str) -> list[Workflow]:
+    """Return the workflows of a project that have a schedule."""
+    rows = db.execute(
+        "SELECT doc FROM workflows WHERE project_id = ? AND doc ->> 'cron' != ''", (project_id,)
+    )
+    return [_workflows.decode(doc) for (doc,) in rows]
+
+
 def by_slug(db: sqlite3.Connection, project_id: str, slug: str) -> Workflow | None:
     """Return the workflow of a project with this slug, or None."""
     row = db.execute(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from strait.services.referrals import AsyncReferralsService, ReferralsService
     from strait.services.regions import AsyncRegionsService, RegionsService
     from strait.services.runs import AsyncRunsService, RunsService
+    from strait.services.schedules import AsyncSchedulesService, SchedulesService
     from strait.services.sdk_runs import AsyncSDKRunsService, SDKRunsService
     from strait.services.secrets import AsyncSecretsService, SecretsService
     from strait.services.sse_tokens import AsyncSseTokensService, SseTokensService
@@ -330,6 +331,13 @@ class SyncServices:
         service: DevService = module.DevService(self._caller)
         return service
 
+    @cached_property
+    def schedules(self) -> SchedulesService:
+        """What runs by itself, of jobs and workflows, and when next; the embedded platform only."""
+        module = import_module("strait.services.schedules")
+        service: SchedulesService = module.SchedulesService(self._caller)
+        return service
+
 
 class AsyncServices:
     """What `AsyncClient` offers: an attribute for each part of the API."""
@@ -602,4 +610,11 @@ class AsyncServices:
         """What `strait dev` has loaded; the embedded platform only."""
         module = import_module("strait.services.dev")
         service: AsyncDevService = module.AsyncDevService(self._caller)
+        return service
+
+    @cached_property
+    def schedules(self) -> AsyncSchedulesService:
+        """What runs by itself, of jobs and workflows, and when next; the embedded platform only."""
+        module = import_module("strait.services.schedules")
+        service: AsyncSchedulesService = module.AsyncSchedulesService(self._caller)
         return service

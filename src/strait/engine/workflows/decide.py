@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from strait.clock import SECOND, from_timestamp
 from strait.engine.entries import Entry
-from strait.engine.model import Json
+from strait.engine.model import Approval, Json
 from strait.engine.refusal import Refused
 from strait.engine.workflows import compensation, cost_gates, events, reopen
 from strait.engine.workflows.advance import advance
@@ -204,7 +204,32 @@ def _transformed(draft: Draft, ref: str, output: Json | UnsetType) -> Json | Uns
 
 
 def _approved(draft: Draft, event: events.Approved) -> bool:
-    ref, approver = event.ref, event.approver
+    ref = event.ref
+    approval = _asked(draft, ref, event.approver)
+    draft.put_approval(ref, replace(approval, person=event.person))
+    _approve(draft, ref, event.approver)
+    if cost_gates.is_gate(approval):
+        cost_gates.let_through(draft, ref)
+        return True
+    return _settled(draft, ref, "received", UNSET)
+
+
+def _rejected(draft: Draft, event: events.Rejected) -> bool:
+    approval = _asked(draft, event.ref, event.approver)
+    rejected = replace(
+        approval,
+        status="rejected",
+        approved_by=event.approver,
+        error=event.reason,
+        person=event.person,
+    )
+    draft.put_approval(event.ref, rejected)
+    by = f" by {event.person}" if event.person else ""
+    return _wait_failed(draft, event.ref, "canceled", f"approval rejected{by}: {event.reason}")
+
+
+def _asked(draft: Draft, ref: str, approver: str) -> Approval:
+    """Return the approval that a step waits for, which an actor may give or refuse."""
     if not approver:
         raise Refused(400, "approver is required")
     draft.step_run(ref)
@@ -217,11 +242,7 @@ def _approved(draft: Draft, event: events.Approved) -> bool:
         raise Refused(400, f"approval for step {ref} is already {approval.status}")
     if approval.approvers and approver not in approval.approvers:
         raise Refused(400, f"approver {approver} is not allowed for step {ref}")
-    _approve(draft, ref, approver)
-    if cost_gates.is_gate(approval):
-        cost_gates.let_through(draft, ref)
-        return True
-    return _settled(draft, ref, "received", UNSET)
+    return approval
 
 
 def _approve(draft: Draft, ref: str, actor: str) -> None:
@@ -355,6 +376,7 @@ _DECISIONS: dict[type, Callable[[Draft, Any], bool]] = {
     events.EventCanceled: _event_canceled,
     events.SleepElapsed: _sleep_elapsed,
     events.Approved: _approved,
+    events.Rejected: _rejected,
     events.ApprovalTimedOut: _approval_timed_out,
     events.StartFailed: _start_failed,
     events.Pause: _pause,

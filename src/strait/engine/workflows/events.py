@@ -65,10 +65,20 @@ class SleepElapsed(Struct, frozen=True):
 
 
 class Approved(Struct, frozen=True):
-    """An actor approves a step."""
+    """An actor approves a step; `person` is a name for people to read."""
 
     ref: str
     approver: str
+    person: str = ""
+
+
+class Rejected(Struct, frozen=True):
+    """An actor rejects a step, which fails with the reason."""
+
+    ref: str
+    approver: str
+    reason: str
+    person: str = ""
 
 
 class ApprovalTimedOut(Struct, frozen=True):
@@ -163,6 +173,7 @@ Event: TypeAlias = (
     | SleepElapsed
     | Approved
     | ApprovalTimedOut
+    | Rejected
     | StartFailed
     | Pause
     | Resume

@@ -397,6 +397,11 @@ class PutThrottleRequest(Struct, kw_only=True):
     max_concurrency: Int64 | None = None
 
 
+class RejectWorkflowStepRequest(Struct, kw_only=True):
+    reason: str = ""
+    approver: str | None = None
+
+
 class RescheduleRunRequest(Struct, kw_only=True):
     scheduled_at: str = ""
     payload: Raw | UnsetType = UNSET
@@ -1057,6 +1062,10 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(field="limit", attribute="limit", zero_is_absent=True, min=0, max=100000),
         Rule(field="period_secs", attribute="period_secs", zero_is_absent=True, min=0, max=86400),
         Rule(field="max_concurrency", attribute="max_concurrency", zero_is_absent=True, min=0),
+    ),
+    "RejectWorkflowStepRequest": (
+        Rule(field="reason", attribute="reason", required=True, max_length=2000),
+        Rule(field="approver", attribute="approver", zero_is_absent=True, max_length=200),
     ),
     "RescheduleRunRequest": (
         Rule(field="scheduled_at", attribute="scheduled_at", required=True, format="date-time"),

@@ -61,6 +61,7 @@ def _wanted(call: Call) -> Wanted:
         tag=_pair(query, "tag"),
         metadata=_pair(query, "metadata"),
         batch_id=query.get("batch_id") or "",
+        job_id=query.get("job_id") or "",
         fields={name: query[name] for name in _FIELDS if query.get(name)},
         environment_id=call.principal.environment_id,
     )

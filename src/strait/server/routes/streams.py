@@ -175,9 +175,12 @@ async def chunk_stream(call: Call, platform: Platform) -> StreamReply:
     The latest pieces are kept in memory; those that are gone, also by a restart, are passed over.
     """
     run = _run(call, platform)
-    epoch, _, number = call.header(b"last-event-id").strip().partition(".")
+    place = call.header(b"last-event-id").strip()
+    epoch, _, number = place.partition(".")
     known = epoch == str(platform.epoch) and number.isascii() and number.isdigit()
-    after = int(number[:18]) if known else platform.chunks.last(run.id)
+    # `0` is before everything that is kept, for who comes late.
+    before = 0 if place == "0" else platform.chunks.last(run.id)
+    after = int(number[:18]) if known else before
     over = is_terminal_run_status(run.status)
     if over and not platform.chunks.behind(run.id, after):
         raise ApiError(410, "run already in terminal state")

@@ -95,10 +95,27 @@ def _replay(call: Call, unit: Unit, run_id: str) -> dict[str, str]:
 @registry.write("approve-workflow-step")
 def approve(call: Call, unit: Unit) -> Reply:
     """Approve a step in the name of the caller."""
+    person = call.body(bodies.ApproveWorkflowStepRequest).approver or ""
+    event = happened.Approved(call.params["stepRef"], _approver(call), person)
+    return _decided(call, unit, event)
+
+
+@registry.write("reject-workflow-step")
+def reject(call: Call, unit: Unit) -> Reply:
+    """Reject a step in the name of the caller; it fails with the reason."""
+    body = call.body(bodies.RejectWorkflowStepRequest)
+    ref, person = call.params["stepRef"], body.approver or ""
+    return _decided(call, unit, happened.Rejected(ref, _approver(call), body.reason, person))
+
+
+def _approver(call: Call) -> str:
     if call.principal.actor == INTERNAL_ACTOR:
         raise ApiError(401, "authenticated identity required")
-    ref = call.params["stepRef"]
-    transition = _step(call, unit, happened.Approved(ref, call.principal.actor))
+    return call.principal.actor
+
+
+def _decided(call: Call, unit: Unit, event: happened.Approved | happened.Rejected) -> Reply:
+    ref, transition = event.ref, _step(call, unit, event)
     return reply(
         {
             "step_run": transition.state.step_runs[ref],
