@@ -47,6 +47,7 @@ export async function show(outlet, { first, signal }) {
       if (generation !== state.generation) return;
       Object.assign(state, { rows: page.data, cursor: page.next_cursor, isWhole: !page.has_more, fresh: 0 });
       note.hidden = true;
+      table.toTop();
       await names.refreshFor(kind.names, page.data.map((row) => row[kind.of]));
       shown();
     } catch (error) {
