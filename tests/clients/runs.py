@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from strait.clock import SECOND, to_timestamp
+from strait.reserved import step_key
 from support.handlers import Answer, Gate, ok
 from support.world import PROJECT
 
@@ -237,6 +238,10 @@ async def events(scene: Scene) -> None:
         run_id, handler = await started(scene, job.id)
         await handler("sdk_runs.wait_for_event_run", run_id, event_key=name, timeout_secs=60)
     run_id, handler = await started(scene, job.id)
+    done = {"name": "charge", "occurrence": 0, "status": "completed", "output": "paid"}
+    await handler("sdk_runs.set_state", run_id, key=step_key("charge", 0), value=done)
+    (step,) = await key("runs.list_steps", run_id)
+    assert (step.name, step.output) == ("charge", "paid")
     suspended = await handler("sdk_runs.suspend_run", run_id, wake_at=_LONG_FROM_NOW)
     assert suspended.status == "waiting"
     assert {row.event_key for row in await key("event_triggers.list_events")} == {

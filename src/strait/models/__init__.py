@@ -206,6 +206,8 @@ if TYPE_CHECKING:
     from strait.models.runs import RunEventPage as RunEventPage
     from strait.models.runs import RunLogLine as RunLogLine
     from strait.models.runs import RunOutputPage as RunOutputPage
+    from strait.models.runs import RunStep as RunStep
+    from strait.models.runs import RunStepPage as RunStepPage
     from strait.models.runs import RunStreamChunk as RunStreamChunk
     from strait.models.runs import RunStreamItem as RunStreamItem
     from strait.models.runs import RunToolCallPage as RunToolCallPage
@@ -528,6 +530,8 @@ _MODULES = {
     "RunResourceSnapshot": "shared",
     "RunState": "shared",
     "RunStatus": "shared",
+    "RunStep": "runs",
+    "RunStepPage": "runs",
     "RunStreamChunk": "runs",
     "RunStreamItem": "runs",
     "RunSummary": "analytics",

@@ -111,6 +111,28 @@ class RunOutputPage(StraitModel):
     has_more: bool
 
 
+class RunStep(StraitModel):
+    name: str
+    occurrence: int
+    status: str
+    attempts: int
+    undo: bool
+    undone: bool
+    duration_ms: int
+    at: str
+    idempotency_key: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    output: Any = None
+    error: dict[str, str] | None = None
+
+
+class RunStepPage(StraitModel):
+    data: list[RunStep]
+    next_cursor: str | None = None
+    has_more: bool
+
+
 class RunStreamChunk(StraitModel):
     type: Any
     chunk: str

@@ -12,6 +12,8 @@ from strait.engine import runs as engine
 from strait.engine.circuit import Circuit
 from strait.engine.model import Job, Run
 from strait.engine.queue import Ticket
+from strait.engine.undo import UNDO
+from strait.reserved import UNDO_HEADER, UNDO_OF_HEADER
 from strait.server import limits, signing_headers, tokens
 from strait.server.answers import read_answer
 from strait.server.development import TOKEN_SECS
@@ -210,6 +212,7 @@ class Dispatcher:
             (b"X-Job-ID", run.job_id.encode()),
             (b"X-Attempt", str(run.attempt).encode()),
             (b"X-Run-Token", token.encode()),
+            (UNDO_HEADER.encode(), b"server"),
             (b"X-Strait-Timeout-Secs", str(timeout).encode()),
         ]
         headers += entry.secrets
@@ -219,6 +222,8 @@ class Dispatcher:
         if last_error and run.attempt > 1:
             headers.append((b"X-Previous-Error", signing_headers.header_text(last_error)))
         headers += self._checkpoint_headers(unit, run)
+        if run.triggered_by == UNDO:
+            headers.append((UNDO_OF_HEADER.encode(), run.parent_run_id.encode()))
         return Dispatch(run, entry, assignment, payload, tuple(headers))
 
     def _checkpoint_headers(self, unit: Unit, run: Run) -> list[Header]:

@@ -32,6 +32,8 @@ from strait.models.runs import (
     RunEventPage,
     RunLogLine,
     RunOutputPage,
+    RunStep,
+    RunStepPage,
     RunStreamChunk,
     RunStreamItem,
     RunToolCallPage,
@@ -301,6 +303,14 @@ _LIST_STATE = Operation(
     method="GET",
     path=("/v1/runs/", "/state"),
     decode=results.array(RunState),
+    arguments=("run_id",),
+)
+_LIST_STEPS = Operation(
+    id="list-run-steps",
+    name="runs.list_steps",
+    method="GET",
+    path=("/v1/runs/", "/steps"),
+    decode=results.cursor_page(RunStepPage, "data", "next_cursor", "has_more"),
     arguments=("run_id",),
 )
 _LIST_RESOURCES = Operation(
@@ -845,6 +855,28 @@ class RunsService(SyncService):
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return self._caller.page(_LIST_STATE, options, (run_id,))
+
+    def list_steps(
+        self,
+        run_id: str,
+        *,
+        limit: int | None = None,
+        cursor: datetime | str | None = None,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[RunStep]:
+        """List the durable steps that a run has on record, oldest first.
+
+        `GET /v1/runs/{runID}/steps`, scope `runs:read`.
+
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        """
+        return self._caller.page(
+            _LIST_STEPS,
+            options,
+            (run_id,),
+            query=results.query(query, {"limit": limit, "cursor": cursor}),
+        )
 
     def list_resources(
         self,
@@ -1450,6 +1482,28 @@ class AsyncRunsService(AsyncService):
         """
         return self._caller.page(_LIST_STATE, options, (run_id,))
 
+    def list_steps(
+        self,
+        run_id: str,
+        *,
+        limit: int | None = None,
+        cursor: datetime | str | None = None,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncPager[RunStep]:
+        """List the durable steps that a run has on record, oldest first.
+
+        `GET /v1/runs/{runID}/steps`, scope `runs:read`.
+
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        """
+        return self._caller.page(
+            _LIST_STEPS,
+            options,
+            (run_id,),
+            query=results.query(query, {"limit": limit, "cursor": cursor}),
+        )
+
     def list_resources(
         self,
         run_id: str,
@@ -1581,6 +1635,7 @@ if TYPE_CHECKING:
         resume = raw(RunsService.resume)
         restart = raw(RunsService.restart)
         list_state = raw(RunsService.list_state)
+        list_steps = raw(RunsService.list_steps)
         list_resources = raw(RunsService.list_resources)
         get_usage = raw(RunsService.get_usage)
         list_tool_calls = raw(RunsService.list_tool_calls)
@@ -1615,6 +1670,7 @@ if TYPE_CHECKING:
         resume = streamed(RunsService.resume)
         restart = streamed(RunsService.restart)
         list_state = streamed(RunsService.list_state)
+        list_steps = streamed(RunsService.list_steps)
         list_resources = streamed(RunsService.list_resources)
         get_usage = streamed(RunsService.get_usage)
         list_tool_calls = streamed(RunsService.list_tool_calls)
@@ -1649,6 +1705,7 @@ if TYPE_CHECKING:
         resume = raw_async(AsyncRunsService.resume)
         restart = raw_async(AsyncRunsService.restart)
         list_state = raw_async(AsyncRunsService.list_state)
+        list_steps = raw_async(AsyncRunsService.list_steps)
         list_resources = raw_async(AsyncRunsService.list_resources)
         get_usage = raw_async(AsyncRunsService.get_usage)
         list_tool_calls = raw_async(AsyncRunsService.list_tool_calls)
@@ -1683,6 +1740,7 @@ if TYPE_CHECKING:
         resume = streamed_async(AsyncRunsService.resume)
         restart = streamed_async(AsyncRunsService.restart)
         list_state = streamed_async(AsyncRunsService.list_state)
+        list_steps = streamed_async(AsyncRunsService.list_steps)
         list_resources = streamed_async(AsyncRunsService.list_resources)
         get_usage = streamed_async(AsyncRunsService.get_usage)
         list_tool_calls = streamed_async(AsyncRunsService.list_tool_calls)

@@ -1396,6 +1396,22 @@ ROUTES: Final[tuple[Route, ...]] = (
         platform=("2026-03", "head"),
     ),
     Route(
+        id="list-run-steps",
+        method="GET",
+        path="/v1/runs/{runID}/steps",
+        plane="v1",
+        auth="api_key",
+        permission="runs:read",
+        query=(
+            Query(name="limit", type="integer", min=1, max=100, default=50, clamped=True),
+            Query(name="cursor", format="date-time"),
+        ),
+        paging="cursor",
+        success=(200,),
+        errors=(400, 401, 403, 404, 429, 500),
+        platform=("embedded",),
+    ),
+    Route(
         id="list-run-resources",
         method="GET",
         path="/v1/runs/{runID}/resources",

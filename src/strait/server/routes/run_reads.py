@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from msgspec import Raw, json
 
+from strait.reserved import STATE_PREFIX
 from strait.server import checks
 from strait.server.errors import ApiError, not_found
-from strait.server.http import Call, Reply, page, raw, raw_page, reply
+from strait.server.http import Call, Reply, encode, page, raw, raw_page, reply
 from strait.server.platform import Platform
 from strait.server.registry import Registry
-from strait.server.work import records
+from strait.server.work import records, steps
 from strait.store import ledger, run_lists
 from strait.store import runs as run_rows
 from strait.store.run_lists import Wanted
@@ -185,7 +186,19 @@ def resources(call: Call, db: sqlite3.Connection) -> Reply:
 @registry.read("list-run-state")
 def state(call: Call, db: sqlite3.Connection) -> Reply:
     """Show the state that a run has written."""
-    return reply(records.states(db, owned(call, db)))
+    found = records.states(db, owned(call, db))
+    return reply([row for row in found if not row.state_key.startswith(STATE_PREFIX)])
+
+
+@registry.read("list-run-steps")
+def list_steps(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the recorded steps of a run, oldest first."""
+    run_id = owned(call, db)
+    limit = call.query["limit"]
+    cursor = call.query.get("cursor")
+    after = checks.canonical_instant(str(cursor)) if cursor else ""
+    rows = steps.listed(db, run_id, after=after, limit=limit + 1)
+    return raw_page([(at, encode(step)) for at, step in rows], limit)
 
 
 @registry.read("list-child-runs")

@@ -17,7 +17,7 @@ from strait.server.http import NO_CONTENT, Call, Reply, encode, raw, reply
 from strait.server.registry import Registry
 from strait.server.routes.sdk import active
 from strait.server.unit import Unit
-from strait.server.work import budgets, records
+from strait.server.work import budgets, records, steps
 from strait.server.work.handlers import speaking
 
 registry = Registry()
@@ -103,6 +103,9 @@ def set_state(call: Call, unit: Unit) -> Reply:
     text = _required(body.value, "value")
     if len(text.encode()) > MAX_STATE_BYTES:
         raise ApiError(400, f"state value must be at most {MAX_STATE_BYTES} bytes")
+    if body.key.startswith(STATE_PREFIX):
+        unit.tick()  # so that no two steps have the same instant, which lists go on behind
+        steps.kept(unit, run, body.key, text)
     return reply(records.set_state(unit, run.id, body.key, text), 201)
 
 

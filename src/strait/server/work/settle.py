@@ -12,6 +12,7 @@ from strait.server.work import (
     events,
     held,
     runs,
+    steps,
     workflows,
 )
 from strait.store import dependencies as dependency_rows
@@ -51,6 +52,7 @@ def _run_ended(unit: Unit, signal: RunEnded) -> None:
     if run.parent_run_id:
         children.ended(unit, run, signal.result)
     chains.follow(unit, run, signal.result)
+    steps.follow(unit, run)
     _release_dependents(unit, run)
 
 

@@ -1,0 +1,185 @@
+"""The recorded steps of runs, which hosts keep as keys of the run's state, and their undoing."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType, json
+
+from strait.clock import Timestamp, from_timestamp
+from strait.engine import undo
+from strait.engine.admission import Request
+from strait.engine.entries import Entry
+from strait.engine.model import Run
+from strait.engine.redaction import redacted
+from strait.reserved import (
+    STATE_PREFIX,
+    STEP_PREFIX,
+    SUSPENDED_KEY,
+    UNDO_OF_METADATA,
+    UNDO_STEP_PREFIX,
+    step_key,
+)
+from strait.server.unit import Unit
+from strait.server.work import records, runs
+from strait.store import runs as run_rows
+
+# The first text behind all keys that start with the prefix.
+_BEHIND = STEP_PREFIX[:-1] + chr(ord(STEP_PREFIX[-1]) + 1)
+
+
+class Recorded(Struct):
+    """A record as a host writes it; what a host of another version adds is passed over."""
+
+    name: str
+    occurrence: int = 0
+    status: str = "completed"
+    started_at: Timestamp = ""
+    finished_at: Timestamp = ""
+    attempts: int = 1
+    at: str = ""
+    idempotency_key: str = ""
+    output: Raw | UnsetType = UNSET
+    error: dict[str, str] | UnsetType = UNSET
+    undo: bool = False
+    redact: list[str] = []
+
+
+class Shown(Struct, omit_defaults=True):
+    """A step as the API shows it (`RunStep`)."""
+
+    name: str
+    occurrence: int
+    status: str
+    attempts: int
+    undo: bool
+    undone: bool
+    duration_ms: int
+    at: str
+    idempotency_key: str
+    started_at: Timestamp | UnsetType = UNSET
+    finished_at: Timestamp | UnsetType = UNSET
+    output: Any = UNSET
+    error: dict[str, str] | UnsetType = UNSET
+
+
+_decoder = json.Decoder(Recorded)
+_undo_decoder = json.Decoder(undo.Step)
+
+
+def kept(unit: Unit, run: Run, key: str, value: str) -> None:
+    """Tell the run's history of a step that was recorded now."""
+    if not key.startswith(STEP_PREFIX):
+        return
+    try:
+        step = _decoder.decode(value)
+    except msgspec.ValidationError:
+        return  # it is no record of a host of ours, and stays what it is: a key
+    data = {
+        "name": step.name,
+        "occurrence": step.occurrence,
+        "status": step.status,
+        "duration_ms": _duration_ms(step),
+        "attempts": step.attempts,
+        "at": step.at,
+    }
+    level = "info" if step.status == "completed" else "error"
+    entry = Entry("step", f"step {step.name} {step.status}", level, data)
+    unit.record(run.id, run.project_id, (entry,))
+
+
+def listed(
+    db: sqlite3.Connection, run_id: str, *, after: Timestamp, limit: int
+) -> list[tuple[Timestamp, Shown]]:
+    """Return the steps of a run that were recorded after an instant, oldest first."""
+    rows = db.execute(
+        "SELECT updated_at, value FROM run_state WHERE run_id = ? AND state_key >= ? "
+        "AND state_key < ? AND updated_at > ? ORDER BY updated_at LIMIT ?",
+        (run_id, STEP_PREFIX, _BEHIND, after, limit),
+    ).fetchall()
+    # Undos are on record where they are done: in the run itself, or in its companion.
+    companion = db.execute(
+        "SELECT id FROM runs WHERE parent_run_id = ? AND doc ->> 'triggered_by' = ?",
+        (run_id, undo.UNDO),
+    ).fetchone()
+    undoing = companion[0] if companion is not None else run_id
+    found = []
+    for at, value in rows:
+        try:
+            found.append((at, _shown(db, undoing, _decoder.decode(value))))
+        except msgspec.ValidationError:
+            continue
+    return found
+
+
+def follow(unit: Unit, run: Run) -> None:
+    """Have the steps of a run undone that failed for good: by a companion run of the same job."""
+    if not undo.may_need_undo(run):
+        return
+    rows = unit.db.execute(
+        "SELECT value FROM run_state WHERE run_id = ? AND state_key >= ? AND state_key < ?",
+        (run.id, STEP_PREFIX, _BEHIND),
+    )
+    if not undo.left_to_undo([step for (value,) in rows if (step := _undo_step(value))]):
+        return
+    entry = unit.platform.jobs.for_run(unit.db, run)
+    if entry is None:
+        note = Entry("log", "its steps cannot be undone: the job is gone", "error", {})
+        unit.record(run.id, run.project_id, (note,))
+        return
+    request = Request(
+        triggered_by=undo.UNDO,
+        created_by=f"run:{run.id}",
+        parent_run_id=run.id,
+        lineage_depth=run.lineage_depth,
+        tags=run.tags,
+        metadata={UNDO_OF_METADATA: run.id},
+    )
+    companion = runs.create(unit, entry.job, request, run_rows.payload(unit.db, run.id))
+    unit.db.execute(
+        "INSERT INTO run_state (run_id, state_key, updated_at, value) "
+        "SELECT ?, state_key, updated_at, value FROM run_state "
+        "WHERE run_id = ? AND substr(state_key, 1, ?) = ? AND state_key != ?",
+        (companion.id, run.id, len(STATE_PREFIX), STATE_PREFIX, SUSPENDED_KEY),
+    )
+
+
+def _undo_step(value: str) -> undo.Step | None:
+    try:
+        return _undo_decoder.decode(value)
+    except msgspec.ValidationError:
+        return None
+
+
+def _shown(db: sqlite3.Connection, undoing: str, step: Recorded) -> Shown:
+    undone = step.undo and (
+        records.get_state(db, undoing, step_key(UNDO_STEP_PREFIX + step.name, step.occurrence))
+        is not None
+    )
+    output: Any = UNSET
+    if not isinstance(step.output, UnsetType):
+        output = redacted(json.decode(step.output), step.redact) if step.redact else step.output
+    return Shown(
+        name=step.name,
+        occurrence=step.occurrence,
+        status=step.status,
+        attempts=step.attempts,
+        undo=step.undo,
+        undone=undone,
+        duration_ms=_duration_ms(step),
+        at=step.at,
+        idempotency_key=step.idempotency_key,
+        started_at=step.started_at or UNSET,
+        finished_at=step.finished_at or UNSET,
+        output=output,
+        error=step.error,
+    )
+
+
+def _duration_ms(step: Recorded) -> int:
+    try:
+        return (from_timestamp(step.finished_at) - from_timestamp(step.started_at)) // 1_000
+    except ValueError:
+        return 0
