@@ -47,7 +47,8 @@ def test_it_is_openapi_3_1_with_every_operation_once() -> None:
     assert set(DOCUMENT["info"]) >= {"title", "version"}
     # Those of the platforms, and those of the embedded one only.
     embedded = [o for o in OPERATIONS if o[2]["x-strait-platform"] == ["embedded"]]
-    assert (len(OPERATIONS), len(embedded)) == (331, 6)
+    # What is our own may grow; what the platforms have is what the contract lists.
+    assert len(OPERATIONS) - len(embedded) == 325
     assert [name for name, count in Counter(IDS).items() if count > 1] == []
     tags = {tag["name"] for tag in DOCUMENT["tags"]}
     assert all(tag["description"] for tag in DOCUMENT["tags"])
