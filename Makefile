@@ -54,6 +54,7 @@ generate: bootstrap  ## Write anew what is generated from api/ and from the serv
 	@$(BIN)/python -m codegen
 	@$(BIN)/python -m tests.docs.not_served
 	@$(BIN)/python -m tests.docs.figures
+	@PYTHONPATH=src $(BIN)/python -m tests.docs.cli_reference
 
 .PHONY: generate-check
 generate-check: bootstrap  ## Fail when `make generate` would change anything

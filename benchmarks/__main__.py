@@ -11,6 +11,7 @@ from functools import partial
 
 from benchmarks import (
     bulk,
+    cli,
     client,
     engines,
     imports,
@@ -24,7 +25,7 @@ from benchmarks import (
 )
 
 _PARTS = (
-    "imports", "client", "server", "bulk", "stored", "start", "reload", "shapes",
+    "imports", "cli", "client", "server", "bulk", "stored", "start", "reload", "shapes",
     "engines", "peers",
 )  # fmt: skip
 
@@ -39,6 +40,7 @@ def main() -> None:
     print("| figure | measured | baseline |\n|---|---|---|")
     parts: dict[str, Callable[[], Iterable[server.Row]]] = {
         "imports": imports.measure,
+        "cli": cli.measure,
         "client": client.measure,
         "server": partial(server.measure, options.runs),
         "bulk": bulk.measure,

@@ -64,9 +64,15 @@ order = define_workflow(
 class Shop:
     """The command line in the directory of a running platform."""
 
-    def __init__(self, directory: Path, platform: Running) -> None:
+    def __init__(self, directory: Path, platform: Running | None) -> None:
         self.directory = directory
-        self.platform = platform
+        self._platform = platform
+
+    @property
+    def platform(self) -> Running:
+        """The platform; there need be none for what asks none."""
+        assert self._platform is not None
+        return self._platform
 
     def run(self, *words: str, stdin: str | None = None, **variables: str) -> Result:
         """Run a command in this process."""

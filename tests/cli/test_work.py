@@ -278,6 +278,44 @@ def test_dead_letters_are_listed_replayed_and_purged(shop: Shop) -> None:
     assert "no dead letters" in shop.done("dlq", "list")
 
 
+# --------------------------------------------------------------------------------------- completion
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("strait trigger gr", ["greet"]),
+        ("strait trigger or", ["order"]),
+        ("strait runs list --job pa", ["patient"]),
+        ("strait workflows show ", ["order"]),
+        ("strait ru", ["runs"]),
+        ("strait runs rep", ["replay"]),
+        ("strait runs logs --lev", ["--level"]),
+    ],
+)
+def test_commands_options_and_slugs_are_completed(
+    shop: Shop, words: str, completed: list[str]
+) -> None:
+    *_, last = words.split(" ")
+    result = shop.run(
+        _STRAIT_COMPLETE="bash_complete",
+        COMP_WORDS=words,
+        COMP_CWORD=str(words.count(" ")),
+    )
+    assert [line.partition(",")[2] for line in result.stdout.splitlines()] == completed, last
+
+
+def test_without_a_platform_slugs_are_not_completed(tmp_path: Path) -> None:
+    words = {"COMP_WORDS": "strait trigger gr", "COMP_CWORD": "2"}
+    result = Shop(tmp_path, None).run(_STRAIT_COMPLETE="bash_complete", **words)
+    assert (result.exit_code, result.output.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_its_script(shop: Shop, shell: str) -> None:
+    assert f"_STRAIT_COMPLETE={shell}_complete" in shop.done("completion", shell)
+
+
 # ------------------------------------------------------------------------------------------- places
 
 

@@ -86,6 +86,10 @@ COMMANDS = {
         ),
     },
     "Set up": {
+        "init": Entry(
+            "init_commands", "init", "Write a project into DIRECTORY: jobs, and a test of them"
+        ),
+        "doctor": Entry("doctor_commands", "doctor", "Look for what is wrong, and say what to do"),
         "config": Entry(
             "check_commands",
             "config",

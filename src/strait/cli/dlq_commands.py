@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from strait.cli.completing import slugs
 from strait.cli.session import Session, on_platform, yes_option
 
-_JOB = click.option("--job", default=None, help="Slug or id of a job.")
+_JOB = click.option("--job", default=None, shell_complete=slugs("job"), help="Slug or id of a job.")
 
 
 @click.group()

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from strait.cli.completing import slugs
 from strait.cli.session import Session, on_platform
 
 if TYPE_CHECKING:
     from strait.errors import Json
 
-_ID = click.argument("name", metavar="JOB")
+_ID = click.argument("name", metavar="JOB", shell_complete=slugs("job"))
 
 
 @click.group()

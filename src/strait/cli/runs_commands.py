@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from strait.cli.completing import slugs
 from strait.cli.session import Session, on_platform, yes_option
 
 _RUN = click.argument("run_id", metavar="RUN")
 _RUNS = click.argument("run_ids", metavar="RUN...", nargs=-1)
-_JOB = click.option("--job", default=None, help="Slug or id of a job.")
+_JOB = click.option("--job", default=None, shell_complete=slugs("job"), help="Slug or id of a job.")
 _STATUS = click.option(
     "--status", "statuses", multiple=True, help="Such as failed; may be given more than once."
 )

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import click
 
+from strait.cli.completing import slugs
 from strait.cli.session import Session, on_platform, yes_option
 
-_JOB = click.option("--job", default=None, help="Slug or id of the job; else of all jobs.")
+_JOB = click.option(
+    "--job",
+    default=None,
+    shell_complete=slugs("job"),
+    help="Slug or id of the job; else of all jobs.",
+)
 _ENVIRONMENT = click.option("--environment", default=None, help="Of this environment.")
 
 

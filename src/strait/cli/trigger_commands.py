@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from strait.cli.completing import slugs
 from strait.cli.session import Session, on_platform
 
 
 @click.command()
-@click.argument("slug")
+@click.argument("slug", shell_complete=slugs("either"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=TEXT | KEY:=JSON]...")
 @click.option("--payload", "text", default=None, help="JSON, @FILE, or - for the standard input.")
 @click.option("--wait", is_flag=True, help="Follow the run, and exit by how it ends.")

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from strait.cli.completing import slugs
 from strait.cli.session import Session, on_platform
 
 if TYPE_CHECKING:
     from strait.errors import Json
 
-_NAME = click.argument("name", metavar="WORKFLOW")
+_NAME = click.argument("name", metavar="WORKFLOW", shell_complete=slugs("workflow"))
 _RUN = click.argument("run_id", metavar="RUN")
 _STEP = click.argument("step", metavar="[STEP]", required=False, default="")
 
@@ -94,7 +95,13 @@ def trigger(session: Session, *, name: str, **arguments: object) -> None:
 
 
 @workflows.command()
-@click.argument("name", metavar="[WORKFLOW]", required=False, default="")
+@click.argument(
+    "name",
+    metavar="[WORKFLOW]",
+    required=False,
+    default="",
+    shell_complete=slugs("workflow"),
+)
 @click.option("--status", default=None, help="Such as running or failed.")
 @click.option("--limit", default=20, show_default=True, help="At most so many.")
 @on_platform
