@@ -142,6 +142,7 @@ async def handlers(scene: Scene) -> None:
     assert [row.cost_microusd for row in await key("runs.get_usage", run_id)] == [5]
     assert [row.id for row in await key("runs.get_children", run_id)] == [spawned.id]
     assert (await key("runs.get_debug_bundle", run_id)) is not None
+    assert run_id in (await key("runs.get_report", run_id))
     assert await key("runs.set_debug", run_id, debug_mode=True) == {"status": "ok"}
     assert (await key("runs.get_dependency_status", run_id)) is not None
     await handler("sdk_runs.delete_state", run_id, "cursor")

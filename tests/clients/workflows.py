@@ -95,6 +95,7 @@ async def runs(scene: Scene) -> None:
     assert (await key("workflow_runs.get_explain", run.id)) is not None
     assert (await key("workflow_runs.get_timeline", run.id)) is not None
     assert (await key("workflow_runs.get_debug", run.id)) is not None
+    assert run.id in (await key("workflow_runs.get_report", run.id))
     assert (await key("workflow_runs.pause", run.id)).status == "paused"
     assert (await key("workflow_runs.resume", run.id)).status == "running"
     approved = await key("workflow_runs.approve_step", run.id, "approve")

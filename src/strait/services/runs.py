@@ -223,6 +223,15 @@ _GET_DEBUG_BUNDLE = Operation(
     decode=results.model(DebugBundle),
     arguments=("run_id",),
 )
+_GET_REPORT = Operation(
+    id="get-run-report",
+    name="runs.get_report",
+    method="GET",
+    path=("/v1/runs/", "/report"),
+    decode=results.text,
+    arguments=("run_id",),
+    accept="*/*",
+)
 _SET_DEBUG: Operation[SetDebugModeResponse] = Operation(
     id="set-debug-mode",
     name="runs.set_debug",
@@ -719,6 +728,27 @@ class RunsService(SyncService):
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return self._caller.call(_GET_DEBUG_BUNDLE, options, (run_id,))
+
+    def get_report(
+        self,
+        run_id: str,
+        *,
+        redact: Sequence[str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> str:
+        """Download a run as one HTML page.
+
+        `GET /v1/runs/{runID}/report`, scope `runs:read`.
+
+        The page has no script and needs nothing from elsewhere. Values under the `redact` paths of
+        recorded steps, and what looks like a secret, are hidden in it.
+
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        """
+        return self._caller.call(
+            _GET_REPORT, options, (run_id,), query=results.query(query, {"redact": redact})
+        )
 
     def set_debug(
         self,
@@ -1346,6 +1376,27 @@ class AsyncRunsService(AsyncService):
         """
         return await self._caller.call(_GET_DEBUG_BUNDLE, options, (run_id,))
 
+    async def get_report(
+        self,
+        run_id: str,
+        *,
+        redact: Sequence[str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> str:
+        """Download a run as one HTML page.
+
+        `GET /v1/runs/{runID}/report`, scope `runs:read`.
+
+        The page has no script and needs nothing from elsewhere. Values under the `redact` paths of
+        recorded steps, and what looks like a secret, are hidden in it.
+
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        """
+        return await self._caller.call(
+            _GET_REPORT, options, (run_id,), query=results.query(query, {"redact": redact})
+        )
+
     async def set_debug(
         self,
         run_id: str,
@@ -1625,6 +1676,7 @@ if TYPE_CHECKING:
         list_checkpoints = raw(RunsService.list_checkpoints)
         list_outputs = raw(RunsService.list_outputs)
         get_debug_bundle = raw(RunsService.get_debug_bundle)
+        get_report = raw(RunsService.get_report)
         set_debug = raw(RunsService.set_debug)
         debug = raw(RunsService.debug)
         get_lineage = raw(RunsService.get_lineage)
@@ -1660,6 +1712,7 @@ if TYPE_CHECKING:
         list_checkpoints = streamed(RunsService.list_checkpoints)
         list_outputs = streamed(RunsService.list_outputs)
         get_debug_bundle = streamed(RunsService.get_debug_bundle)
+        get_report = streamed(RunsService.get_report)
         set_debug = streamed(RunsService.set_debug)
         debug = streamed(RunsService.debug)
         get_lineage = streamed(RunsService.get_lineage)
@@ -1695,6 +1748,7 @@ if TYPE_CHECKING:
         list_checkpoints = raw_async(AsyncRunsService.list_checkpoints)
         list_outputs = raw_async(AsyncRunsService.list_outputs)
         get_debug_bundle = raw_async(AsyncRunsService.get_debug_bundle)
+        get_report = raw_async(AsyncRunsService.get_report)
         set_debug = raw_async(AsyncRunsService.set_debug)
         debug = raw_async(AsyncRunsService.debug)
         get_lineage = raw_async(AsyncRunsService.get_lineage)
@@ -1730,6 +1784,7 @@ if TYPE_CHECKING:
         list_checkpoints = streamed_async(AsyncRunsService.list_checkpoints)
         list_outputs = streamed_async(AsyncRunsService.list_outputs)
         get_debug_bundle = streamed_async(AsyncRunsService.get_debug_bundle)
+        get_report = streamed_async(AsyncRunsService.get_report)
         set_debug = streamed_async(AsyncRunsService.set_debug)
         debug = streamed_async(AsyncRunsService.debug)
         get_lineage = streamed_async(AsyncRunsService.get_lineage)

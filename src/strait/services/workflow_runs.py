@@ -129,6 +129,15 @@ _GET_GRAPH = Operation(
     decode=results.model(GetWorkflowRunGraphResponse),
     arguments=("workflow_run_id",),
 )
+_GET_REPORT = Operation(
+    id="get-workflow-run-report",
+    name="workflow_runs.get_report",
+    method="GET",
+    path=("/v1/workflow-runs/", "/report"),
+    decode=results.text,
+    arguments=("workflow_run_id",),
+    accept="*/*",
+)
 _GET_EXPLAIN = Operation(
     id="get-workflow-run-explain",
     name="workflow_runs.get_explain",
@@ -406,6 +415,27 @@ class WorkflowRunsService(SyncService):
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
         return self._caller.call(_GET_GRAPH, options, (workflow_run_id,))
+
+    def get_report(
+        self,
+        workflow_run_id: str,
+        *,
+        redact: Sequence[str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> str:
+        """Download a workflow run as one HTML page.
+
+        `GET /v1/workflow-runs/{workflowRunID}/report`, scope `workflows:read`.
+
+        The page has no script and needs nothing from elsewhere. Values under the `redact` paths of
+        recorded steps, and what looks like a secret, are hidden in it.
+
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        """
+        return self._caller.call(
+            _GET_REPORT, options, (workflow_run_id,), query=results.query(query, {"redact": redact})
+        )
 
     def get_explain(
         self,
@@ -835,6 +865,27 @@ class AsyncWorkflowRunsService(AsyncService):
         """
         return await self._caller.call(_GET_GRAPH, options, (workflow_run_id,))
 
+    async def get_report(
+        self,
+        workflow_run_id: str,
+        *,
+        redact: Sequence[str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> str:
+        """Download a workflow run as one HTML page.
+
+        `GET /v1/workflow-runs/{workflowRunID}/report`, scope `workflows:read`.
+
+        The page has no script and needs nothing from elsewhere. Values under the `redact` paths of
+        recorded steps, and what looks like a secret, are hidden in it.
+
+        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        """
+        return await self._caller.call(
+            _GET_REPORT, options, (workflow_run_id,), query=results.query(query, {"redact": redact})
+        )
+
     def get_explain(
         self,
         workflow_run_id: str,
@@ -1119,6 +1170,7 @@ if TYPE_CHECKING:
         get_labels = raw(WorkflowRunsService.get_labels)
         list_steps = raw(WorkflowRunsService.list_steps)
         get_graph = raw(WorkflowRunsService.get_graph)
+        get_report = raw(WorkflowRunsService.get_report)
         get_explain = raw(WorkflowRunsService.get_explain)
         get_timeline = raw(WorkflowRunsService.get_timeline)
         approve_step = raw(WorkflowRunsService.approve_step)
@@ -1147,6 +1199,7 @@ if TYPE_CHECKING:
         get_labels = streamed(WorkflowRunsService.get_labels)
         list_steps = streamed(WorkflowRunsService.list_steps)
         get_graph = streamed(WorkflowRunsService.get_graph)
+        get_report = streamed(WorkflowRunsService.get_report)
         get_explain = streamed(WorkflowRunsService.get_explain)
         get_timeline = streamed(WorkflowRunsService.get_timeline)
         approve_step = streamed(WorkflowRunsService.approve_step)
@@ -1175,6 +1228,7 @@ if TYPE_CHECKING:
         get_labels = raw_async(AsyncWorkflowRunsService.get_labels)
         list_steps = raw_async(AsyncWorkflowRunsService.list_steps)
         get_graph = raw_async(AsyncWorkflowRunsService.get_graph)
+        get_report = raw_async(AsyncWorkflowRunsService.get_report)
         get_explain = raw_async(AsyncWorkflowRunsService.get_explain)
         get_timeline = raw_async(AsyncWorkflowRunsService.get_timeline)
         approve_step = raw_async(AsyncWorkflowRunsService.approve_step)
@@ -1203,6 +1257,7 @@ if TYPE_CHECKING:
         get_labels = streamed_async(AsyncWorkflowRunsService.get_labels)
         list_steps = streamed_async(AsyncWorkflowRunsService.list_steps)
         get_graph = streamed_async(AsyncWorkflowRunsService.get_graph)
+        get_report = streamed_async(AsyncWorkflowRunsService.get_report)
         get_explain = streamed_async(AsyncWorkflowRunsService.get_explain)
         get_timeline = streamed_async(AsyncWorkflowRunsService.get_timeline)
         approve_step = streamed_async(AsyncWorkflowRunsService.approve_step)
