@@ -337,3 +337,53 @@ def test_a_plain_handler_has_the_same_steps(run: Run) -> None:
 def test_a_plain_handler_cannot_await(run: Run) -> None:
     with pytest.raises(TypeError, match="step `s` has an `async def` function"):
         run.plain_attempt(lambda ctx: ctx.step("s", Counter()))
+
+
+async def test_a_decorated_function_keeps_its_options_by_whatever_it_is_called(run: Run) -> None:
+    tries: list[str] = []
+
+    @step(retry=AT_ONCE, undo=lambda result: None)
+    async def flaky(item: str) -> str:
+        tries.append(item)
+        if tries.count(item) < 3:
+            raise ConnectionError(item)
+        return item
+
+    async def handler(ctx: RunContext) -> Any:
+        return [await ctx.step("one", flaky, "a"), *await ctx.map(flaky, ["b"], key=str)]
+
+    session = run.session()
+    assert await run.attempt(handler, session) == ["a", "b"]
+    assert len(session.recorded.ledger.undoable) == 2
+
+
+async def test_the_error_of_a_sealed_step_is_not_kept_in_clear(run: Run) -> None:
+    async def handler(ctx: RunContext) -> Any:
+        await ctx.step("pay", Counter(NonRetryable("card 4242 was refused")), redact=["card"])
+
+    with pytest.raises(NonRetryable, match="4242"):
+        await run.attempt(handler)
+    assert "4242" not in str(run.steps)
+    with pytest.raises(StepFailed, match="step `pay` failed: NonRetryable"):
+        await run.attempt(handler)
+
+
+async def test_what_cannot_be_kept_is_not_done_again(run: Run) -> None:
+    large = Counter("x" * 70_000)
+
+    async def handler(ctx: RunContext) -> Any:
+        await ctx.step("large", large)
+
+    with pytest.raises(StepValueTooLarge):
+        await run.attempt(handler)
+    with pytest.raises(StepFailed, match="StepValueTooLarge"):
+        await run.attempt(handler)
+    assert len(large.calls) == 1
+
+
+async def test_branches_that_begin_together_read_the_state_once(run: Run) -> None:
+    async def handler(ctx: RunContext) -> Any:
+        return await ctx.gather(*(ctx.step(f"s{number}", Counter()) for number in range(20)))
+
+    assert await run.attempt(handler) == [1] * 20
+    assert run.runs.reads == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,10 @@ def run() -> Run:
 
 async def one() -> int:
     return 1
+
+
+async def pass_on(item: str) -> str:
+    return item
 
 
 async def test_a_sleep_lets_the_run_wait_until_the_same_instant_in_every_attempt(run: Run) -> None:
@@ -139,6 +144,39 @@ async def test_the_error_of_a_branch_is_raised_once_the_others_have_ended(run: R
     assert ended == ["s"]
 
 
+async def test_a_wait_that_is_given_up_does_not_end_the_attempt_under_the_others(run: Run) -> None:
+    at_work, done = asyncio.Event(), asyncio.Event()
+
+    async def handler(ctx: RunContext) -> Any:
+        async def gives_up() -> str:
+            try:
+                async with asyncio.timeout(0.01):
+                    await ctx.wait_for_event("never")
+            except TimeoutError:
+                at_work.set()
+            return "gave up"
+
+        async def works() -> str:
+            await at_work.wait()
+            assert run.runs.suspended == []
+            done.set()
+            return "worked"
+
+        return await ctx.gather(gives_up(), works())
+
+    assert await run.attempt(handler) == ["gave up", "worked"]
+    assert run.runs.suspended == []
+
+
+async def test_a_map_is_found_where_it_was_asked_for_inside_of_others(run: Run) -> None:
+    async def handler(ctx: RunContext) -> Any:
+        return await ctx.gather(ctx.map(pass_on, ["a"], key=str))
+
+    assert await run.attempt(handler) == [["a"]]
+    (kept,) = [value for key, value in run.runs.kept.items() if key.startswith("strait.step.")]
+    assert kept["at"].startswith("test_waits.py:")
+
+
 async def test_a_map_takes_items_by_their_key(run: Run) -> None:
     packed: list[str] = []
 
@@ -168,8 +206,6 @@ async def test_no_more_of_a_map_run_at_once_than_said(run: Run) -> None:
     most: list[int] = []
 
     async def work(item: int) -> int:
-        import asyncio
-
         running.append(item)
         most.append(len(running))
         await asyncio.sleep(0)

@@ -64,6 +64,11 @@ class StepFunction(Generic[P, R]):
         self.options = options
         update_wrapper(self, function)
 
+    @property
+    def function(self) -> Callable[P, R]:
+        """The plain function."""
+        return self._function
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function: as a step inside of a handler, plainly outside and in other steps."""
         context = active.get()
@@ -73,6 +78,15 @@ class StepFunction(Generic[P, R]):
             "R",
             context.carry_out(self.name, self._function, args, dict(kwargs), self.options, place()),
         )
+
+
+def unwrapped(
+    function: Callable[..., Any], options: StepOptions
+) -> tuple[Callable[..., Any], StepOptions]:
+    """Return the plain function of a step, and its options with those of a call over them."""
+    if not isinstance(function, StepFunction):
+        return function, options
+    return function.function, options.over(function.options)
 
 
 @overload

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from strait.authoring.recorded import calls, waits
 from strait.authoring.recorded.arguments import place
+from strait.authoring.recorded.decorator import unwrapped
 from strait.authoring.recorded.step import StepOptions, course, drive, running
 from strait.authoring.validation import Checks
 
@@ -115,6 +116,7 @@ class DurableMethods:
             raise Checks("step").refuse(
                 f"`{name}` is called inside of step `{outer.name}`; a step holds no other steps"
             )
+        function, options = unwrapped(function, options)
         ledger = self._session.recorded.ledger
         steps = course(ledger, ledger.journal.next_place(name, at), function, args, kwargs, options)
         call = partial(function, *args, **kwargs)
@@ -122,7 +124,7 @@ class DurableMethods:
         return drive(steps, call, self._session.ask, is_async=is_async)
 
     @overload
-    async def map(
+    def map(
         self,
         function: Callable[[I], Awaitable[T]],
         items: Iterable[I],
@@ -135,10 +137,10 @@ class DurableMethods:
         undo: Undo | None = ...,
         redact: Sequence[str] = ...,
         codec: Codec | None = ...,
-    ) -> list[T]: ...
+    ) -> Coroutine[Any, Any, list[T]]: ...
 
     @overload
-    async def map(
+    def map(
         self,
         function: Callable[[I], T],
         items: Iterable[I],
@@ -151,9 +153,9 @@ class DurableMethods:
         undo: Undo | None = ...,
         redact: Sequence[str] = ...,
         codec: Codec | None = ...,
-    ) -> list[T]: ...
+    ) -> Coroutine[Any, Any, list[T]]: ...
 
-    async def map(
+    def map(
         self,
         function: Callable[[I], Any],
         items: Iterable[I],
@@ -166,7 +168,7 @@ class DurableMethods:
         undo: Undo | None = None,
         redact: Sequence[str] = (),
         codec: Codec | None = None,
-    ) -> list[Any]:
+    ) -> Coroutine[Any, Any, list[Any]]:
         """Call a function for each item, each as a step of its own, and return all results.
 
         Args:
@@ -196,7 +198,7 @@ class DurableMethods:
                 return await self.carry_out(step, function, (item,), {}, options, at)
 
         named = calls.keyed(items, key, calls.name_of(function, name))
-        return await self.gather(*(one(step, item) for step, item in named))
+        return self.gather(*(one(step, item) for step, item in named))
 
     async def gather(self, *branches: Awaitable[Any]) -> list[Any]:
         """Run branches together, and let the run wait once for all of them that wait.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from strait.authoring.flow import Flow, as_json, items_of
+from strait.authoring.flow import Flow, as_json, items_of, run_flow, run_flow_async
 from strait.authoring.validation import Checks
 from strait.reserved import STEP_PREFIX, step_key
 
@@ -103,6 +105,7 @@ class Journal:
         # What this attempt wrote; a read that began before must not hide it.
         self._written: dict[str, Json] = {}
         self._asked: set[str] = set()
+        self._reading: asyncio.Future[None] | None = None
 
     def next_place(self, name: str, at: str) -> Place:
         """Return the place of the next step of a name; the same calls give the same places."""
@@ -125,8 +128,21 @@ class Journal:
         if key in self._written:
             return self._written[key]
         if self._kept is None:
-            yield from self.read()
-        return (self._kept or {}).get(key)
+            yield self._read_once
+        return self._written.get(key, (self._kept or {}).get(key))
+
+    def _read_once(self) -> object:
+        """Read what is kept; branches that ask meanwhile wait for the same answer."""
+        if not inspect.iscoroutinefunction(self._api().list_state):
+            run_flow(self.read())
+            return None
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # a test context of a plain handler has none
+            return run_flow_async(self.read())
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(run_flow_async(self.read()))
+        return asyncio.shield(self._reading)
 
     def read(self) -> Flow[None]:
         """Read what is kept, anew if it was read before."""

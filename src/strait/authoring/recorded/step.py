@@ -54,6 +54,16 @@ class StepOptions:
     redact: Sequence[str] = ()
     codec: Codec | None = None
 
+    def over(self, others: StepOptions) -> StepOptions:
+        """Return these options, with others where these say nothing."""
+        return StepOptions(
+            self.retry or others.retry,
+            others.timeout_secs if self.timeout_secs is None else self.timeout_secs,
+            self.undo or others.undo,
+            self.redact or others.redact,
+            self.codec or others.codec,
+        )
+
     def __post_init__(self) -> None:
         checks = Checks("step")
         if self.timeout_secs is not None and not self.timeout_secs > 0:
@@ -127,6 +137,7 @@ class Undoable:
     undo: Callable[[Any], object]
     result: object
     finished_at: str
+    idempotency_key: str
 
 
 @dataclass(slots=True)
@@ -189,13 +200,21 @@ def course(
             wait_secs = _wait_secs(options.retry or _ONCE, error, attempts)
             if wait_secs is None:
                 if isinstance(error, NonRetryable):
-                    yield from _keep_failure(ledger, place, asked, error, started_at, attempts)
+                    hidden = bool(options.codec or ledger.codec or options.redact)
+                    told = _told(error, hidden=hidden)
+                    yield from _keep_failure(ledger, place, asked, told, started_at, attempts)
                 raise
             yield Pause(wait_secs)
     codec = options.codec or ledger.codec
-    stored, given = kept(
-        place.name, step_key(place.name, place.occurrence), value, codec, ledger.blobs
-    )
+    key = step_key(place.name, place.occurrence)
+    try:
+        stored, given = kept(place.name, key, value, codec, ledger.blobs)
+    except NonRetryable as error:
+        # It was done, and is not to be done again only because nobody can keep what came of it.
+        yield from _keep_failure(
+            ledger, place, asked, _told(error, hidden=False), started_at, attempts
+        )
+        raise
     record = Record(
         place.name,
         place.occurrence,
@@ -244,14 +263,15 @@ def _result(
     returned = _type_of(function)
     result = given if returned is None else returned.load(given, f"the record of `{place.name}`")
     if options.undo is not None:
-        ledger.undoable.append(Undoable(place, options.undo, result, record.finished_at))
+        ledger.undoable.append(
+            Undoable(place, options.undo, result, record.finished_at, record.idempotency_key)
+        )
     return result
 
 
 def _keep_failure(
-    ledger: Ledger, place: Place, asked: str, error: Exception, started_at: str, attempts: int
+    ledger: Ledger, place: Place, asked: str, told: dict[str, str], started_at: str, attempts: int
 ) -> Generator[Call, Any, None]:
-    told = {"type": type(error).__name__, "message": str(error)[:4_000]}
     record = Record(
         place.name,
         place.occurrence,
@@ -265,6 +285,12 @@ def _keep_failure(
         error=told,
     )
     yield from ledger.journal.keep(place, record)
+
+
+def _told(error: Exception, *, hidden: bool) -> dict[str, str]:
+    """Return what is on record of an error; of a step with secrets, nothing that may hold one."""
+    message = "its message is not kept, as its results are not" if hidden else str(error)[:4_000]
+    return {"type": type(error).__name__, "message": message}
 
 
 def _wait_secs(retry: RetryOptions, error: Exception, attempt: int) -> float | None:

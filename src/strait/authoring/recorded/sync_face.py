@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from strait.authoring.recorded import calls
 from strait.authoring.recorded.arguments import place
+from strait.authoring.recorded.decorator import unwrapped
 from strait.authoring.recorded.face import Undo
 from strait.authoring.recorded.step import StepOptions, course, drive_in_thread, running
 from strait.authoring.validation import Checks
@@ -66,6 +67,7 @@ class SyncDurableMethods:
             raise Checks("step").refuse(
                 f"`{name}` is called inside of step `{outer.name}`; a step holds no other steps"
             )
+        function, options = unwrapped(function, options)
         ledger = self._session.recorded.ledger
         steps = course(ledger, ledger.journal.next_place(name, at), function, args, kwargs, options)
         return drive_in_thread(steps, partial(function, *args, **kwargs), self._ask)

@@ -31,7 +31,7 @@ async def undo_all(ledger: Ledger, ask: Callable[[Call], Coroutine[Any, Any, obj
             UNDO_STEP_PREFIX + item.place.name,
             item.place.occurrence,
             item.place.at,
-            f"{item.place.idempotency_key}-undo",
+            f"{item.idempotency_key}-undo",
         )
         steps = course(ledger, place, item.undo, (item.result,), {}, StepOptions())
         call = partial(item.undo, item.result)

@@ -73,9 +73,18 @@ class Gathering:
             AttemptSuspended: the whole run waits now.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._parked.append((waits, future))
+        parked = (waits, future)
+        self._parked.append(parked)
         self.leave()
-        await future
+        try:
+            await future
+        except asyncio.CancelledError:
+            # It works again, if only to end. Where the run is being asked for already, it counts
+            # as one that goes on.
+            if parked in self._parked:
+                self._parked.remove(parked)
+                self.busy += 1
+            raise
 
     def leave(self) -> None:
         """Note that a branch ended or waits; the last one lets the run wait."""
