@@ -345,3 +345,14 @@ def test_flags_win_over_the_environment_which_wins_over_the_file(
     assert elsewhere.refused("jobs", "list", "--profile", "here")[0] == 2
     # The address of the platform of the directory has its key with it.
     shop.done("jobs", "list", "--base-url", url.replace("127.0.0.1", "localhost"))
+
+
+def test_a_run_is_taken_away_as_a_page_and_as_a_document(shop: Shop) -> None:
+    ended = shop.json("trigger", "greet", "name=Ada", "--wait")
+    assert shop.run("runs", "export", ended["id"], "--out", "run.html").exit_code == 0
+    page = (shop.directory / "run.html").read_text("utf-8")
+    assert page.lower().startswith("<!doctype html>")
+    assert ended["id"] in page
+    assert "<script" not in page
+    document = shop.json("runs", "export", ended["id"], "--redact", "name")
+    assert "Ada" not in json.dumps(document["run"]["payload"])

@@ -111,6 +111,27 @@ def cancel(
 
 
 @runs.command()
+@_RUN
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="The file.  [default: run-RUN.html]",
+)
+@click.option("--redact", multiple=True, metavar="PATH", help="Hide what is there: `card.number`.")
+@on_platform
+def export(session: Session, *, run_id: str, out: Path | None, redact: tuple[str, ...]) -> None:
+    """Write a run as one HTML page: graph, timeline, logs, steps, cost.
+
+    The page has no scripts and needs nothing else. With --json it is the same as a document. What
+    lies under keys of secrets, and tokens, are hidden always.
+    """
+    from strait.cli.export_run import export as act
+
+    act(session, run_id, out, redact)
+
+
+@runs.command()
 @_RUNS
 @_JOB
 @_STATUS

@@ -1,10 +1,6 @@
-"""Taking a run away from its platform: as a document, as a report, as a fixture of a test.
+"""Taking a run away from its platform: `collect` reads all that is known of it as a document.
 
-    collect.py    a run and all that is known of it, by the public API of any platform
-    fixture.py    what a unit test needs to replay it
-
-What the document has and how it becomes a page is in `strait.report`; how a fixture is replayed
-is in `strait.testing`.
+What the document has and how it becomes a page is in `strait.report`.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ class Journal:
 
     def _read_once(self) -> object:
         """Read what is kept; branches that ask meanwhile wait for the same answer."""
-        if not inspect.iscoroutinefunction(self._api().list_state):
+        if not inspect.iscoroutinefunction(self._api().heartbeat_run):
             run_flow(self.read())
             return None
         try:
