@@ -44,6 +44,12 @@ def test_no_seed_breaks_a_promise(chunk: int) -> None:
     assert sum(outcome.starts for outcome in outcomes) > 2 * CHUNK
 
 
+@pytest.mark.parametrize("seed", [2554])
+def test_a_seed_that_found_something_finds_nothing_any_more(seed: int) -> None:
+    """2554: a timer rang while the clock was ahead, and was looked at after it was set back."""
+    assert simulate(seed).faults == []
+
+
 def test_a_seed_is_told_the_same_way_in_every_process() -> None:
     def told(hash_seed: str) -> str:
         python_path = os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests")))

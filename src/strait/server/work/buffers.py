@@ -44,7 +44,11 @@ def debounce_due(unit: Unit, subject: str) -> None:
     """Make the run of a trigger that no later one has replaced."""
     job_id, _, key = subject.partition(_SEPARATOR)
     found = buffers.debounced(unit.db, job_id, key)
-    if found is None or found[0] > unit.stamp:
+    if found is None:
+        return
+    if found[0] > unit.stamp:
+        # A later one has replaced it, or the clock was set back since the timer rang.
+        _watch(unit, "debounce", job_id, key, found[0])
         return
     buffers.drop_debounced(unit.db, job_id, key)
     job = jobs.get(unit.db, job_id)
@@ -57,7 +61,10 @@ def batch_due(unit: Unit, subject: str) -> None:
     """Make the run of a batch whose oldest item has waited long enough."""
     job_id, _, key = subject.partition(_SEPARATOR)
     fire_at, items = buffers.batch(unit.db, job_id, key)
-    if not items or fire_at > unit.stamp:
+    if not items:
+        return
+    if fire_at > unit.stamp:
+        _watch(unit, "batch", job_id, key, fire_at)
         return
     job = jobs.get(unit.db, job_id)
     if job is None or not job.enabled or job.paused:

@@ -147,7 +147,11 @@ def close_quietly(
 def expire(unit: Unit, trigger_id: str) -> None:
     """Settle a wait whose time is up: a sleep has what it wanted, an event did not come."""
     trigger = triggers.load(unit.db, trigger_id)
-    if trigger is None or trigger.status != "waiting" or trigger.expires_at > unit.stamp:
+    if trigger is None or trigger.status != "waiting":
+        return
+    if trigger.expires_at > unit.stamp:
+        # The clock was set back since the timer rang.
+        _watch(unit, trigger)
         return
     if trigger.trigger_type == "sleep":
         _settle(unit, replace(trigger, status="received", received_at=unit.stamp))
