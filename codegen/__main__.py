@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from codegen import compatibility, llms, models, output, reference, server, services
+from codegen import compatibility, llms, models, output, reference, server, services, worker
 from codegen.ir import Api
 from codegen.load import load
 
@@ -64,6 +64,11 @@ def main() -> int:
     modules = output.formatted(sources(api), ROOT)
     modules[DESCRIPTION] = described(ROOT / "api" / "openapi.json")
     modules |= {REFERENCE / name: text for name, text in reference.pages(api).items()}
+    protocol = ROOT / "src" / worker.PACKAGE
+    modules |= {
+        protocol / name: text
+        for name, text in worker.modules(ROOT / "api" / "worker.proto").items()
+    }
     modules[compatibility.PAGE] = compatibility.page()
     modules[llms.PAGE] = llms.llms()
     leftovers = output.stale(modules, FOLDERS)
