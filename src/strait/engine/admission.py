@@ -13,6 +13,7 @@ from strait.clock import SECOND, to_timestamp
 from strait.engine.entries import Entry
 from strait.engine.model import Job, Run, Tags
 from strait.engine.runs import State
+from strait.engine.undo import UNDO
 
 MAX_SCHEDULE_AHEAD_SECS = 30 * 24 * 3600
 MAX_LINEAGE_DEPTH = 10
@@ -62,6 +63,8 @@ def admit(job: Job, request: Request, run_id: str, now: int) -> tuple[State, tup
         # What nobody asked for has nobody's metadata, and waits until it is run or canceled.
         job = replace(job, default_run_metadata={})
         renewable = job.run_ttl_secs
+    if request.triggered_by == UNDO:
+        renewable = 0  # what is to be undone stays so, however long nobody comes to do it
     patience = request.ttl_secs or renewable
     run = Run(
         id=run_id,

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from strait.clock import Timestamp
 from strait.engine.model import Run
+from strait.engine.undo import UNDO
 from strait.fsm import TERMINAL_RUN_STATUSES
 from strait.store.runs import UNFINISHED
 
@@ -70,7 +71,7 @@ def newest_outcome(db: sqlite3.Connection, job_id: str, run: Run) -> str:
     """Return how the run of a job ended that counts for `run`, or "" when none has ended.
 
     It is the newest under the same idempotency key if `run` has one, else under the same
-    `dependency_key`, else the newest of all.
+    `dependency_key`, else the newest of all. What undoes a run does not count.
     """
     where, value = "1 = 1 OR ? = ''", ""
     if run.idempotency_key:
@@ -80,8 +81,8 @@ def newest_outcome(db: sqlite3.Connection, job_id: str, run: Run) -> str:
     marks = ", ".join("?" for _ in TERMINAL_RUN_STATUSES)
     row = db.execute(
         f"SELECT status FROM runs WHERE job_id = ? AND status IN ({marks}) AND ({where}) "
-        "ORDER BY created_at DESC LIMIT 1",
-        (job_id, *sorted(TERMINAL_RUN_STATUSES), value),
+        "AND doc ->> 'triggered_by' != ? ORDER BY created_at DESC LIMIT 1",
+        (job_id, *sorted(TERMINAL_RUN_STATUSES), value, UNDO),
     ).fetchone()
     return "" if row is None else str(row[0])
 

@@ -8,13 +8,14 @@ from strait.clock import SECOND, from_timestamp
 from strait.engine import admission
 from strait.engine import runs as engine
 from strait.engine.model import Job, Run
+from strait.engine.undo import UNDO
 from strait.server import checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, raw, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import runs
+from strait.server.work import runs, steps
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -71,10 +72,13 @@ def requeue_dead_letter(unit: Unit, stored: run_rows.Stored) -> None:
     """Let a dead letter run again.
 
     Raises:
-        Refused: 409, it is none.
+        Refused: 409, it is none, or what undoes it has not come to a good end.
     """
     job = _job(unit, stored.run)
-    expires_at = unit.in_secs(time_to_live(job))
+    if stored.run.status == "dead_letter":
+        steps.begin_anew(unit, stored.run)
+    undoes = stored.run.triggered_by == UNDO
+    expires_at = "" if undoes else unit.in_secs(time_to_live(job))
     runs.apply(unit, stored, engine.Replayed(expires_at))
 
 

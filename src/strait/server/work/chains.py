@@ -9,6 +9,7 @@ from strait.engine.admission import MAX_LINEAGE_DEPTH, Request
 from strait.engine.entries import Entry
 from strait.engine.model import Job, Json, Run
 from strait.engine.refusal import Refused
+from strait.engine.undo import UNDO
 from strait.server.unit import Unit
 from strait.server.work import runs, workflow_starts
 from strait.store import jobs, workflows
@@ -16,7 +17,9 @@ from strait.store import runs as run_rows
 
 
 def follow(unit: Unit, run: Run, result: str | None) -> None:
-    """Start what comes after a run that has completed or failed."""
+    """Start what comes after a run that has completed or failed; an undo is followed by nothing."""
+    if run.triggered_by == UNDO:
+        return
     entry = unit.platform.jobs.for_run(unit.db, run)
     if entry is None:
         return

@@ -12,6 +12,7 @@ from strait.engine import admission
 from strait.engine import runs as engine
 from strait.engine.entries import Entry
 from strait.engine.model import Job, Run
+from strait.engine.undo import UNDO
 from strait.server.errors import not_found
 from strait.server.unit import RunEnded, Unit
 from strait.server.work import dependencies, throttles
@@ -51,7 +52,8 @@ def _admitted(
         request = replace(request, metadata={**request.metadata, **keys})
     state, entries = admission.admit(job, request, run_id or unit.new_id(), now)
     entry = unit.platform.jobs.get(unit.db, job.id)
-    if entry is not None and entry.waits and not dependencies.are_satisfied(unit, state.run):
+    waits = entry is not None and entry.waits and request.triggered_by != UNDO
+    if waits and not dependencies.are_satisfied(unit, state.run):
         state, entries = admission.held(state)
     return _Made(state, payload, entries)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from strait.engine.model import Run
+from strait.engine.undo import UNDO
 from strait.server.unit import ChildWorkflowEnded, KeyHandedOver, RunEnded, TriggerSettled, Unit
 from strait.server.work import (
     announce,
@@ -53,7 +54,8 @@ def _run_ended(unit: Unit, signal: RunEnded) -> None:
         children.ended(unit, run, signal.result)
     chains.follow(unit, run, signal.result)
     steps.follow(unit, run)
-    _release_dependents(unit, run)
+    if run.triggered_by != UNDO:
+        _release_dependents(unit, run)
 
 
 def _release_dependents(unit: Unit, ended: Run) -> None:

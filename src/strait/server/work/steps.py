@@ -14,6 +14,7 @@ from strait.engine.admission import Request
 from strait.engine.entries import Entry
 from strait.engine.model import Run
 from strait.engine.redaction import redacted
+from strait.engine.refusal import Refused
 from strait.reserved import (
     STATE_PREFIX,
     STEP_PREFIX,
@@ -73,6 +74,9 @@ def kept(unit: Unit, run: Run, key: str, value: str) -> None:
     """Tell the run's history of a step that was recorded now."""
     if not key.startswith(STEP_PREFIX):
         return
+    before = records.get_state(unit.db, run.id, key)
+    if before is not None and bytes(before.value) == value.encode():
+        return  # the answer to it was lost, and the host sends it again
     try:
         step = _decoder.decode(value)
     except msgspec.ValidationError:
@@ -99,19 +103,47 @@ def listed(
         "AND state_key < ? AND updated_at > ? ORDER BY updated_at LIMIT ?",
         (run_id, STEP_PREFIX, _BEHIND, after, limit),
     ).fetchall()
-    # Undos are on record where they are done: in the run itself, or in its companion.
-    companion = db.execute(
-        "SELECT id FROM runs WHERE parent_run_id = ? AND doc ->> 'triggered_by' = ?",
-        (run_id, undo.UNDO),
-    ).fetchone()
-    undoing = companion[0] if companion is not None else run_id
+    # Undos are on record where they are done: in the run itself, or in its companion. One from
+    # before the run was replayed knows nothing of what was recorded since.
+    companion = companion_of(db, run_id)
     found = []
     for at, value in rows:
+        newer = companion is not None and companion.created_at >= at
+        undoing = companion.id if companion is not None and newer else run_id
         try:
             found.append((at, _shown(db, undoing, _decoder.decode(value))))
         except msgspec.ValidationError:
             continue
     return found
+
+
+def companion_of(db: sqlite3.Connection, run_id: str) -> Run | None:
+    """Return the newest run that undoes a run, or None."""
+    row = db.execute(
+        "SELECT id FROM runs WHERE parent_run_id = ? AND doc ->> 'triggered_by' = ? "
+        "ORDER BY seq DESC LIMIT 1",
+        (run_id, undo.UNDO),
+    ).fetchone()
+    stored = None if row is None else run_rows.load(db, row[0])
+    return None if stored is None else stored.run
+
+
+def begin_anew(unit: Unit, run: Run) -> None:
+    """Forget what a dead letter has on record if it was undone: all of it has to be done again.
+
+    Raises:
+        Refused: 409, it is being undone, or that has failed.
+    """
+    companion = companion_of(unit.db, run.id)
+    if companion is None:
+        return
+    if companion.status not in {"completed", "canceled"}:
+        what = f"run {companion.id}, which undoes it, is {companion.status}"
+        raise Refused(409, f"run cannot be replayed while {what}")
+    unit.db.execute(
+        "DELETE FROM run_state WHERE run_id = ? AND state_key >= ? AND state_key < ?",
+        (run.id, STATE_PREFIX, STATE_PREFIX[:-1] + chr(ord(STATE_PREFIX[-1]) + 1)),
+    )
 
 
 def follow(unit: Unit, run: Run) -> None:
@@ -135,6 +167,8 @@ def follow(unit: Unit, run: Run) -> None:
         parent_run_id=run.id,
         lineage_depth=run.lineage_depth,
         tags=run.tags,
+        priority=run.priority,
+        concurrency_key=run.concurrency_key,
         metadata={UNDO_OF_METADATA: run.id},
     )
     companion = runs.create(unit, entry.job, request, run_rows.payload(unit.db, run.id))
