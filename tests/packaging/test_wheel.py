@@ -157,7 +157,7 @@ def test_the_command_says_in_one_line_what_is_missing(bare: Environment) -> None
     done = bare.strait("dev")
     assert done.returncode == 1
     assert done.stderr == (
-        "strait: `click` is not installed; "
+        "strait: `click` is not installed — "
         "the command line needs `pip install 'strait-python[cli,server]'`\n"
     )
 
