@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from strait.errors import map_http_error
+from strait.services.workflow_runs import WorkflowRunsService
+
 from .shop import Shop, shop_at
 
 pytestmark = pytest.mark.e2e
@@ -214,13 +217,22 @@ def test_a_workflow_is_triggered_approved_and_followed(shop: Shop) -> None:
     assert [one["slug"] for one in shop.json("workflows", "list")] == ["order"]
 
 
-def test_a_rejected_approval_ends_the_run_before_the_next_step(shop: Shop) -> None:
+@pytest.mark.parametrize("ends", ["failed", "canceled"], ids=["embedded", "hosted"])
+def test_a_rejected_approval_ends_the_run_before_the_next_step(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    if ends == "canceled":
+
+        def unknown(*_: object) -> None:
+            raise map_http_error(404, "404 page not found")
+
+        monkeypatch.setattr(WorkflowRunsService, "reject_step", unknown)
     run = shop.json("trigger", "order", "name=Ada")
     with pytest.raises(AssertionError, match="has not ended"):
         shop.done("runs", "watch", run["id"], "--timeout", "0.2")
     shop.done("workflows", "reject", run["id"], "--reason", "too dear")
     shown = shop.json("runs", "show", run["id"])
-    assert shown["status"] == "canceled"
+    assert shown["status"] == ends
     assert {step["step_ref"]: step["status"] for step in shown["steps"]}["greet"] != "completed"
 
 

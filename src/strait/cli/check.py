@@ -15,6 +15,7 @@ from strait.authoring.consistency import check as inconsistent
 from strait.authoring.definitions import Definition
 from strait.authoring.portability import unportable
 from strait.authoring.sources import Place, step_place
+from strait.cli import dev_target
 from strait.cli.failures import CommandError, ExitCode
 from strait.compatibility import Target, features
 from strait.serve.discovery import discover
@@ -66,11 +67,23 @@ def check_allowed(allow: tuple[str, ...]) -> None:
 def defined(target: str) -> list[Definition]:
     """Import a target and return what it defines; what it prints is in no answer of ours.
 
+    Without one it is what `strait dev` would serve here.
+
     Raises:
+        CommandError: nothing was named, and nothing lies here.
         DiscoveryError: it cannot be imported, or defines nothing.
     """
+    found = dev_target.find(target, Path())
+    if found is None:
+        raise CommandError(
+            "there is neither a `main.py` nor a package here",
+            "name a TARGET: a module, a file or a directory",
+            ExitCode.USAGE,
+        )
     with contextlib.redirect_stdout(sys.stderr):
-        return discover(target).all()
+        known = [one for name in found.names for one in discover(name).all()]
+    # Two names may lead to the same definition.
+    return list({id(one): one for one in known}.values())
 
 
 def find(definitions: list[Definition], platform: Target, allow: tuple[str, ...]) -> list[Problem]:

@@ -27,7 +27,7 @@ def config(path: str | None, profile: str | None, as_json: bool, **arguments: An
 
 
 @click.command()
-@click.argument("target", required=False, default=".")
+@click.argument("target", required=False, default="")
 @click.option(
     "--target",
     "platform",
@@ -41,7 +41,7 @@ def config(path: str | None, profile: str | None, as_json: bool, **arguments: An
 def check(target: str, platform: Target, allow: tuple[str, ...], *, as_json: bool) -> None:
     """Say what of TARGET cannot work, here or on another platform.
 
-    TARGET is what `strait dev` takes; by default the directory. Nothing is sent anywhere. The
+    TARGET is what `strait dev` takes. Nothing is sent anywhere. The
     exit code is 1 if there is anything to say. `docs/compatibility.md` has all features.
     """
     from strait.cli.check import run

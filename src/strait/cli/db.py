@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from strait.cli.progress import Bar
+from strait.cli.progress import Bar, working
 from strait.clock import SECOND, SystemClock, to_timestamp
 from strait.store import backup as copies
 from strait.store import maintenance
@@ -29,7 +29,8 @@ IN_USE = 3
 
 def check(db: Path, *, as_json: bool) -> None:
     """Print what there is, and what is wrong; exit with 1 when anything is."""
-    report = _attempt(lambda: maintenance.check(db))
+    with working("check"):
+        report = _attempt(lambda: maintenance.check(db))
     if as_json:
         tables = {
             table.name: {"rows": table.rows, "bytes": table.size_bytes} for table in report.tables
@@ -88,7 +89,8 @@ def _print_copied(done: copies.Copied, *, as_json: bool) -> None:
 
 def vacuum(db: Path, *, as_json: bool) -> None:
     """Rewrite a database without the room that deleted rows have left."""
-    done = _attempt(lambda: maintenance.vacuum(db))
+    with working("vacuum"):
+        done = _attempt(lambda: maintenance.vacuum(db))
     if as_json:
         _print_json(path=str(db), bytes_before=done.before_bytes, bytes=done.after_bytes)
     else:
@@ -97,7 +99,8 @@ def vacuum(db: Path, *, as_json: bool) -> None:
 
 def migrate(db: Path, *, as_json: bool) -> None:
     """Bring the schema of a database to this release's version."""
-    done = _attempt(lambda: maintenance.migrate(db))
+    with working("migrate"):
+        done = _attempt(lambda: maintenance.migrate(db))
     if as_json:
         _print_json(path=str(db), schema_version_before=done.before, schema_version=done.after)
     elif done.before == done.after:
@@ -118,7 +121,8 @@ def purge(
         where=_pair(where) if where else None,
         forget_keys_before=to_timestamp(now - _DAY),
     )
-    done = _attempt(lambda: purges.purge(db, asked, to_timestamp(now), dry_run=dry_run))
+    with working("purge"):
+        done = _attempt(lambda: purges.purge(db, asked, to_timestamp(now), dry_run=dry_run))
     if as_json:
         _print_json(dry_run=dry_run, **done._asdict())
     else:

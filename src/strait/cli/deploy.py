@@ -13,7 +13,7 @@ from strait.authoring.registration import SECRETS
 from strait.cli import check, inputs, lookup, output
 from strait.cli.failures import CommandError, ExitCode
 from strait.cli.places import describe
-from strait.cli.progress import counted, tracked
+from strait.cli.progress import counted, tracked, working
 from strait.cli.session import pages
 from strait.config import check_base_url
 from strait.fsm import TERMINAL_RUN_STATUSES, TERMINAL_WORKFLOW_RUN_STATUSES, RunStatus
@@ -129,7 +129,8 @@ def run(session: Session, wanted: Wanted) -> None:
     if problems:
         _refuse(session, problems)
     deployment = _Deployment(session, definitions, wanted.handlers)
-    plan = deployment.plan()
+    with working("plan"):
+        plan = deployment.plan()
     under_way = list(_under_way(session, deployment.manifest))
     if not session.as_json:
         output.say(f"to {describe(session.place)}")

@@ -9,7 +9,7 @@ from strait.compatibility import TARGETS, Target
 
 
 @click.command()
-@click.argument("target", required=False, default=".")
+@click.argument("target", required=False, default="")
 @click.option(
     "--handlers",
     default="",

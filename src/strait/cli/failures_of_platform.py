@@ -6,6 +6,7 @@ from strait.cli.failures import ExitCode
 from strait.errors import (
     ConfigurationError,
     ConflictError,
+    DecodeError,
     HttpError,
     NotFoundError,
     RateLimitedError,
@@ -39,6 +40,8 @@ def _advice(error: StraitError) -> tuple[str, ExitCode]:
                 "is the platform running? `strait dev` starts one here, `strait doctor` looks",
                 ExitCode.UNREACHABLE,
             )
+        case DecodeError():
+            return "is STRAIT_BASE_URL the address of a platform?", ExitCode.UNREACHABLE
         case ConfigurationError():
             return "`strait config` shows what is set, and where", ExitCode.USAGE
         case ValidationError():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -71,6 +73,33 @@ def counted(what: str, items: Iterable[T]) -> Iterator[T]:
             yield item
     finally:
         bar.end()
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say on the terminal that something goes on, and for how long, where nobody knows how far."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    over = threading.Event()
+    ticker = threading.Thread(target=_tick, args=(what, over), name="strait-progress", daemon=True)
+    ticker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        ticker.join()
+
+
+def _tick(what: str, over: threading.Event) -> None:
+    secs = 0
+    while not over.wait(_AFTER_SECS):
+        secs += 1
+        place = secs % _CHARS
+        bar = f"{'·' * place}#{'·' * (_CHARS - place - 1)}"
+        print(f"\r{what} [{bar}] {secs} s", end="", file=sys.stderr, flush=True)
+    if secs:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 class LiveLine:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strait.cli.places import Asked, find
+from strait.cli.progress import working
 from strait.errors import StraitError
 from strait.transfer import (
     Change,
@@ -47,7 +48,7 @@ class Settings:
 
 def write(out: str, *, with_variables: bool, settings: Settings) -> None:
     """Write the file; `-` is the standard output."""
-    with settings.client() as client:
+    with settings.client() as client, working("export"):
         text = dumps(export_project(client, with_variables=with_variables))
         if out == "-":
             sys.stdout.write(text)
@@ -72,7 +73,7 @@ def read(
     settings: Settings,
 ) -> None:
     """Import a file, or say what that would do; the exit status is 1 if something is blocked."""
-    with settings.client() as client:
+    with settings.client() as client, working("import"):
         document = loads(file.read_text("utf-8"))
         given = loads_values(values) if values else {}
         plan = plan_import(client, document, prune=prune, values=given)

@@ -10,6 +10,7 @@ from strait.cli.completing import slugs
 from strait.cli.session import Session, on_platform
 
 if TYPE_CHECKING:
+    from strait.client import Client
     from strait.errors import Json
 
 _NAME = click.argument("name", metavar="WORKFLOW", shell_complete=slugs("workflow"))
@@ -161,23 +162,36 @@ def approve(session: Session, *, run_id: str, step: str, approver: str) -> None:
 @click.option("--reason", default="rejected", show_default=True, help="Why.")
 @on_platform
 def reject(session: Session, *, run_id: str, step: str, reason: str) -> None:
-    """Reject what waits for an approval, and end the run with it.
+    """Reject what waits for an approval, with a reason; the step fails.
 
-    The API has no such request: the run is paused, the step is skipped, which marks its approval
-    as rejected with the reason, and the run is canceled.
+    The hosted platform has no such request. There the run is paused, the step is skipped, which
+    marks its approval as rejected with the reason, and the run is canceled.
     """
     from strait.cli import output
 
     step = step or _waiting(session, run_id)
-    client = session.client.workflow_runs
-    # While it is paused, none of the steps after this one begins.
-    client.pause(run_id)
-    client.skip_step(run_id, step, {"reason": reason})
-    told: Json = client.cancel(run_id)
+    _reject(session.client, run_id, step, reason)
+    run: Json = session.client.workflow_runs.get(run_id)
     if session.as_json:
-        output.print_json({**told, "rejected_step": step, "reason": reason})
+        output.print_json({**run, "rejected_step": step, "reason": reason})
     else:
-        output.say(f"step {step} of {run_id} is rejected ({reason}); the run is {told['status']}")
+        output.say(f"step {step} of {run_id} is rejected ({reason}); the run is {run['status']}")
+
+
+def _reject(client: Client, run_id: str, step: str, reason: str) -> None:
+    from strait.errors import HttpError
+
+    client.workflow_runs.get(run_id)
+    try:
+        client.workflow_runs.reject_step(run_id, step, {"reason": reason})
+    except HttpError as error:
+        # There is such a run, so it is the request that is unknown.
+        if error.status not in {404, 405}:
+            raise
+        # While it is paused, none of the steps after this one begins.
+        client.workflow_runs.pause(run_id)
+        client.workflow_runs.skip_step(run_id, step, {"reason": reason})
+        client.workflow_runs.cancel(run_id)
 
 
 def _waiting(session: Session, run_id: str) -> str:

@@ -1,0 +1,144 @@
+"""What a person sees at a terminal, and how commands end when they are interrupted or unread."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from strait.cli import lookup, progress
+
+from .processes import PATIENCE_SECS, environment
+from .shop import Shop, shop_at
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with shop_at(tmp_path_factory.mktemp("shop")) as made:
+        yield made
+
+
+def at_terminal(shop: Shop, *words: str, **variables: str) -> str:
+    """Run a command at a terminal of its own, and return what it shows there."""
+    here, there = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "strait.cli", *words],
+        stdin=there, stdout=there, stderr=there, cwd=shop.directory,
+        env=environment(TERM="xterm", COLUMNS="200", **variables),
+    ) as process:  # fmt: skip
+        os.close(there)
+        shown = b""
+        while True:
+            try:
+                part = os.read(here, 65_536)
+            except OSError:  # Linux says so when the other side is closed
+                break
+            if not part:
+                break
+            shown += part
+        os.close(here)
+        assert process.wait(PATIENCE_SECS) == 0, shown
+    return shown.decode()
+
+
+def test_tables_are_drawn_at_a_terminal_unless_told_otherwise(shop: Shop) -> None:
+    drawn = at_terminal(shop, "jobs", "list")
+    assert "\x1b[1m" in drawn, "headings are bold"
+    assert "greet" in drawn
+    assert "\x1b[" not in at_terminal(shop, "jobs", "list", NO_COLOR="1")
+    assert "\x1b[" not in shop.done("jobs", "list")
+
+
+def test_the_progress_of_a_run_is_a_bar_at_a_terminal(shop: Shop) -> None:
+    shown = at_terminal(shop, "trigger", "greet", "name=Ada", "--wait")
+    assert f"[{'#' * 15}{' ' * 15}]  50% half of it" in shown
+    assert '"text": "hello Ada"' in shown
+
+
+def test_what_goes_on_for_long_is_shown_at_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(progress, "_AFTER_SECS", 0.0)
+    seen: list[str] = []
+    for done in progress.tracked("copy", range(2)):
+        seen.append(capsys.readouterr().err)
+        assert done == len(seen) - 1
+    assert seen[0].startswith("\rcopy [")
+    assert "100%" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_told_in_one_line_with_130(shop: Shop) -> None:
+    run = shop.json("trigger", "patient", "event=never")
+    with subprocess.Popen(
+        [sys.executable, "-m", "strait.cli", "runs", "watch", run["id"], "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=shop.directory,
+        env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert "status_change" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE_SECS)
+    # Where the terminal has written ^C, the line begins below it.
+    assert (process.returncode, errors) == (130, "\nstrait: interrupted\n")
+    shop.done("runs", "cancel", run["id"])
+
+
+def test_who_stops_reading_gets_no_traceback(shop: Shop) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "strait.cli", "jobs", "list"],
+        stdout=writer, stderr=subprocess.PIPE, text=True, cwd=shop.directory,
+        env=environment(), check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+class _Garbage(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status, body = (500, b"") if "workflows" in self.path else (200, b"<html>a proxy</html>")
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_answers_that_are_no_platforms_are_one_line(tmp_path: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Garbage) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        where = {
+            "STRAIT_BASE_URL": f"http://127.0.0.1:{server.server_port}",
+            "STRAIT_API_KEY": "k",
+        }
+        elsewhere = Shop(tmp_path, None)
+        code, line = elsewhere.refused("jobs", "list", **where)
+        assert (code, "the address of a platform?" in line) == (6, True)
+        assert elsewhere.refused("workflows", "list", **where)[0] == 6
+        server.shutdown()
+
+
+def test_a_fault_of_ours_is_one_line_with_70_and_its_traceback_on_demand(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("not\nmeant")
+
+    monkeypatch.setattr(lookup, "job", broken)
+    code, line = shop.refused("jobs", "show", "greet")
+    assert (code, line.startswith("RuntimeError: not meant — this is a fault")) == (70, True)
+    asked = shop.run("jobs", "show", "greet", STRAIT_DEBUG="1")
+    assert isinstance(asked.exception, RuntimeError)
