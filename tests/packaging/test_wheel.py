@@ -16,7 +16,7 @@ pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = {"worker", "server", "cli"}
-CODE = {".md", ".py", ".sql", ".typed"}
+CODE = {".md", ".py", ".pyi", ".sql", ".typed"}
 # The files of the dashboard.
 PAGE = {".css", ".html", ".js", ".svg"}
 
