@@ -276,13 +276,14 @@ class Executor:
             await self._report(session, error, has_token=bool(dispatch.token))
         if job.on_failure is not None:
             await self._hook(job.on_failure, session, dispatch.payload, error)
+        if not session.undo_by_platform and session.undoable and not stands:
+            # Before the run fails: one that has ended takes no records any more.
+            await self._undo_here(job, session, final=final)
         if session.outcome == "" and final:
             # Another attempt would end the same way.
             status = 422 if isinstance(error, NonRetryable) else status
             text = str(error) or type(error).__name__
             await _bounded(session.run(session.fail(text)), _REPORT_SECS)
-        if not session.undo_by_platform and session.undoable and not stands:
-            await self._undo_here(job, session, final=final)
         answer = answers.raised(status, error)
         return await _settled(session, _unless_ended(session, answer) if stands else answer)
 

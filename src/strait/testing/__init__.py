@@ -8,7 +8,8 @@
 `platform` runs jobs and workflows on a real embedded platform under a virtual clock.
 `MockPlatform` stands in for the API where only the calls of a client matter, and `make_job` and
 its like make up what it answers. A single handler needs neither: `run_context` and
-`create_test_context` are enough. `strait.testing.plugin` has the pytest fixtures.
+`create_test_context` are enough, and `crash_everywhere` crashes it behind all that it records.
+`strait.testing.plugin` has the pytest fixtures.
 
 Names are imported when they are first used; the platform needs the extra `server`.
 """
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from strait.authoring.harness import TestRunRecord, create_test_context
     from strait.clock import VirtualClock
     from strait.testing.contexts import AsyncTestContext, TestContext, run_context
+    from strait.testing.crashes import (
+        CrashReport,
+        DoubledEffect,
+        crash_everywhere,
+        crash_everywhere_async,
+    )
     from strait.testing.factories import (
         make,
         make_job,
@@ -38,6 +45,8 @@ if TYPE_CHECKING:
 _SOURCES = {
     "AsyncTestContext": "strait.testing.contexts",
     "AsyncTestPlatform": "strait.testing.world",
+    "CrashReport": "strait.testing.crashes",
+    "DoubledEffect": "strait.testing.crashes",
     "MockAnswer": "strait.testing.mock",
     "MockPlatform": "strait.testing.mock",
     "MockRequestError": "strait.testing.mock",
@@ -46,6 +55,8 @@ _SOURCES = {
     "TestPlatform": "strait.testing.world",
     "TestRunRecord": "strait.authoring.harness",
     "VirtualClock": "strait.clock",
+    "crash_everywhere": "strait.testing.crashes",
+    "crash_everywhere_async": "strait.testing.crashes",
     "create_test_context": "strait.authoring.harness",
     "make": "strait.testing.factories",
     "make_job": "strait.testing.factories",
@@ -61,6 +72,8 @@ _SOURCES = {
 __all__ = [
     "AsyncTestContext",
     "AsyncTestPlatform",
+    "CrashReport",
+    "DoubledEffect",
     "MockAnswer",
     "MockPlatform",
     "MockRequestError",
@@ -69,6 +82,8 @@ __all__ = [
     "TestPlatform",
     "TestRunRecord",
     "VirtualClock",
+    "crash_everywhere",
+    "crash_everywhere_async",
     "create_test_context",
     "make",
     "make_job",

@@ -10,7 +10,8 @@ import asyncio
 import inspect
 import random
 import time
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -92,6 +93,19 @@ class CurrentStep:
 
 
 _current: ContextVar[CurrentStep | None] = ContextVar("strait_step", default=None)
+_watcher: ContextVar[Callable[[CurrentStep], None] | None] = ContextVar(
+    "strait_step_watcher", default=None
+)
+
+
+@contextmanager
+def watching(watcher: Callable[[CurrentStep], None]) -> Iterator[None]:
+    """Tell somebody of each step whose function is about to be called, for the crash harness."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 def current_step() -> CurrentStep:
@@ -193,6 +207,8 @@ def course(
         step = CurrentStep(
             ledger.run_id, place.name, place.occurrence, attempts, place.idempotency_key
         )
+        if (watcher := _watcher.get()) is not None:
+            watcher(step)
         try:
             value = yield Execute(step, options.timeout_secs)
             break
