@@ -5,6 +5,7 @@ It is thin: what its methods do is in `session`. `sync_context` has the same for
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from strait.authoring.recorded.calls import result_of
@@ -59,6 +60,28 @@ class RunFacts:
     def deadline(self) -> float | None:
         """When this attempt times out, in unix seconds; None if that is not known."""
         return self._session.deadline
+
+    @property
+    def remaining_secs(self) -> float | None:
+        """How long until this attempt times out, never below 0; None if that is not known."""
+        deadline = self._session.deadline
+        return None if deadline is None else max(deadline - time.time(), 0.0)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt is to end now; `cancel_reason` says why.
+
+        That is so when the run was canceled or has ended, was dispatched again elsewhere, the
+        attempt has timed out, or its host stops. The handler learns it by the next heartbeat at
+        the latest. An `async` handler that goes on nevertheless is cancelled after the host's
+        grace (`cancel_grace_secs`); a plain one runs in a thread, which nothing can end.
+        """
+        return self._session.cancellation.told
+
+    @property
+    def cancel_reason(self) -> str:
+        """Why this attempt is to end; empty while it is not."""
+        return self._session.cancellation.reason
 
     @property
     def last_checkpoint(self) -> Json:
@@ -120,6 +143,13 @@ class RunContext(DurableMethods, RunFacts):
     async def flush(self) -> None:
         """Return once everything that was logged is sent."""
         await self._session.drain()
+
+    async def wait_cancelled(
+        self,
+        timeout_secs: float | None = None,
+    ) -> bool:
+        """Wait until this attempt is to end; return whether it is, after `timeout_secs` at most."""
+        return await self._session.cancellation.wait_async(timeout_secs)
 
     async def checkpoint(self, state: Json) -> None:
         """Persist a state; the next attempt finds it in `last_checkpoint`."""

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
 
+from strait.authoring.cancellation import Cancellation
 from strait.authoring.context import RunContext
 from strait.authoring.logs import RecordingHandler
 from strait.authoring.session import RunSession
@@ -64,6 +65,7 @@ class TestRunRecord:
         result: the value given to `complete`.
         steps: the steps that were carried out: `name`, `occurrence`, `status`, `output` or `error`.
         sleeps: the sleeps: `name` and `wake_at`.
+        cancellation: what the context's `cancelled` goes by; `cancel` tells it.
     """
 
     # Its name starts with `Test`; pytest must not look for tests in it.
@@ -88,6 +90,14 @@ class TestRunRecord:
     result: Json | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     sleeps: list[dict[str, Any]] = field(default_factory=list)
+    cancellation: Cancellation = field(default_factory=Cancellation, repr=False, compare=False)
+
+    def cancel(self, reason: str = "canceled by the test") -> None:
+        """Tell the handler that its attempt is to end, as a host does when a run is canceled.
+
+        `ctx.cancelled` becomes true and `ctx.wait_cancelled` returns; any thread may call it.
+        """
+        self.cancellation.tell(reason)
 
 
 class RecordingRuns:
@@ -245,6 +255,7 @@ class _RecordingSession(RunSession):
         self._runs = RecordingRuns(record)
         super().__init__(lambda: self._runs, run_id, attempt)
         self._record = record
+        self.cancellation = record.cancellation
         self._runs.pass_over = self._pass_over
         self._slept_us = 0
         self.now_us = lambda: time.time_ns() // 1_000 + self._slept_us

@@ -14,15 +14,17 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from strait.authoring.cancellation import Cancellation, outlived
 from strait.authoring.flow import Call, Flow, as_json, items_of, run_flow_async
 from strait.authoring.logs import LogForwarder, make_logger
 from strait.authoring.recorded.calls import Attempt
 from strait.authoring.recorded.journal import Journal
 from strait.authoring.recorded.step import Ledger, NothingRecorded
+from strait.authoring.run_state import RunState, entry_of
 from strait.authoring.validation import MAX_WAIT_SECS, Checks
-from strait.errors import HttpError, NotFoundError, UnsupportedByPlatform
+from strait.errors import HttpError, StraitError, UnsupportedByPlatform
 from strait.fsm import is_terminal_run_status
-from strait.reserved import STATE_PREFIX, child_outcome_key, event_state_key, spawn_key
+from strait.reserved import child_outcome_key, event_state_key, spawn_key
 
 if TYPE_CHECKING:
     import asyncio
@@ -50,7 +52,7 @@ class AttemptSuspended(BaseException):
     """
 
 
-class RunSession:
+class RunSession(RunState):
     """One attempt of one run.
 
     Args:
@@ -84,6 +86,10 @@ class RunSession:
         self.previous_error: str | None = None
         self.secrets: Mapping[str, str] = {}
         self.outcome: Outcome = ""
+        self.cancellation = Cancellation()
+        # A host is told of an answer that says that the run goes on without this attempt.
+        self.on_outlived: Callable[[str], object] = self.cancellation.tell
+        self._ending = False
         self._hosted = hosted
         self._loop = loop
         self._unsupported: set[str] = set() if unsupported is None else unsupported
@@ -149,7 +155,20 @@ class RunSession:
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow; a client that blocks is called in a thread."""
         blocks = not inspect.iscoroutinefunction(self.api.heartbeat_run)
-        return await run_flow_async(flow, in_thread=blocks)
+        try:
+            return await run_flow_async(flow, in_thread=blocks)
+        except StraitError as error:
+            if reason := outlived(error):
+                self.note_outlived(reason)
+            raise
+
+    def note_outlived(self, reason: str) -> None:
+        """Tell that the run goes on, or has ended, without this attempt.
+
+        Of a run that the handler itself has ended, or let wait, that is no news.
+        """
+        if self.outcome == "" and not self._ending:
+            self.on_outlived(reason)
 
     async def ask(self, call: Call) -> object:
         """Make one call."""
@@ -361,7 +380,7 @@ class RunSession:
         """Return what the runtime keeps in the run's state; it is read once in an attempt."""
         if self._reserved is None:
             rows = yield lambda: self.api.list_state(self.run_id)
-            entries = [_entry(as_json(row)) for row in items_of(rows)]
+            entries = [entry_of(as_json(row)) for row in items_of(rows)]
             self._reserved = {entry["key"]: entry["value"] for entry in entries}
         return self._reserved
 
@@ -409,62 +428,22 @@ class RunSession:
         self._must_be_recorded()
         # A run that has ended takes no logs any more.
         yield self.drain
-        yield call
-        self.outcome = outcome
-
-    # -- state ---------------------------------------------------------------------------------
-
-    def get_state(self, key: str) -> Flow[Json]:
-        """Return the value of a key, or None."""
-        _own_key(key)
-        return (yield from self._read(key))
-
-    def set_state(self, key: str, value: Json) -> Flow[None]:
-        """Write the value of a key."""
-        _own_key(key)
-        yield lambda: self.api.set_state(self.run_id, {"key": key, "value": value})
-
-    def delete_state(self, key: str) -> Flow[None]:
-        """Delete a key; one that is not there is fine."""
-        _own_key(key)
+        self._ending = True
         try:
-            yield lambda: self.api.delete_state(self.run_id, key)
-        except NotFoundError:
-            return
-
-    def list_state(self) -> Flow[list[dict[str, Json]]]:
-        """Return the entries of the run's own keys."""
-        rows = yield lambda: self.api.list_state(self.run_id)
-        entries = [_entry(as_json(row)) for row in items_of(rows)]
-        return [entry for entry in entries if not entry["key"].startswith(STATE_PREFIX)]
-
-    def _read(self, key: str) -> Flow[Json]:
-        try:
-            row = yield lambda: self.api.get_state(self.run_id, key)
-        except NotFoundError:
-            return None
-        return as_json(row)["value"]
+            yield call
+            self.outcome = outcome
+        finally:
+            self._ending = False
 
 
 def _system_now_us() -> int:
     return time.time_ns() // 1_000
 
 
-def _entry(row: dict[str, Json]) -> dict[str, Json]:
-    return {"key": row["state_key"], "value": row["value"], "updated_at": row.get("updated_at")}
-
-
 def _outcome(kept: Mapping[str, Json], name: str) -> Json:
     """Return how the child of a name ended; None while it has not, or is not there."""
     child = kept.get(spawn_key(name))
     return None if child is None else kept.get(child_outcome_key(child))
-
-
-def _own_key(key: str) -> None:
-    checks = Checks("state")
-    checks.text("key", key, longest=256)
-    if key.startswith(STATE_PREFIX):
-        raise checks.refuse(f"`key` must not start with `{STATE_PREFIX}`: {key!r} is reserved")
 
 
 def _given(**fields: Json) -> dict[str, Json]:

@@ -75,6 +75,10 @@ class SyncRunContext(SyncDurableMethods, RunFacts):
         """Return once everything that was logged is sent."""
         self._portal(self._session.drain())
 
+    def wait_cancelled(self, timeout_secs: float | None = None) -> bool:
+        """See `RunContext.wait_cancelled`; as a pause, it ends when the attempt is to end."""
+        return self._session.cancellation.wait(timeout_secs)
+
     def checkpoint(self, state: Json) -> None:
         """See `RunContext.checkpoint`."""
         self._run(self._session.checkpoint(state))
