@@ -89,6 +89,7 @@ class RunSession(RunState):
         self.cancellation = Cancellation()
         # A host is told of an answer that says that the run goes on without this attempt.
         self.on_outlived: Callable[[str], object] = self.cancellation.tell
+        self.outlived = False
         self._ending = False
         self._hosted = hosted
         self._loop = loop

@@ -6,10 +6,12 @@ any application.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -20,6 +22,7 @@ from strait.authoring.validation import DefinitionError
 from strait.config import Layer
 from strait.serve import answers, inbound
 from strait.serve.answers import Answer
+from strait.serve.attempts import CANCEL_GRACE_SECS, HEARTBEAT_SECS, Rules
 from strait.serve.discovery import definitions_in
 from strait.serve.execution import Executor, HostedJob
 from strait.serve.guard import Guard
@@ -59,13 +62,14 @@ class Host:
         max_body_bytes: int = MAX_BODY_BYTES,
         tolerance_secs: int = TOLERANCE_SECS,
         now: Callable[[], float] = time.time,
+        rules: Rules | None = None,
     ) -> None:
         self.jobs = _by_slug(jobs)
         self.active = 0
         self._platform = platform
         self._max_body_bytes = max_body_bytes
         self._guard = Guard(now, tolerance_secs)
-        self._executor = Executor(platform, project_id, max_threads, now)
+        self._executor = Executor(platform, project_id, max_threads, now, rules)
         self._hosted = {
             _PREFIX + slug: HostedJob(job, job.run, _secrets(job, signing_secrets))
             for slug, job in self.jobs.items()
@@ -140,7 +144,7 @@ class Host:
             dispatch = inbound.parse(headers, body)
         except inbound.BadDispatchError as error:
             return answers.error(400, "BadDispatch", str(error))
-        return await self._executor.run(job, dispatch)
+        return await self._executor.run(job, dispatch, partial(_left, receive))
 
     def _other(self, method: str, path: str) -> Answer:
         """Answer what is no dispatch to a job that is hosted here."""
@@ -199,6 +203,8 @@ def asgi(
     max_body_bytes: int = MAX_BODY_BYTES,
     tolerance_secs: int = TOLERANCE_SECS,
     http_client: httpx.AsyncClient | None = None,
+    heartbeat_secs: float = HEARTBEAT_SECS,
+    cancel_grace_secs: float = CANCEL_GRACE_SECS,
 ) -> Host:
     """Return an ASGI application that hosts the handlers of jobs.
 
@@ -217,6 +223,10 @@ def asgi(
         max_body_bytes: the largest payload that is taken; more is answered with 413.
         tolerance_secs: how far the time of a signature may be from this host's clock.
         http_client: the HTTP client that contexts use; closing it stays with the caller.
+        heartbeat_secs: how often the host says that a run is alive, and asks thereby whether it
+            still is; 0 for never. Attempts that are over sooner send none.
+        cancel_grace_secs: how long an attempt whose run was canceled, has ended or was dispatched
+            again may go on after `ctx.cancelled` says so; then an `async` handler is cancelled.
 
     Raises:
         DefinitionError: two jobs have the same slug.
@@ -231,12 +241,20 @@ def asgi(
         max_threads=max_threads,
         max_body_bytes=max_body_bytes,
         tolerance_secs=tolerance_secs,
+        rules=Rules(heartbeat_secs, cancel_grace_secs),
     )
 
 
 def job_url(base: str, slug: str) -> str:
     """Return the address of a job on a host that is reached at `base`."""
     return f"{base.rstrip('/')}{_PREFIX}{quote(slug, safe='')}"
+
+
+async def _left(receive: Receive) -> None:
+    """Return once the client of a request whose body is read has closed its connection."""
+    if (await receive())["type"] != "http.disconnect":
+        # It is none of ASGI's; what else it would say would not be that.
+        await asyncio.Event().wait()
 
 
 def _definitions(

@@ -29,9 +29,10 @@ from strait.authoring.sync_context import SyncRunContext
 from strait.errors import NonRetryable, RetryAfter, StraitError
 from strait.serve import answers, tracing
 from strait.serve.answers import Answer, NotJsonError
+from strait.serve.attempts import AttemptCancelled, Attempts, Rules, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from types import TracebackType
 
     from strait.authoring.jobs import Handler, JobDefinition
@@ -106,6 +107,7 @@ class Executor:
         project_id: the project that child runs belong to by default.
         max_threads: how many plain handlers run at once.
         now: the clock that durable sleeps go by, in unix seconds.
+        rules: how often runs are said to be alive, and how long who was told to end may go on.
     """
 
     def __init__(
@@ -114,14 +116,14 @@ class Executor:
         project_id: str = "",
         max_threads: int = 64,
         now: Callable[[], float] = time.time,
+        rules: Rules | None = None,
     ) -> None:
         self._platform = platform
         self._now_us = lambda: round(now() * 1_000_000)
         self._project_id = project_id
         self._threads = ThreadPoolExecutor(max_threads, thread_name_prefix="strait-handler")
         self._unsupported: set[str] = set()
-        self._timed: set[asyncio.Timeout] = set()
-        self._holds_deadlines = False
+        self._attempts = Attempts(rules or Rules())
 
     def close(self) -> None:
         """Take no more work; a handler that runs in a thread goes on until it returns."""
@@ -132,23 +134,55 @@ class Executor:
 
         Call it on the loop. It is for a debugger, in which a person takes their time.
         """
-        self._holds_deadlines = hold
-        if hold:
-            for until in self._timed:
-                # One that was left meanwhile has nothing to hold.
-                with suppress(RuntimeError):
-                    until.reschedule(None)
+        self._attempts.hold(hold=hold)
 
-    async def run(self, job: HostedJob, dispatch: Dispatch) -> Answer:
-        """Run one attempt and return what to answer its dispatch with."""
-        timeout = None if self._holds_deadlines else dispatch.timeout_secs or job.timeout
+    def cancel(
+        self, run_id: str, reason: str, attempt: int | None = None, *, outlived: bool = False
+    ) -> bool:
+        """Tell a running attempt to end: its `ctx.cancelled` becomes true. Call it on the loop.
+
+        Who goes on is cancelled after the grace (`Rules.cancel_grace_secs`). A plain handler runs
+        in a thread, which cannot be: its attempt is answered then, and the thread goes on.
+
+        Args:
+            run_id: the run.
+            reason: why, for `ctx.cancel_reason` and the log.
+            attempt: the attempt; by default all of the run that run here.
+            outlived: whether the run has ended, or goes on without this attempt, so that nothing
+                that becomes of it counts: no hook is called, and nothing is reported.
+
+        Returns:
+            Whether there was such an attempt that nobody had told yet.
+        """
+        news = False
+        for running in self._attempts.of(run_id, attempt):
+            if not running.session.cancellation.told:
+                news = True
+            running.outlive(reason) if outlived else running.cancel(reason)
+        return news
+
+    async def run(
+        self,
+        job: HostedJob,
+        dispatch: Dispatch,
+        gone: Callable[[], Awaitable[object]] | None = None,
+    ) -> Answer:
+        """Run one attempt and return what to answer its dispatch with.
+
+        Args:
+            job: the job.
+            dispatch: the dispatch.
+            gone: returns when whoever dispatched waits for the answer no more, if that can be
+                known. It is awaited only for attempts that take a while.
+        """
+        timeout = None if self._attempts.held else dispatch.timeout_secs or job.timeout
         session = self._session(job, dispatch, timeout)
+        has_token = bool(dispatch.token)
+        running = Running(self._attempts, job.name, session, timeout, gone, has_token=has_token)
         if dispatch.undo_of:
-            return await self._undo(job, session, dispatch, timeout)
-        until = asyncio.timeout(timeout)
+            return await self._undo(job, running, dispatch)
         try:
-            async with until:
-                self._timed.add(until)
+            async with running:
                 dispatch = _typed(job, dispatch)
                 if job.on_start is not None:
                     await self._call(job.on_start, session, dispatch.payload)
@@ -166,8 +200,11 @@ class Executor:
                 return await _settled(session, answers.SUSPENDED)
             return await self._failed(job, session, dispatch, group)
         except TimeoutError as error:
-            if not until.expired():
+            if not running.expired:
                 return await self._failed(job, session, dispatch, error)
+            if not running.timed_out:
+                cancelled = AttemptCancelled(session.cancellation.reason)
+                return await self._failed(job, session, dispatch, cancelled, status=503)
             late = TimeoutError(f"the handler of job `{job.name}` took over {timeout:g} s")
             return await self._failed(job, session, dispatch, late, status=504)
         except asyncio.CancelledError as error:
@@ -178,8 +215,6 @@ class Executor:
         # A handler that calls `sys.exit` has failed; it must not end the host.
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything
             return await self._failed(job, session, dispatch, error)
-        finally:
-            self._timed.discard(until)
         return await self._returned(job, session, dispatch, value)
 
     def _session(self, job: HostedJob, dispatch: Dispatch, timeout: float | None) -> RunSession:
@@ -203,17 +238,16 @@ class Executor:
         session.now_us = self._now_us
         return session
 
-    async def _undo(
-        self, job: HostedJob, session: RunSession, dispatch: Dispatch, limit_secs: float | None
-    ) -> Answer:
+    async def _undo(self, job: HostedJob, running: Running, dispatch: Dispatch) -> Answer:
         """Undo what a run that failed for good has done: find its steps, then undo them.
 
         The handler itself knows them. It is called once more and gets what is on record; the first
         thing that is not ends it.
         """
+        session = running.session
         session.recorded.ledger.only_recorded = True
         try:
-            async with asyncio.timeout(limit_secs):
+            async with running:
                 with suppress(Exception, NothingRecorded, BaseExceptionGroup):
                     dispatch = _typed(job, dispatch)
                     await self._call(job.handler, session, dispatch.payload)
@@ -245,7 +279,7 @@ class Executor:
         except NotJsonError as error:
             # It was raised here, not by the handler, so there is nothing to trace.
             return await self._failed(job, session, dispatch, error.with_traceback(None))
-        if job.on_success is not None:
+        if job.on_success is not None and not session.outlived:
             await self._hook(job.on_success, session, dispatch.payload, value)
         return await _settled(session, answer)
 
@@ -258,6 +292,8 @@ class Executor:
         status: int = 500,
     ) -> Answer:
         """Tell of a failure where it belongs, and return what to answer with."""
+        if session.outlived:
+            return _without_its_run(job, session, error)
         if isinstance(error, RetryAfter):
             return await _settled(session, _unless_ended(session, answers.retry_later(error)))
         final = isinstance(error, NonRetryable | NotJsonError)
@@ -368,6 +404,21 @@ def _is_cancelled() -> bool:
     """Say whether the task that runs this attempt is being cancelled from outside."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _without_its_run(job: HostedJob, session: RunSession, error: BaseException) -> Answer:
+    """Answer for an attempt that its run has gone on without, however it has ended."""
+    reason = session.cancellation.reason
+    if not isinstance(error, AttemptCancelled | asyncio.CancelledError | StraitError):
+        error.__traceback__ = _of_the_user(error.__traceback__)
+        log.info(
+            "run %s, attempt %d: the handler of job `%s` failed after it was told to stop",
+            session.run_id,
+            session.attempt,
+            job.name,
+            exc_info=error,
+        )
+    return answers.error(409, "AttemptOutlived", reason)
 
 
 def _unless_ended(session: RunSession, answer: Answer) -> Answer:
