@@ -56,8 +56,11 @@ class Platform:
 
     def answer(self, method, operation, body):
         if operation in self.refuse:
-            status = self.refuse[operation]
-            return status, {"error": {"code": "x", "message": f"refused with {status}"}}
+            status, message = self.refuse[operation], ""
+            if isinstance(status, tuple):
+                status, message = status
+            said = {"code": "x", "message": message or f"refused with {status}"}
+            return status, {"error": said}
         if operation == "heartbeat":
             self.heartbeat.set()
         if operation == "state" and method == "POST":
@@ -127,7 +130,7 @@ async def hosting(platform):
     """Return a function that hosts a handler and gives a way to dispatch to it."""
     opened = []
 
-    async def start(run=None, *, jobs=None, signing_secret=(), **options):
+    async def start(run=None, *, jobs=None, signing_secret=(), of_host=None, **options):
         if jobs is None:
             jobs = [define_job(JobOptions(name="J", slug="j", run=run, **options))]
         backend = httpx.AsyncClient(transport=httpx.ASGITransport(platform))
@@ -137,6 +140,7 @@ async def hosting(platform):
             signing_secret=signing_secret,
             project_id="proj-1",
             http_client=backend,
+            **(of_host or {}),
         )
         front = httpx.AsyncClient(transport=httpx.ASGITransport(host), base_url="http://host.test")
         opened.extend((front, backend, host))

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from strait.authoring.cancellation import outlived
@@ -108,12 +109,11 @@ class Running:
         self._attempts.enter(self)
         if self._timeout_secs is not None and not self._attempts.held:
             self._ending.append(self._loop.call_later(self._timeout_secs, self._time_out))
-        every = self._attempts.rules.heartbeat_secs
-        if every and self._has_token:
-            self._later(every, lambda: self._spawn(self._beat(every)))
+        every_secs = self._attempts.rules.heartbeat_secs
+        if every_secs and self._has_token:
+            self._later(every_secs, partial(self._beat, every_secs))
         if self._gone is not None:
-            gone = self._gone
-            self._later(_WATCH_AFTER_SECS, lambda: self._spawn(self._watch(gone)))
+            self._later(_WATCH_AFTER_SECS, partial(self._watch, self._gone))
         return self
 
     async def __aexit__(
@@ -121,13 +121,13 @@ class Running:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         self._attempts.leave(self)
         for timer in (*self._timers, *self._ending):
             timer.cancel()
         for task in self._tasks:
             task.cancel()
-        return await self._until.__aexit__(kind, error, trace)
+        await self._until.__aexit__(kind, error, trace)
 
     # -- being told ------------------------------------------------------------------------------
 
@@ -175,11 +175,11 @@ class Running:
 
     # -- looking after it ------------------------------------------------------------------------
 
-    def _later(self, secs: float, call: Callable[[], None]) -> None:
-        self._timers.append(self._loop.call_later(secs, call))
+    def _later(self, secs: float, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        self._timers.append(self._loop.call_later(secs, self._spawn, work))
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(work)
+    def _spawn(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        task = self._loop.create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
