@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from strait.report import redacted, render
+from strait.redaction import redacted_document
+from strait.report import render
 
 from .documents import at, document, step
 
@@ -154,7 +155,7 @@ def test_steps_tell_what_came_of_them() -> None:
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_nothing_that_a_run_says_becomes_markup(hostile: str) -> None:
     evil = _filled(full(), hostile)
-    page = Page(render(redacted(evil)))
+    page = Page(render(redacted_document(evil)))
     assert page.open == []
     assert page.names.isdisjoint(
         {"script", "img", "iframe", "object", "link", "a0", "base", "form"}

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from strait.errors import NotFoundError
-from strait.report import HIDDEN, render
+from strait.redaction import HIDDEN
+from strait.report import render
 from strait.takeaway import collect
 from strait.testing import TestPlatform, platform
 

@@ -23,7 +23,7 @@ CONTENT_SECURITY_POLICY = (
 def render(document: Document) -> str:
     """Return the page.
 
-    It hides nothing by itself: give it what `redacted` returned.
+    It hides nothing by itself: give it what `redacted_document` returned.
     """
     values = Values()
     sections = [

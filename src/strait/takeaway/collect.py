@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from strait.errors import HttpError, NotFoundError
-from strait.report import Ask, Document, gather, redacted
+from strait.redaction import redacted_document
+from strait.report import Ask, Document, gather
 
 if TYPE_CHECKING:
     from strait.client import Client
@@ -20,7 +21,7 @@ _NOT_TOLD = (403, 404, 405, 501)
 def collect(client: Client, run_id: str, *, redact: Iterable[str] = ()) -> Document:
     """Return a run, or a workflow run, and all that is known of it.
 
-    What must not leave is hidden already: see `strait.report.redacted`.
+    What must not leave is hidden already: see `strait.redaction.redacted_document`.
 
     Args:
         client: a client of its platform.
@@ -31,7 +32,7 @@ def collect(client: Client, run_id: str, *, redact: Iterable[str] = ()) -> Docum
         NotFoundError: there is neither.
         StraitError: the platform cannot be asked.
     """
-    document: Document = redacted(read(client, run_id), redact)
+    document: Document = redacted_document(read(client, run_id), redact)
     return document
 
 

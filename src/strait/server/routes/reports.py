@@ -14,7 +14,8 @@ from urllib.parse import urlencode
 from msgspec import json
 
 from strait.clock import to_timestamp
-from strait.report import Ask, Document, gather, redacted, render
+from strait.redaction import redacted_document
+from strait.report import Ask, Document, gather, render
 from strait.report.gather import Kind
 from strait.server import access
 from strait.server._generated.routes import ROUTES
@@ -44,7 +45,7 @@ def workflow_run_report(call: Call, db: sqlite3.Connection) -> Reply:
 def _report(call: Call, db: sqlite3.Connection, kind: Kind, run_id: str) -> Reply:
     paths = call.query.get("redact") or []
     flow = gather(kind, run_id, to_timestamp(call.now))
-    page = render(redacted(_driven(flow, call, db), paths))
+    page = render(redacted_document(_driven(flow, call, db), paths))
     # An id that was found has no character that a header could not hold.
     name = f'attachment; filename="{kind.replace("_", "-")}-{run_id}.html"'
     headers = ((b"content-disposition", name.encode()),)

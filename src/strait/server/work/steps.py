@@ -13,8 +13,8 @@ from strait.engine import undo
 from strait.engine.admission import Request
 from strait.engine.entries import Entry
 from strait.engine.model import Run
-from strait.engine.redaction import redacted
 from strait.engine.refusal import Refused
+from strait.redaction import hidden_at
 from strait.reserved import (
     STATE_PREFIX,
     STEP_PREFIX,
@@ -194,7 +194,7 @@ def _shown(db: sqlite3.Connection, undoing: str, step: Recorded) -> Shown:
     )
     output: Any = UNSET
     if not isinstance(step.output, UnsetType):
-        output = redacted(json.decode(step.output), step.redact) if step.redact else step.output
+        output = hidden_at(json.decode(step.output), step.redact) if step.redact else step.output
     return Shown(
         name=step.name,
         occurrence=step.occurrence,
