@@ -165,7 +165,7 @@ class _Hider:
             inner = self if users else self._with_paths_of(value, trail)
             name = None if users else _name_of_entry(value)
             return {
-                key: inner._inside(str(key), one, trail, users=users, entry=name, row=value)
+                key: inner.inside(str(key), one, trail, users=users, entry=name, row=value)
                 for key, one in value.items()
             }
         if isinstance(value, list):
@@ -183,7 +183,7 @@ class _Hider:
         inner.hidden = self.hidden
         return inner
 
-    def _inside(
+    def inside(
         self,
         key: str,
         value: Any,

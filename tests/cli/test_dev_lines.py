@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from strait.cli import dev_lines as lines
-from strait.cli.dev_child import Found, Loaded
+from strait.cli.dev_child import Loaded
 from strait.cli.dev_console import Console
 from strait.cli.dev_watch import Watcher
 from strait.engine.model import Run
 from strait.serve.loading import stamp
 from strait.serve.registration import JobEntry, Manifest, WorkflowEntry
-from strait.server.development import LoadError
+from strait.server.development import Defined, LoadError
 
 
 def step(ref: str, *after: str, kind: str = "job") -> dict[str, Any]:
@@ -41,7 +41,7 @@ def test_definitions_are_told_where_they_are_written() -> None:
     flow = WorkflowEntry("flow", "", {"steps": [step("a"), step("b", "a")]})
     loaded = Loaded(
         manifest=Manifest((), (flow,)),
-        places=(Found("workflow", "flow", "/p/z.py", 3), Found("agent", "a", "/p/a.py", 10)),
+        places=(Defined("workflow", "flow", "/p/z.py", 3), Defined("agent", "a", "/p/a.py", 10)),
     )
     assert list(lines.found(loaded, Path("/p"))) == [
         "    agent     a     a.py:10",
@@ -54,7 +54,7 @@ def test_a_reload_tells_what_came_went_and_changed() -> None:
     def manifest(**slugs: int) -> Manifest:
         return Manifest(tuple(JobEntry(s, "", True, {"n": n}) for s, n in slugs.items()), ())  # noqa: FBT003
 
-    loaded = Loaded(places=(Found("job", "same", "/p/a.py", 1),))
+    loaded = Loaded(places=(Defined("job", "same", "/p/a.py", 1),))
     before, after = manifest(same=1, other=1, gone=1), manifest(same=1, other=2, new=1)
     told = lines.difference(before, after, set(), loaded)
     assert told == "1 job updated, 1 job added, 1 job removed"

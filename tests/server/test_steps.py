@@ -86,6 +86,10 @@ async def test_what_is_to_be_hidden_is_hidden_from_everybody(world: World) -> No
     await handler.post(f"/sdk/v1/runs/{run_id}/state", json={"key": "mine", "value": 1})
     shown = (await world.api.get(f"/v1/runs/{run_id}/state")).json()
     assert [row["state_key"] for row in shown] == ["mine"]
+    kept = (await world.api.get(f"/v1/runs/{run_id}/state?kept=true")).json()
+    assert [row["state_key"] for row in kept] == ["mine", step_key("charge", 0)]
+    assert kept[1]["value"]["fingerprint"]
+    assert kept[1]["value"]["output"] == row["output"]
     bundle = await world.api.get(f"/v1/runs/{run_id}/debug-bundle")
     assert "4242" not in bundle.text
 

@@ -46,7 +46,7 @@ def test_the_document_of_a_run_has_all_its_parts(world: TestPlatform, shipped: s
     assert [(child["job_slug"], child["result"]) for child in found["children"]] == [
         ("pack", {"packed": 3})
     ]
-    assert found["state"] == [{"key": "seen", "value": {"own": True}}]
+    assert [(row["key"], row["value"]) for row in found["state"]] == [("seen", {"own": True})]
     assert [row["output_key"] for row in found["outputs"]] == ["label"]
     assert {row["cost_microusd"] for row in found["usage"]} == {1_500}
     assert (found["missing"], found["truncated"]) == ([], {})

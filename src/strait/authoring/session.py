@@ -19,7 +19,7 @@ from strait.authoring.flow import Call, Flow, as_json, items_of, run_flow_async
 from strait.authoring.logs import LogForwarder, make_logger
 from strait.authoring.recorded.calls import Attempt
 from strait.authoring.recorded.journal import Journal
-from strait.authoring.recorded.step import Ledger, NothingRecorded
+from strait.authoring.recorded.step import Beyond, Ledger, NothingRecorded
 from strait.authoring.run_state import RunState, entry_of
 from strait.authoring.validation import MAX_WAIT_SECS, Checks
 from strait.errors import HttpError, StraitError, UnsupportedByPlatform
@@ -109,30 +109,30 @@ class RunSession(RunState):
     def recorded(self) -> Attempt:
         """What is recorded of the run, and its waits."""
         if self._attempt is None:
-            journal = Journal(lambda: self.api, self.run_id)
             self._attempt = Attempt(
                 self.run_id,
                 lambda: self.api,
-                Ledger(journal, self.run_id, self.codec, self.blobs),
+                self.make_ledger(),
                 self.run,
                 self.suspend,
                 self.now_us,
             )
         return self._attempt
 
+    def make_ledger(self) -> Ledger:
+        """Return what the steps of this attempt share; a replay in a test has another."""
+        journal = Journal(lambda: self.api, self.run_id)
+        return Ledger(journal, self.run_id, self.codec, self.blobs)
+
     @property
     def undoable(self) -> bool:
         """Whether steps of this attempt are to be undone when the run fails for good."""
         return self._attempt is not None and bool(self._attempt.ledger.undoable)
 
-    def _must_be_recorded(self) -> None:
-        """End a replay that only collects what is to be undone at what was never done.
-
-        Raises:
-            NothingRecorded: this is such a replay.
-        """
-        if self._attempt is not None and self._attempt.ledger.only_recorded:
-            raise NothingRecorded
+    def _must_be_recorded(self, kind: str, name: str) -> None:
+        """End a replay at what was never done; see `Ledger.must_be_recorded`."""
+        if self._attempt is not None:
+            self._attempt.ledger.must_be_recorded(kind, name)
 
     def next_wait(self, event_key: str) -> int:
         """Return which wait for a key of this attempt the next one is, from 0.
@@ -315,7 +315,7 @@ class RunSession(RunState):
         if extra.get("await_completion"):
             return (yield from self._awaited([body]))[0]
         if spawn_key(body.get("spawn_key", "")) not in (yield from self._kept_by_replay()):
-            self._must_be_recorded()
+            self._must_be_recorded("child", job_slug)
         return as_json((yield lambda: self.api.spawn_run(self.run_id, body)))
 
     def spawn_many(
@@ -330,7 +330,7 @@ class RunSession(RunState):
         outcomes = yield from self._outcomes(bodies)
         if all(outcomes):
             return outcomes
-        self._must_be_recorded()
+        self._must_be_recorded("child", bodies[outcomes.index(None)]["job_slug"])
         children = []
         for index, body in enumerate(bodies):
             if not outcomes[index]:
@@ -373,7 +373,7 @@ class RunSession(RunState):
 
     def _kept_by_replay(self) -> Flow[dict[str, Json]]:
         """Return what the runtime keeps, where only that counts; else nothing, unread."""
-        if self._attempt is None or not self._attempt.ledger.only_recorded:
+        if self._attempt is None or not self._attempt.ledger.is_replay:
             return {}
         return (yield from self._kept())
 
@@ -398,7 +398,7 @@ class RunSession(RunState):
         kept = yield from self._read(event_state_key(event_key, self.next_wait(event_key)))
         if kept is not None:
             return kept["payload"]
-        self._must_be_recorded()
+        self._must_be_recorded("event", event_key)
         answer = as_json((yield lambda: self.api.wait_for_event_run(self.run_id, body)))
         self.suspend()
         return answer
@@ -426,7 +426,8 @@ class RunSession(RunState):
         yield from self._end("failed", lambda: self.api.fail_run(self.run_id, body))
 
     def _end(self, outcome: Outcome, call: Call) -> Flow[None]:
-        self._must_be_recorded()
+        if self._attempt is not None and self._attempt.ledger.only_recorded:
+            raise NothingRecorded(Beyond("end", outcome))
         # A run that has ended takes no logs any more.
         yield self.drain
         self._ending = True

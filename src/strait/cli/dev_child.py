@@ -12,7 +12,7 @@ from typing import Any
 
 from strait.serve.loading import Stamp
 from strait.serve.registration import Manifest
-from strait.server.development import LoadError
+from strait.server.development import Defined, LoadError
 
 # Manifests are long lines.
 _LONGEST_LINE = 64 * 1024 * 1024
@@ -39,16 +39,6 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Where a definition is written."""
-
-    kind: str
-    slug: str
-    file: str
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
 class Loaded:
     """What came of an order.
 
@@ -64,7 +54,7 @@ class Loaded:
 
     url: str = ""
     manifest: Manifest = field(default_factory=lambda: Manifest((), ()))
-    places: tuple[Found, ...] = ()
+    places: tuple[Defined, ...] = ()
     files: dict[str, Stamp] = field(default_factory=dict)
     searched: tuple[str, ...] = ()
     error: LoadError | None = None
@@ -170,7 +160,7 @@ def _loaded(said: dict[str, Any]) -> Loaded:
     return Loaded(
         url=said["url"],
         manifest=Manifest.from_json(said),
-        places=tuple(Found(**place) for place in said["places"]),
+        places=tuple(Defined(**place) for place in said["places"]),
         files=files,
         searched=searched,
     )

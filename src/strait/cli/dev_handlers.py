@@ -326,6 +326,9 @@ class Handlers:
         development.host, development.state, development.error = host, "serving", None
         development.loaded_at = platform.clock.now()
         development.changed = tuple(lines.short(path, self._here) for path in changed)
+        development.definitions = tuple(
+            replace(one, file=lines.short(one.file, self._here)) for one in loaded.places
+        )
         self._debugged(child)
         platform.dispatcher.forget_circuits(development.address + "/")
         known = development.held

@@ -119,16 +119,39 @@ def cancel(
     help="The file.  [default: run-RUN.html]",
 )
 @click.option("--redact", multiple=True, metavar="PATH", help="Hide what is there: `card.number`.")
+@click.option("--fixture", is_flag=True, help="As a test fixture: `pytest --strait-replay FILE`.")
+@click.option(
+    "--app",
+    metavar="MODULE:NAME",
+    help="With --fixture: where its job is found.  [default: what `strait dev` says]",
+)
 @on_platform
-def export(session: Session, *, run_id: str, out: Path | None, redact: tuple[str, ...]) -> None:
+def export(
+    session: Session,
+    *,
+    run_id: str,
+    out: Path | None,
+    redact: tuple[str, ...],
+    fixture: bool,
+    app: str | None,
+) -> None:
     """Write a run as one HTML page: graph, timeline, logs, steps, cost.
 
     The page has no scripts and needs nothing else. With --json it is the same as a document. What
     lies under keys of secrets, and tokens, are hidden always.
+
+    With --fixture it is what a unit test replays the run with: its payload, and all that was
+    answered to its handler.
     """
     from strait.cli.export_run import export as act
+    from strait.cli.export_run import export_fixture
 
-    act(session, run_id, out, redact)
+    if fixture:
+        export_fixture(session, run_id, out, redact, app or "")
+    elif app:
+        raise click.UsageError("--app is for --fixture")
+    else:
+        act(session, run_id, out, redact)
 
 
 @runs.command()

@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from strait.models.deployments import DeploymentVersion as DeploymentVersion
     from strait.models.deployments import DeploymentVersionPage as DeploymentVersionPage
     from strait.models.deployments import DeploymentVersionStatus as DeploymentVersionStatus
+    from strait.models.dev import DevDefinition as DevDefinition
     from strait.models.dev import DevError as DevError
     from strait.models.dev import DevProcess as DevProcess
     from strait.models.dev import DevStatus as DevStatus
@@ -403,6 +404,7 @@ _MODULES = {
     "DeploymentVersion": "deployments",
     "DeploymentVersionPage": "deployments",
     "DeploymentVersionStatus": "deployments",
+    "DevDefinition": "dev",
     "DevError": "dev",
     "DevProcess": "dev",
     "DevStatus": "dev",

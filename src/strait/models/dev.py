@@ -8,6 +8,14 @@ from datetime import datetime
 from strait.models.base import StraitModel
 
 
+class DevDefinition(StraitModel):
+    kind: str
+    slug: str
+    file: str
+    line: int
+    target: str
+
+
 class DevError(StraitModel):
     type: str
     message: str
@@ -32,3 +40,4 @@ class DevStatus(StraitModel):
     processes: list[DevProcess]
     error: DevError | None = None
     held_jobs: list[str]
+    definitions: list[DevDefinition] | None = None

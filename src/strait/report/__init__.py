@@ -7,8 +7,8 @@
     page.py        the document as a page without scripts
 
 It is pure and imports neither wing, so that a client and the embedded server, each by its own
-reads, make the same page. A document is JSON with the keys that `gather` lists; what must not leave is hidden
-in it by `strait.redaction`.
+reads, make the same page. A document is JSON with the keys that `gather` lists; what must not
+leave is hidden in it by `strait.redaction`.
 """
 
 from __future__ import annotations

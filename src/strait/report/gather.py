@@ -20,9 +20,9 @@ Document: TypeAlias = dict[str, Any]
 
 `format`, `kind` (`run` or `workflow_run`), `exported_at`, `run`, `job` or `workflow`, `events`,
 `steps`, `children`, `checkpoints`, `outputs`, `usage`, `tool_calls`, `state` (the run's own keys),
-`kept` (what the runtime keeps there: steps, waits, children), `graph` of a workflow run,
-`truncated` (`{part: how many were taken}`) and `missing` (parts that this platform has not).
-Lists are oldest first.
+`kept` (what the runtime keeps there: steps, waits, children; both as `key`, `value` and
+`updated_at`), `graph` of a workflow run, `truncated` (`{part: how many were taken}`) and `missing`
+(parts that this platform has not). Lists are oldest first.
 """
 
 Kind: TypeAlias = Literal["run", "workflow_run"]
@@ -76,22 +76,25 @@ class Ask:
     needed: bool = False
 
 
-def gather(kind: Kind, run_id: str, exported_at: str) -> Gathering:
+def gather(kind: Kind, run_id: str, exported_at: str, *, kept: bool = False) -> Gathering:
     """Ask for all that the document of a run has, and return it; nothing in it is redacted yet.
 
     Args:
         kind: a run of a job, or of a workflow.
         run_id: its id.
         exported_at: the present time, RFC 3339.
+        kept: whether to ask for what the runtime keeps, where a platform does not tell it anyway;
+            a page does without.
     """
     if kind == "run":
-        return (yield from _Gatherer(kind, run_id, exported_at).job_run())
+        return (yield from _Gatherer(kind, run_id, exported_at, kept=kept).job_run())
     return (yield from _Gatherer(kind, run_id, exported_at).workflow_run())
 
 
 class _Gatherer:
-    def __init__(self, kind: Kind, run_id: str, exported_at: str) -> None:
+    def __init__(self, kind: Kind, run_id: str, exported_at: str, *, kept: bool = False) -> None:
         self._run_id = run_id
+        self._kept = kept
         self._missing: list[str] = []
         self._truncated: dict[str, int] = {}
         self._document: Document = {"format": FORMAT, "kind": kind, "exported_at": exported_at}
@@ -169,7 +172,12 @@ class _Gatherer:
 
     def _state(self) -> Generator[Ask, Any, None]:
         """Read the run's state: its own keys, and what the runtime keeps beside them."""
-        answer = yield Ask("list-run-state", "/v1/runs/{runID}/state", {"runID": self._run_id})
+        answer = yield Ask(
+            "list-run-state",
+            "/v1/runs/{runID}/state",
+            {"runID": self._run_id},
+            {"kept": True} if self._kept else {},
+        )
         if answer is None:
             self._missing.append("state")
         listed = answer if isinstance(answer, list) else (answer or {}).get("data") or []
@@ -232,7 +240,8 @@ class _Gatherer:
 
 
 def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"key": row["state_key"], "value": row["value"]}
+    entry = {"key": row["state_key"], "value": row["value"]}
+    return entry | ({"updated_at": row["updated_at"]} if row.get("updated_at") else {})
 
 
 def _only(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -88,6 +88,20 @@ def folders_of(targets: Sequence[str]) -> list[Path]:
     return folders
 
 
+def address_of(definition: Definition) -> str:
+    """Return the target that names a definition alone, `shop.orders:fulfil`; "" if none does.
+
+    It is a name of the module that defines it; one inside of a list has none of its own.
+    """
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) != definition.place.path:
+            continue
+        for name, value in list(vars(module).items()):
+            if value is definition:
+                return f"{module.__name__}:{name}"
+    return ""
+
+
 def _definitions(target: str) -> list[Definition]:
     module, _, attribute = target.partition(":") if ":" in target else (target, "", "")
     modules = _imported(module, whole=not attribute)

@@ -35,7 +35,13 @@ from strait.errors import StraitError
 from strait.serve import breakpoints, child
 from strait.serve.application import Host, asgi
 from strait.serve.debugging import debugger
-from strait.serve.discovery import DiscoveryError, Found, discover_all, folders_of
+from strait.serve.discovery import (
+    DiscoveryError,
+    Found,
+    address_of,
+    discover_all,
+    folders_of,
+)
 from strait.serve.loading import ProjectFiles
 from strait.serve.platform import PlatformPool
 from strait.serve.registration import Manifest
@@ -208,6 +214,7 @@ def _places(found: Found) -> list[Json]:
             "slug": one.slug,
             "file": one.place.path,
             "line": one.place.line,
+            "target": address_of(one),
         }
         for one in found.all()
     ]

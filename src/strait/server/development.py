@@ -102,6 +102,25 @@ class LoadError:
     trace: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """Where a definition is written.
+
+    Attributes:
+        kind: `job`, `agent` or `workflow`.
+        slug: its slug.
+        file: its file.
+        line: its line, from 1.
+        target: where a program finds it, `shop.orders:fulfil`; "" if it has no name of its own.
+    """
+
+    kind: str
+    slug: str
+    file: str
+    line: int
+    target: str = ""
+
+
 @dataclass(slots=True)
 class Development:
     """The state of `strait dev`; `GET /v1/dev/status` shows it.
@@ -118,6 +137,7 @@ class Development:
         loaded_at: when the present version was loaded, an instant; 0 before the first.
         changed: the files whose change loaded it.
         held: slugs of jobs that the present code does not define; their runs wait.
+        definitions: what the present code defines.
     """
 
     target: str
@@ -130,6 +150,7 @@ class Development:
     loaded_at: int = 0
     changed: tuple[str, ...] = ()
     held: frozenset[str] = frozenset()
+    definitions: tuple[Defined, ...] = ()
 
     def hosts(self, url: str) -> bool:
         """Return whether a job's address is one of those that are hosted here."""

@@ -877,14 +877,23 @@ class RunsService(SyncService):
         """
         return self._caller.call(_RESTART, options, (run_id,), body=body)
 
-    def list_state(self, run_id: str, **options: Unpack[RequestOptions]) -> Page[RunState]:
+    def list_state(
+        self,
+        run_id: str,
+        *,
+        kept: bool | None = None,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Page[RunState]:
         """List the keys and values that a run keeps as its state.
 
         `GET /v1/runs/{runID}/state`, scope `runs:read`.
 
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
-        return self._caller.page(_LIST_STATE, options, (run_id,))
+        return self._caller.page(
+            _LIST_STATE, options, (run_id,), query=results.query(query, {"kept": kept})
+        )
 
     def list_steps(
         self,
@@ -1524,14 +1533,23 @@ class AsyncRunsService(AsyncService):
         """
         return await self._caller.call(_RESTART, options, (run_id,), body=body)
 
-    def list_state(self, run_id: str, **options: Unpack[RequestOptions]) -> AsyncPager[RunState]:
+    def list_state(
+        self,
+        run_id: str,
+        *,
+        kept: bool | None = None,
+        query: Mapping[str, Any] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AsyncPager[RunState]:
         """List the keys and values that a run keeps as its state.
 
         `GET /v1/runs/{runID}/state`, scope `runs:read`.
 
         Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
         """
-        return self._caller.page(_LIST_STATE, options, (run_id,))
+        return self._caller.page(
+            _LIST_STATE, options, (run_id,), query=results.query(query, {"kept": kept})
+        )
 
     def list_steps(
         self,

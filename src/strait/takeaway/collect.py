@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from strait.client import Client
 
 # How a platform says that it has no such operation, or that this key may not use it.
-_NOT_TOLD = (403, 404, 405, 501)
+NOT_TOLD = (403, 404, 405, 501)
 
 
 def collect(client: Client, run_id: str, *, redact: Iterable[str] = ()) -> Document:
@@ -36,10 +36,10 @@ def collect(client: Client, run_id: str, *, redact: Iterable[str] = ()) -> Docum
     return document
 
 
-def read(client: Client, run_id: str) -> Document:
-    """Return the document of a run with everything in it."""
+def read(client: Client, run_id: str, *, kept: bool = False) -> Document:
+    """Return the document of a run with everything in it; `kept` as for `gather`."""
     try:
-        return _driven(client, gather("run", run_id, _now()))
+        return _driven(client, gather("run", run_id, _now(), kept=kept))
     except NotFoundError as missing:
         try:
             return _driven(client, gather("workflow_run", run_id, _now()))
@@ -63,7 +63,7 @@ def _answer(client: Client, ask: Ask) -> Any:
     try:
         return client.get(ask.path.format_map(params), query=ask.query)
     except HttpError as error:
-        if ask.needed or error.status not in _NOT_TOLD:
+        if ask.needed or error.status not in NOT_TOLD:
             raise
         return None
 

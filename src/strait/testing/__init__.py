@@ -8,7 +8,8 @@
 `platform` runs jobs and workflows on a real embedded platform under a virtual clock.
 `MockPlatform` stands in for the API where only the calls of a client matter, and `make_job` and
 its like make up what it answers. A single handler needs neither: `run_context` and
-`create_test_context` are enough, and `crash_everywhere` crashes it behind all that it records.
+`create_test_context` are enough, `crash_everywhere` crashes it behind all that it records, and
+`load_run` replays a run that was exported.
 `strait.testing.plugin` has the pytest fixtures.
 
 Names are imported when they are first used; the platform needs the extra `server`.
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         make_workflow_run,
     )
     from strait.testing.mock import MockAnswer, MockPlatform, MockRequestError, RecordedRequest
+    from strait.testing.replay import RecordedRun, Replay, ReplayError, load_run
     from strait.testing.world import AsyncTestPlatform, TestPlatform, platform
 
 _SOURCES = {
@@ -51,6 +53,9 @@ _SOURCES = {
     "MockPlatform": "strait.testing.mock",
     "MockRequestError": "strait.testing.mock",
     "RecordedRequest": "strait.testing.mock",
+    "RecordedRun": "strait.testing.replay",
+    "Replay": "strait.testing.replay",
+    "ReplayError": "strait.testing.replay",
     "TestContext": "strait.testing.contexts",
     "TestPlatform": "strait.testing.world",
     "TestRunRecord": "strait.authoring.harness",
@@ -58,6 +63,7 @@ _SOURCES = {
     "crash_everywhere": "strait.testing.crashes",
     "crash_everywhere_async": "strait.testing.crashes",
     "create_test_context": "strait.authoring.harness",
+    "load_run": "strait.testing.replay",
     "make": "strait.testing.factories",
     "make_job": "strait.testing.factories",
     "make_page": "strait.testing.factories",
@@ -78,6 +84,9 @@ __all__ = [
     "MockPlatform",
     "MockRequestError",
     "RecordedRequest",
+    "RecordedRun",
+    "Replay",
+    "ReplayError",
     "TestContext",
     "TestPlatform",
     "TestRunRecord",
@@ -85,6 +94,7 @@ __all__ = [
     "crash_everywhere",
     "crash_everywhere_async",
     "create_test_context",
+    "load_run",
     "make",
     "make_job",
     "make_page",

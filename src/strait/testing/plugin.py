@@ -1,10 +1,12 @@
-"""The pytest plugin of `strait`: fixtures for its users, loaded only by the tests that ask.
+"""The pytest plugin of `strait`: fixtures, loaded only by the tests that ask, and replays of runs.
 
 `pip install 'strait-python[server]'` is enough; pytest finds the plugin by its entry point.
 
     def test_the_reminder_is_sent_after_three_days(strait_platform):
         run = strait_platform.run(remind, {"user": "ada"})
         assert run.status == "completed"
+
+`pytest --strait-replay PATH` makes a test of each run that `strait runs export --fixture` wrote.
 """
 
 from __future__ import annotations
@@ -20,6 +22,36 @@ if TYPE_CHECKING:
     from strait.client import Client
     from strait.testing.mock import MockPlatform
     from strait.testing.world import TestPlatform
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of replays."""
+    group = parser.getgroup("strait", "runs of strait that were exported")
+    group.addoption(
+        "--strait-replay",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="replay exported runs, a file or a directory of them, against the code; repeatable",
+    )
+    group.addoption(
+        "--strait-app",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="where their jobs are: a module, `module:name`, a file or a directory; repeatable",
+    )
+    parser.addini(
+        "strait_app", "where the jobs of replayed runs are, as for --strait-app", "linelist"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Collect exported runs, where some are to be replayed."""
+    if config.getoption("--strait-replay"):
+        from strait.testing.replay_plugin import Replays  # noqa: PLC0415 - only who replays pays
+
+        config.pluginmanager.register(Replays(config), "strait-replays")
 
 
 @pytest.fixture

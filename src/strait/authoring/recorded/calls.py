@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from strait.authoring.flow import Flow, as_json
 from strait.authoring.recorded.errors import ChildFailed, EventTimeout
 from strait.authoring.recorded.journal import Journal
-from strait.authoring.recorded.step import Ledger, NothingRecorded
+from strait.authoring.recorded.step import Ledger
 from strait.authoring.recorded.waits import Waits, gathering
 from strait.authoring.validation import MAX_WAIT_SECS, Checks
 from strait.clock import from_timestamp, to_timestamp
@@ -57,8 +57,7 @@ class Attempt:
 
     async def park(self, waits: Waits) -> None:
         """Wait; returns when what is on record should be looked at again."""
-        if self.ledger.only_recorded:
-            raise NothingRecorded
+        self.ledger.must_be_recorded("wait", str(waits))
         inside = gathering.get()
         await (self.suspend(waits) if inside is None else inside.park(waits))
 
@@ -96,8 +95,7 @@ class Attempt:
         key = _sleep_key(name, occurrence)
         kept = await self.run(self.journal.value(key))
         if kept is None:
-            if self.ledger.only_recorded:
-                raise NothingRecorded
+            self.ledger.must_be_recorded("sleep", name)
             kept = {"name": name, "wake_at": to_timestamp(_wake_us(span, self.now_us()))}
             await self.run(self.journal.write(key, kept))
         if kept.get("over"):

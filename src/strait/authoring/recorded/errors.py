@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from strait.errors import NonRetryable, StraitError
 
 MAX_VALUE_BYTES = 65_536
@@ -19,12 +21,24 @@ class StepMismatch(NonRetryable):
         step: the name of the step.
         occurrence: which step of the name, from 0.
         at: the file and line that asked.
+        recorded_at: the file and line that asked when it was recorded.
+        asked: the positional and keyword arguments of now. They may hold secrets, so that they
+            are in no text.
     """
 
-    def __init__(self, step: str, occurrence: int, at: str, recorded_at: str) -> None:
+    def __init__(
+        self,
+        step: str,
+        occurrence: int,
+        at: str,
+        recorded_at: str,
+        asked: tuple[Sequence[object], Mapping[str, object]] = ((), {}),
+    ) -> None:
         self.step = step
         self.occurrence = occurrence
         self.at = at
+        self.recorded_at = recorded_at
+        self.asked = asked
         which = f"step `{step}`" + (f" (occurrence {occurrence})" if occurrence else "")
         super().__init__(
             f"{which} at {at} is asked with other arguments than those it is recorded for "

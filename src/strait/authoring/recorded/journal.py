@@ -166,6 +166,12 @@ class Journal:
         found = [Record.from_json(value) for key, value in known.items() if _is_step(key)]
         return sorted(found, key=lambda record: record.finished_at)
 
+    def not_asked(self) -> list[Record]:
+        """Return the records of steps that this attempt has not come to, oldest first."""
+        left = {key: value for key, value in (self._kept or {}).items() if key not in self._asked}
+        found = [Record.from_json(value) for key, value in left.items() if _is_step(key)]
+        return sorted(found, key=lambda record: record.finished_at)
+
     def has_more(self) -> bool:
         """Say whether steps are recorded that this attempt has not come to yet."""
         return any(_is_step(key) and key not in self._asked for key in self._kept or ())

@@ -165,6 +165,7 @@ class Ledger:
         blobs: keeps results that are too large.
         undoable: the steps that were undone last to first if the run failed now.
         only_recorded: whether nothing may be carried out any more that is not on record.
+        beyond: of a replay in a test: asked about what is not on record, to raise or to let it be.
     """
 
     journal: Journal
@@ -173,10 +174,54 @@ class Ledger:
     blobs: BlobStore | None = None
     undoable: list[Undoable] = field(default_factory=list)
     only_recorded: bool = False
+    beyond: Callable[[Beyond], None] | None = None
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether what is on record counts, and not what could be done."""
+        return self.only_recorded or self.beyond is not None
+
+    def must_be_recorded(self, kind: str, name: str, at: str = "") -> None:
+        """End a replay at what is not on record.
+
+        Args:
+            kind: `step`, `sleep`, `event`, `child` or `wait`.
+            name: which one.
+            at: the file and line that asked, if that is known.
+
+        Raises:
+            NothingRecorded: this is a replay.
+        """
+        if self.only_recorded:
+            raise NothingRecorded(Beyond(kind, name, at))
+        if self.beyond is not None:
+            self.beyond(Beyond(kind, name, at))
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Something that a replay asks for and that is not on record; see `must_be_recorded`."""
+
+    kind: str
+    name: str
+    at: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} `{self.name}`" + (f" at {self.at}" if self.at else "")
 
 
 class NothingRecorded(BaseException):
-    """Ends a replay at the first thing that is not on record."""
+    """Ends a replay at the first thing that is not on record.
+
+    It is no `Exception`, so that no handler takes it for a failure of its own.
+
+    Attributes:
+        beyond: what that is.
+    """
+
+    def __init__(self, beyond: Beyond) -> None:
+        self.beyond = beyond
+        super().__init__(f"{beyond} is not on record")
 
 
 def course(
@@ -197,9 +242,10 @@ def course(
     asked = fingerprint(args, kwargs)
     record = yield from ledger.journal.find(place)
     if record is not None:
-        return _replayed(ledger, place, record, asked, function, options)
-    if ledger.only_recorded:
-        raise NothingRecorded
+        if record.fingerprint != asked:
+            raise StepMismatch(place.name, place.occurrence, place.at, record.at, (args, kwargs))
+        return _replayed(ledger, place, record, function, options)
+    ledger.must_be_recorded("step", place.name, place.at)
     started_at = _now()
     attempts = 0
     while True:
@@ -254,12 +300,9 @@ def _replayed(
     ledger: Ledger,
     place: Place,
     record: Record,
-    asked: str,
     function: Callable[..., object],
     options: StepOptions,
 ) -> object:
-    if record.fingerprint != asked:
-        raise StepMismatch(place.name, place.occurrence, place.at, record.at)
     if record.error is not None:
         raise StepFailed(place.name, record.error["type"], record.error["message"])
     codec = options.codec or ledger.codec

@@ -40,6 +40,11 @@ class Waits:
             self.events + other.events, min(times, default=""), self.children + other.children
         )
 
+    def __str__(self) -> str:
+        events = [f"for event {wait['event_key']}" for wait in self.events]
+        children = [f"for child run {child}" for child in self.children]
+        return " and ".join([*events, *children, *([f"until {self.wake_at}"] * bool(self.wake_at))])
+
     def to_json(self) -> dict[str, Json]:
         """Return the body of `suspend_run`."""
         body: dict[str, Json] = {}

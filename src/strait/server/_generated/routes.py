@@ -1403,6 +1403,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         plane="v1",
         auth="api_key",
         permission="runs:read",
+        query=(Query(name="kept", type="boolean"),),
         success=(200,),
         errors=(400, 401, 403, 404, 429, 500),
         platform=("2026-03", "head"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from strait.clock import to_timestamp
 from strait.server.development import Development, HandlerHost
 from strait.server.http import Call, Reply, reply
@@ -40,6 +42,7 @@ def _shown(development: Development) -> dict[str, object]:
         "changed_files": list(development.changed),
         "processes": [_process(one, current=one is host) for one in hosts],
         "held_jobs": sorted(development.held),
+        "definitions": [asdict(one) for one in development.definitions],
     }
     if development.loaded_at:
         shown["loaded_at"] = to_timestamp(development.loaded_at)

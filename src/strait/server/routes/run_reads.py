@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from msgspec import Raw, json
 
-from strait.reserved import STATE_PREFIX
+from strait.reserved import STATE_PREFIX, SUSPENDED_KEY
 from strait.server import checks
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, encode, page, raw, raw_page, reply
@@ -187,6 +187,9 @@ def resources(call: Call, db: sqlite3.Connection) -> Reply:
 def state(call: Call, db: sqlite3.Connection) -> Reply:
     """Show the state that a run has written."""
     found = records.states(db, owned(call, db))
+    if call.query.get("kept"):
+        rows = (row for row in found if row.state_key != SUSPENDED_KEY)
+        return reply([steps.without_hidden(row) for row in rows])
     return reply([row for row in found if not row.state_key.startswith(STATE_PREFIX)])
 
 

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType, json
+from msgspec import UNSET, Raw, Struct, UnsetType, json, structs
 
 from strait.clock import Timestamp, from_timestamp
 from strait.engine import undo
@@ -115,6 +115,18 @@ def listed(
         except msgspec.ValidationError:
             continue
     return found
+
+
+def without_hidden(row: records.StateValue) -> records.StateValue:
+    """Return a key of a run's state without what the step that it records has hidden."""
+    if not row.state_key.startswith(STEP_PREFIX):
+        return row
+    value = json.decode(row.value)
+    paths = value.get("redact") if isinstance(value, dict) else None
+    if not isinstance(paths, list) or "output" not in value:
+        return row
+    value["output"] = hidden_at(value["output"], map(str, paths))
+    return structs.replace(row, value=Raw(json.encode(value)))
 
 
 def companion_of(db: sqlite3.Connection, run_id: str) -> Run | None:
