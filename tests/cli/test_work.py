@@ -10,6 +10,7 @@ import pytest
 
 from strait.errors import map_http_error
 from strait.services.workflow_runs import WorkflowRunsService
+from strait.testing import load_run
 
 from .shop import Shop, shop_at
 
@@ -368,3 +369,18 @@ def test_a_run_is_taken_away_as_a_page_and_as_a_document(shop: Shop) -> None:
     assert "<script" not in page
     document = shop.json("runs", "export", ended["id"], "--redact", "name")
     assert "Ada" not in json.dumps(document["run"]["payload"])
+
+
+def test_a_run_is_taken_away_as_a_fixture_that_says_what_it_lacks(shop: Shop) -> None:
+    ended = shop.json("trigger", "greet", "name=Ada", "--wait")
+    done = shop.run(
+        "runs", "export", ended["id"], "--fixture", "--out", "run.json", "--redact", "name"
+    )
+    assert done.exit_code == 0
+    assert "hidden, and so missing in a replay: payload: name" in done.output
+    assert "replay it with --strait-app" in done.output
+    recorded = load_run(shop.directory / "run.json")
+    assert (recorded.run_id, recorded.job_slug) == (ended["id"], "greet")
+    found = shop.json("runs", "export", ended["id"], "--fixture", "--app", "shop:greet")
+    assert (found["job"]["target"], found["payload"]) == ("shop:greet", {"name": "Ada"})
+    assert shop.refused("runs", "export", ended["id"], "--app", "shop:greet")[0] == 2
