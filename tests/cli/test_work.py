@@ -378,9 +378,9 @@ def test_a_run_is_taken_away_as_a_fixture_that_says_what_it_lacks(shop: Shop) ->
     )
     assert done.exit_code == 0
     assert "hidden, and so missing in a replay: payload: name" in done.output
-    assert "replay it with --strait-app" in done.output
     recorded = load_run(shop.directory / "run.json")
     assert (recorded.run_id, recorded.job_slug) == (ended["id"], "greet")
+    assert recorded.target.endswith(":greet"), "`strait dev` has told it"
     found = shop.json("runs", "export", ended["id"], "--fixture", "--app", "shop:greet")
     assert (found["job"]["target"], found["payload"]) == ("shop:greet", {"name": "Ada"})
     assert shop.refused("runs", "export", ended["id"], "--app", "shop:greet")[0] == 2
