@@ -380,7 +380,7 @@ def test_a_run_is_taken_away_as_a_fixture_that_says_what_it_lacks(shop: Shop) ->
     assert "hidden, and so missing in a replay: payload: name" in done.output
     recorded = load_run(shop.directory / "run.json")
     assert (recorded.run_id, recorded.job_slug) == (ended["id"], "greet")
-    assert recorded.target.endswith(":greet"), "`strait dev` has told it"
+    assert recorded.target == "shop:greet_job", "`strait dev` has told it"
     found = shop.json("runs", "export", ended["id"], "--fixture", "--app", "shop:greet")
     assert (found["job"]["target"], found["payload"]) == ("shop:greet", {"name": "Ada"})
     assert shop.refused("runs", "export", ended["id"], "--app", "shop:greet")[0] == 2
