@@ -121,7 +121,7 @@ async def _serve(options: Options, console: Console) -> None:
             api_key=options.api_key,
             remember=key_file(options.database),
         )
-        _announce(options, server.base_url, credentials, console)
+        _announce(options, server, credentials, console)
         if options.hosts:
             _tell_what_is_ignored(console, here)
         if handlers is not None and target is not None:
@@ -141,6 +141,7 @@ async def _serve(options: Options, console: Console) -> None:
                     "base_url": server.base_url,
                     "api_key": credentials.api_key,
                     "project_id": credentials.project_id,
+                    **({"grpc_addr": server.grpc_addr} if server.grpc_addr else {}),
                 }
             )
         if options.open_page:
@@ -206,10 +207,11 @@ async def _host(
 
 
 def _announce(
-    options: Options, base_url: str, credentials: bootstrap.Credentials, console: Console
+    options: Options, server: Server, credentials: bootstrap.Credentials, console: Console
 ) -> None:
     from strait.local import key_file
 
+    base_url = server.base_url
     if options.as_json:
         return
     kept = f"data {options.db} (kept)" if options.database else "nothing is kept"
@@ -217,6 +219,8 @@ def _announce(
     if importlib.util.find_spec("strait.server.dashboard") is not None:
         console.say(f"  dashboard {base_url}")
     console.say(f"  api       {base_url}/v1")
+    if server.grpc_addr:
+        console.say(f"  workers   {server.grpc_addr}")
     console.say(f"  project   {credentials.project_id}")
     where = key_file(options.database)
     console.say(f"  key       {'in ' + str(where) if where else credentials.api_key}")

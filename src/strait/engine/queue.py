@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -35,8 +36,27 @@ class Limits(Struct, frozen=True):
 UNLIMITED = Limits()
 
 
+class Lane(NamedTuple):
+    """What a worker must serve to be given a run: all of it is said by the run's job."""
+
+    project_id: str
+    environment_id: str
+    queue: str
+    slug: str
+
+
 class Ticket(Struct):
-    """A run in the queue or executing; `since` is when it was queued."""
+    """A run in the queue or executing.
+
+    Attributes:
+        run_id: the run.
+        job_id: its job.
+        rank: its place among all that wait.
+        key: what it counts as under its job's limit per key.
+        uses: the throttles that it counts under.
+        since: when it was queued.
+        lane: which workers may have it; None for a run that is sent to an endpoint.
+    """
 
     run_id: str
     job_id: str
@@ -44,17 +64,27 @@ class Ticket(Struct):
     key: str = ""
     uses: tuple[Use, ...] = ()
     since: int = 0
+    lane: Lane | None = None
+
+
+def _no_workers(_: Lane) -> bool:
+    return False
 
 
 class ReadyQueue:
     """Queued runs by rank, held runs by the limit that holds them, and what is executing.
 
+    Args:
+        has_worker: whether a worker of a lane could take one more run now.
+
     Attributes:
         throttles: what holds runs back beside the limits of their jobs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, has_worker: Callable[[Lane], bool] = _no_workers) -> None:
         self.throttles = Throttles()
+        self._has_worker = has_worker
+        self._without_worker: dict[Lane, list[Place]] = defaultdict(list)
         self._throttled: dict[Use, list[Place]] = defaultdict(list)
         self._openings: list[tuple[int, Use]] = []
         self._opens_at: dict[Use, int] = {}
@@ -131,6 +161,11 @@ class ReadyQueue:
                     # Its key is at its limit but its job is not: another key may have the slot.
                     self._unpark((ticket.job_id, ""), 1)
                 continue
+            if ticket.lane is not None and not self._has_worker(ticket.lane):
+                heapq.heappush(self._without_worker[ticket.lane], place)
+                # Its throttles may have let it through in another's stead.
+                self._let_through(ticket.uses)
+                continue
             if ticket.uses and self._is_throttled(ticket, place, now):
                 continue
             del self._queued[ticket.run_id]
@@ -139,6 +174,21 @@ class ReadyQueue:
             self._let_through(ticket.uses)
             return ticket
         return None
+
+    def resume(self, ticket: Ticket) -> None:
+        """Count a run as executing that has been before, as one that an earlier server began."""
+        self._queued.pop(ticket.run_id, None)
+        if ticket.run_id not in self._executing:
+            self.throttles.resumed(ticket.uses)
+            self._count(ticket)
+
+    def offer_workers(self, serves: Callable[[Lane], bool], count: int) -> None:
+        """Let those runs try that wait for a worker of lanes of which one has `count` free slots.
+
+        Of each lane so many may be the next; the queue lets them go by their rank.
+        """
+        for lane in [lane for lane in self._without_worker if serves(lane)]:
+            self._let_try(self._without_worker, lane, count)
 
     def next_opening(self) -> int | None:
         """Return when a throttle may let a held run through, or None when no time will."""
@@ -209,6 +259,9 @@ class ReadyQueue:
 
     def _start(self, ticket: Ticket, now: int) -> None:
         self.throttles.let_through(ticket.uses, now)
+        self._count(ticket)
+
+    def _count(self, ticket: Ticket) -> None:
         self._executing[ticket.run_id] = ticket
         self._active[ticket.job_id] += 1
         if ticket.key:

@@ -116,6 +116,11 @@ class Throttles:
             rate = self._rates.get(use.throttle_id, Rate())
             self._gates.setdefault(use, Gate()).let_through(rate, now)
 
+    def resumed(self, uses: tuple[Use, ...]) -> None:
+        """Count a run under each of its uses whose start was counted before."""
+        for use in uses:
+            self._gates.setdefault(use, Gate()).executing += 1
+
     def ended(self, uses: tuple[Use, ...]) -> None:
         """Count an end under each of its uses."""
         for use in uses:

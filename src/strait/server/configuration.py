@@ -11,7 +11,7 @@ from typing import Any
 
 from strait.config_file import read_json, section
 from strait.errors import ConfigurationError
-from strait.server.options import OPTIONS, Option
+from strait.server.options import OPTIONS, Option, port
 from strait.server.settings import Settings
 
 SECTION = "server"
@@ -84,15 +84,20 @@ def schema() -> dict[str, Any]:
     """Return the JSON schema of the section of `strait.json`."""
     defaults = Settings()
     properties = {
-        option.name: {**_type_of(getattr(defaults, option.name)), "description": option.about}
+        option.name: {
+            **_type_of(option, getattr(defaults, option.name)),
+            "description": option.about,
+        }
         for option in OPTIONS
         if not option.secret
     }
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
-def _type_of(default: object) -> dict[str, Any]:
+def _type_of(option: Option, default: object) -> dict[str, Any]:
     match default:
+        case None if option.parse is port:
+            return {"type": "integer", "minimum": 0, "maximum": 65_535}
         case bool():
             return {"type": "boolean"}
         case int():

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from strait.clock import SECOND, from_timestamp
+from strait.clock import SECOND
 from strait.engine import outcomes
 from strait.engine import runs as engine
 from strait.engine.circuit import Circuit
 from strait.engine.model import Job, Run
 from strait.engine.queue import Ticket
-from strait.engine.undo import UNDO
-from strait.reserved import UNDO_HEADER, UNDO_OF_HEADER
-from strait.server import limits, signing_headers, tokens
+from strait.server import dispatches, limits
 from strait.server.answers import read_answer
-from strait.server.development import TOKEN_SECS
+from strait.server.dispatches import Dispatch
 from strait.server.jobs_cache import JobEntry
-from strait.server.outbound import Answer, CallError, Header
+from strait.server.outbound import Answer, CallError
 from strait.server.unit import Unit
-from strait.server.work import records, runs, throttles
+from strait.server.work import runs
 from strait.store import runs as run_rows
 from strait.store.writer import StoreUnavailable
 
@@ -35,22 +33,6 @@ _STORE_RETRY_SECS = 1.0
 _TRIAL_SECS = 5
 # How much longer than its attempt may take a call is held open.
 _HANG_UP_SECS = 60
-_CHECKPOINT_HEADER_BYTES = 65_536
-
-
-class Dispatch(NamedTuple):
-    """All that is needed to call a handler once."""
-
-    run: Run
-    entry: JobEntry
-    assignment: str
-    payload: bytes
-    headers: tuple[Header, ...]
-
-    @property
-    def job(self) -> Job:
-        """The definition that the run follows."""
-        return self.entry.job
 
 
 class Dispatcher:
@@ -66,7 +48,6 @@ class Dispatcher:
         self._beginning = 0
         self._stopping = False
         self._circuits: dict[tuple[str, str], Circuit] = defaultdict(Circuit)
-        self._sequence = 0
         self._beating = False
         self._seen: frozenset[str] = frozenset()
         limited = platform.settings.limits == limits.PLATFORM
@@ -139,27 +120,18 @@ class Dispatcher:
 
     def _start(self, unit: Unit, ticket: Ticket) -> bool:
         """Write the start of a dispatch; return whether the run is now executing."""
-        found = run_rows.load_to_start(unit.db, ticket.run_id)
-        if found is None or found[0].run.status != "queued" or self._stopping:
+        found = None if self._stopping else dispatches.startable(unit, ticket.run_id)
+        if found is None:
             return False
-        stored, payload = found
-        entry = self._platform.jobs.for_run(unit.db, stored.run)
-        if entry is None:
-            runs.apply(unit, stored, engine.Canceled("its job was deleted"))
-            return False
+        stored, _, entry = found
         if not self._admitted(unit, stored, entry):
             return False
-        assignment = self._new_assignment()
         timeout = self._timeout_secs(stored.run, entry.job)
         first = not stored.state.assignment
-        transition = runs.apply(unit, stored, engine.Dispatched(assignment, timeout))
-        if transition is None:
+        dispatch = dispatches.start(unit, ticket, found, timeout)
+        if dispatch is None:
             return False
-        throttles.started(unit, ticket)
-        body = (payload or "{}").encode()
-        dispatch = self._prepare(unit, transition.run, entry, assignment, body, stored.run.error)
         if first:
-            self._count_wait(transition.run)
             # Its trigger is on disk; if this start is lost with the server it is dispatched anew.
             self._launch(dispatch)
         else:
@@ -170,11 +142,6 @@ class Dispatcher:
         secs = engine.timeout_secs(run, job)
         return secs if self._longest_secs is None else min(secs, self._longest_secs)
 
-    def _count_wait(self, run: Run) -> None:
-        might_start = from_timestamp(run.scheduled_at or run.created_at)
-        waited = max(0, self._platform.clock.now() - might_start)
-        self._platform.figures.dispatch_secs.observe(waited / SECOND)
-
     def _admitted(self, unit: Unit, stored: run_rows.Stored, entry: JobEntry) -> bool:
         circuit = self._circuit(entry.job, entry.endpoint_url)
         if circuit.admit(unit.now):
@@ -184,59 +151,6 @@ class Dispatcher:
         event = engine.Snoozed(until, "endpoint circuit breaker open", counts=not trying)
         runs.apply(unit, stored, event)
         return False
-
-    def _new_assignment(self) -> str:
-        # The epoch grows with every start of the server, so no two dispatches share an assignment.
-        self._sequence += 1
-        return f"{self._platform.epoch}.{self._sequence}"
-
-    def _prepare(
-        self,
-        unit: Unit,
-        run: Run,
-        entry: JobEntry,
-        assignment: str,
-        payload: bytes,
-        last_error: str,
-    ) -> Dispatch:
-        platform, job = self._platform, entry.job
-        timeout = self._timeout_secs(run, job)
-        token = tokens.issue(
-            platform.token_key,
-            tokens.RunToken(run.id, run.attempt, assignment),
-            now=unit.now,
-            timeout_secs=timeout if platform.development is None else max(timeout, TOKEN_SECS),
-        )
-        headers: list[Header] = [
-            (b"X-Run-ID", run.id.encode()),
-            (b"X-Job-ID", run.job_id.encode()),
-            (b"X-Attempt", str(run.attempt).encode()),
-            (b"X-Run-Token", token.encode()),
-            (UNDO_HEADER.encode(), b"server"),
-            (b"X-Strait-Timeout-Secs", str(timeout).encode()),
-        ]
-        headers += entry.secrets
-        headers += signing_headers.trace(run.metadata)
-        if entry.signing_secret:
-            headers += signing_headers.signature(entry.signing_secret, payload, unit.now)
-        if last_error and run.attempt > 1:
-            headers.append((b"X-Previous-Error", signing_headers.header_text(last_error)))
-        headers += self._checkpoint_headers(unit, run)
-        if run.triggered_by == UNDO:
-            headers.append((UNDO_OF_HEADER.encode(), run.parent_run_id.encode()))
-        return Dispatch(run, entry, assignment, payload, tuple(headers))
-
-    def _checkpoint_headers(self, unit: Unit, run: Run) -> list[Header]:
-        if run.attempt == 1:
-            # A run that was woken finds what it waited for in its state.
-            return []
-        last = records.last_checkpoint(unit.db, run.id)
-        if last is None or len(bytes(last.state)) > _CHECKPOINT_HEADER_BYTES:
-            return []
-        return [
-            (b"X-Last-Checkpoint", signing_headers.json_header(bytes(last.state))),
-            (b"X-Checkpoint-At", last.created_at.encode()),
-        ]
 
     # ------------------------------------------------------------------------------------- call
 

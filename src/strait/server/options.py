@@ -22,6 +22,14 @@ def _whole(text: str) -> int:
     return number
 
 
+def port(text: str) -> int:
+    """Return a port from its text; 0 stands for any that is free."""
+    number = _whole(text)
+    if number > 65_535:
+        raise ValueError
+    return number
+
+
 def _seconds(text: str) -> float:
     number = float(text)
     if not 0 <= number < float("inf"):
@@ -118,6 +126,14 @@ OPTIONS = (
     Option("allow_loopback", _flag, "`true` or `false`",
            "call endpoints on this machine also where `--host` is open to the network"),
     Option("max_connections", _whole, "a whole number", "clients connected at the same time"),
+    Option("grpc_port", port, "a port from 0 to 65535",
+           "serve the worker protocol (gRPC) on this port; 0 = any"),
+    Option("grpc_host", str, "an address", "address to bind for workers; by default that of HTTP"),
+    Option("grpc_tls_cert", Path, "a PEM file",
+           "certificate chain for workers; needed where the address is not loopback"),
+    Option("grpc_tls_key", Path, "a PEM file", "the key of that certificate"),
+    Option("worker_lease_secs", _seconds, "seconds",
+           "how long the tasks of a worker that lost its stream wait for it to come back"),
     Option("internal_secret", str, "a text", "lets requests make projects and keys", secret=True,
            variables=("INTERNAL_SECRET",)),
     Option("encryption_key", str, "a text", "what secrets are sealed with", secret=True,

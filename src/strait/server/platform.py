@@ -37,6 +37,7 @@ from strait.server.work import due
 from strait.server.work.audit import SigningKeys
 from strait.server.work.retention import Walk
 from strait.server.work.settle import settle
+from strait.server.workers.dispatch import Workers
 from strait.server.workflow_cache import WorkflowCache
 from strait.store import meta
 from strait.store.connection import StoreError, open_reader, open_writer, refuse_network_file_system
@@ -109,6 +110,7 @@ class Platform:
         # Told of every run and workflow run after each change of it is on disk.
         self.witness: Callable[[Run | WorkflowRun], None] | None = None
         self._last_tick = 0
+        self._sequence = 0
         self.started_at = self.clock.now()
         # The digest of the key with which the dashboard opens on this machine; "" asks for one.
         self.opening_key = ""
@@ -146,6 +148,7 @@ class Platform:
             probe=self.outside.probe,
         )
         self.timers = Timers(self.clock, self._on_due)
+        self.workers = Workers(self)
         self.scheduler = Scheduler(self)
         self.dispatcher = Dispatcher(self, max_in_flight=self.settings.max_in_flight)
         self.courier = Courier(self)
@@ -165,6 +168,7 @@ class Platform:
         self.draining = True
         self.scheduler.stop()
         await self.dispatcher.stop(self.settings.drain_secs)
+        self.workers.stop()
         await self.timers.stop()
         await self.courier.stop()
         await self.log_drains.stop()
@@ -210,6 +214,11 @@ class Platform:
         """
         self._last_tick = max(self.clock.now(), self._last_tick + 1)
         return self._last_tick
+
+    def new_assignment(self) -> str:
+        """Return the id of a dispatch; no two share one, since the epoch grows with every start."""
+        self._sequence += 1
+        return f"{self.epoch}.{self._sequence}"
 
     def write(self, work: Callable[[Unit], T]) -> asyncio.Future[T]:
         """Run `work`, and all that follows from it, in one transaction.

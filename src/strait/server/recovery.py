@@ -20,6 +20,7 @@ from strait.server.work import (
     throttles,
     workflows,
 )
+from strait.server.workers import results
 from strait.store import jobs
 from strait.store import runs as run_rows
 from strait.store import workflows as workflow_rows
@@ -40,15 +41,18 @@ def take_over(unit: Unit) -> None:
     """Queue what was queued, dispatch anew what was executing, and watch what is due.
 
     An executing run is dispatched again as the same attempt under a new assignment: its old
-    handler may still be at work, and what that one writes is refused from now on.
+    handler may still be at work, and what that one writes is refused from now on. A run that is with
+    a worker stays there for a while: workers come back, and know what they have.
     """
     scheduler = unit.platform.scheduler
     throttles.after_restart(unit)
     for job in jobs.everything(unit.db):
         schedules.take_over(unit, schedules.of_job(job))
         unit.after(partial(scheduler.job_changed, job))
+    with_workers = results.after_restart(unit)
     for stored in list(run_rows.active(unit.db)):
-        runs.after_restart(unit, stored)
+        if stored.run.id not in with_workers:
+            runs.after_restart(unit, stored)
     for workflow in workflow_rows.everything(unit.db):
         schedules.take_over(unit, schedules.of_workflow(workflow))
     events.after_restart(unit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -14,6 +15,10 @@ from strait.server.connections import BoundedConfig
 from strait.server.outside import Outside
 from strait.server.platform import Platform
 from strait.server.settings import Settings
+from strait.store.connection import StoreError
+
+if TYPE_CHECKING:
+    from strait.server.workers.listener import Listener
 
 
 class Server:
@@ -21,6 +26,10 @@ class Server:
 
     Use it as an async context manager: inside, requests are answered; afterwards everything is
     written and closed.
+
+    Attributes:
+        base_url: the address of the API.
+        grpc_addr: where workers connect, as `host:port`; "" if that is not served.
     """
 
     def __init__(
@@ -30,7 +39,9 @@ class Server:
         self._socket: socket.socket | None = None
         self._uvicorn: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._listener: Listener | None = None
         self.base_url = ""
+        self.grpc_addr = ""
 
     async def __aenter__(self) -> Server:
         """Bind the address, start the platform, and answer requests.
@@ -40,16 +51,19 @@ class Server:
             OSError: the address is taken.
         """
         settings = self.platform.settings
+        self._listener = self._workers_listener()
         self._socket = bind(settings.host, settings.port)
         try:
             await self.platform.start()
+            if self._listener is not None:
+                await self._listen(self._listener)
         except BaseException:
             self._socket.close()
             raise
         host, port = self._socket.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         self.base_url = f"http://{shown}:{port}"
-        self.platform.owner.announce(self.base_url)
+        self.platform.owner.announce(self.base_url, self.grpc_addr)
         config = BoundedConfig(
             App(self.platform),
             max_connections=settings.max_connections,
@@ -70,9 +84,32 @@ class Server:
             await asyncio.sleep(0)
         return self
 
+    def _workers_listener(self) -> Listener | None:
+        if self.platform.settings.grpc_port is None:
+            return None
+        try:
+            # Nobody whose jobs are all called over HTTP needs it.
+            from strait.server.workers.listener import Listener  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"`--grpc-port` needs `{error.name}`: pip install 'strait-python[grpc]'"
+            ) from None
+        return Listener(self.platform, self.platform.settings)
+
+    async def _listen(self, listener: Listener) -> None:
+        try:
+            await listener.start()
+        except BaseException:
+            await self.platform.drain()
+            await self.platform.close()
+            raise
+        self.grpc_addr = listener.address
+
     async def __aexit__(self, *_: object) -> None:
         """Let handlers finish, stop answering, write what is left."""
         await self.platform.drain()
+        if self._listener is not None:
+            await self._listener.stop()
         if self._uvicorn is not None and self._serving is not None:
             self._uvicorn.should_exit = True
             await asyncio.gather(self._serving, return_exceptions=True)

@@ -6,13 +6,13 @@ Nothing here is the truth: after a restart it is made again from the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine import runs as engine
 from strait.engine.model import Job, Run
-from strait.engine.queue import Limits, ReadyQueue, Ticket
+from strait.engine.queue import Lane, Limits, ReadyQueue, Ticket
 from strait.engine.throttles import Rate, Use
 from strait.server.work import throttles
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from strait.server.platform import Platform
 
 PROMOTE_EVERY_SECS = 60
+# The queue of jobs that name none (`contract/runs.md` §6.13).
+DEFAULT_QUEUE = "default"
 
 
 class Scheduler:
@@ -27,7 +29,7 @@ class Scheduler:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._queue = ReadyQueue()
+        self._queue = ReadyQueue(platform.workers.has_worker)
         self._running = False
         self._promoting = False
         self._held: frozenset[str] = frozenset()
@@ -84,6 +86,16 @@ class Scheduler:
         """Take note of a start that an earlier server has let through."""
         self._queue.throttles.restore(use, at)
 
+    def offer_workers(self, serves: Callable[[Lane], bool], count: int) -> None:
+        """Let runs try that wait for a worker of such lanes; one has `count` free slots."""
+        self._queue.offer_workers(serves, count)
+        self.pump()
+
+    def resume(self, state: engine.State) -> None:
+        """Take note of a run that executes although it was not started here."""
+        self._queue.resume(self._ticket(state.run, self._platform.clock.now()))
+        self._platform.timers.set(("run", state.run.id), from_timestamp(state.deadline_at))
+
     def throttles_due(self) -> None:
         """Let runs try whose throttles have opened."""
         self._queue.open_throttles(self._platform.clock.now())
@@ -113,7 +125,10 @@ class Scheduler:
             self._platform.timers.set(key, from_timestamp(state.deadline_at))
             return
         self._queue.release(run.id)
-        if abort:
+        if run.execution_mode == "worker":
+            reason = run.error or f"the run is {run.status}"
+            self._platform.workers.moved_on(run, reason if abort else "")
+        elif abort:
             self._platform.dispatcher.abort(run.id)
         due = engine.due_at(state)
         if run.status == "queued":
@@ -168,7 +183,10 @@ class Scheduler:
             ticket = self._queue.pop(self._platform.clock.now())
             if ticket is None:
                 break
-            dispatcher.begin(ticket)
+            if ticket.lane is not None:
+                self._platform.workers.begin(ticket, ticket.lane)
+            else:
+                dispatcher.begin(ticket)
         if self._queue and not self._promoting:
             self._promoting = True
             self._platform.timers.set(
@@ -181,12 +199,22 @@ class Scheduler:
     def _offer(self, state: engine.State) -> bool:
         """Queue a run if it may be dispatched by this server now; return whether it may."""
         run = state.run
-        if run.execution_mode == "worker":
-            return False  # it waits for a worker to ask for it
         now = self._platform.clock.now()
         if run.next_retry_at and run.next_retry_at > to_timestamp(now):
             return False
+        self._queue.push(self._ticket(run, now))
+        return True
+
+    def _ticket(self, run: Run, now: int) -> Ticket:
         rank = (-run.priority, run.created_at)
         uses = throttles.uses_of(run) if run.metadata else ()
-        self._queue.push(Ticket(run.id, run.job_id, rank, run.concurrency_key, uses, now))
-        return True
+        lane = self._lane(run) if run.execution_mode == "worker" else None
+        return Ticket(run.id, run.job_id, rank, run.concurrency_key, uses, now, lane)
+
+    def _lane(self, run: Run) -> Lane:
+        entry = self._platform.jobs.get(self._platform.reader, run.job_id)
+        if entry is None:  # its job is gone, and so are its workers
+            return Lane(run.project_id, "", run.queue_name, "")
+        job = entry.job
+        queue = run.queue_name or job.queue or DEFAULT_QUEUE
+        return Lane(run.project_id, job.environment_id, queue, job.slug)

@@ -51,6 +51,13 @@ class Settings:
         head_secs: how long the head of a request may take to come.
         body_secs: how long its body may take after that.
         hold: start no runs until `scheduler.start()` is called, for who starts handlers first.
+        grpc_port: the port on which workers connect; 0 takes a free one, None serves none.
+        grpc_host: the address that it is bound to; by default `host`.
+        grpc_tls_cert: the certificate chain of that address, a PEM file. Without one only an
+            address of this machine may be bound.
+        grpc_tls_key: the key of the certificate, a PEM file.
+        worker_lease_secs: how long a worker whose stream broke may take to come back before its
+            tasks are given to another.
     """
 
     database: Path | None = None
@@ -83,6 +90,11 @@ class Settings:
     head_secs: float = 10.0
     body_secs: float = 60.0
     hold: bool = False
+    grpc_port: int | None = None
+    grpc_host: str = ""
+    grpc_tls_cert: Path | None = None
+    grpc_tls_key: Path | None = None
+    worker_lease_secs: float = 15.0
 
     @property
     def is_local(self) -> bool:

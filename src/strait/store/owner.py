@@ -58,9 +58,10 @@ class Ownership:
                 raise OwnedError(database, owner) from None
         self.announce("")
 
-    def announce(self, address: str) -> None:
-        """Write down who owns the database and where it is served."""
-        record = json.dumps({"pid": os.getpid(), "address": address}).encode()
+    def announce(self, address: str, grpc_addr: str = "") -> None:
+        """Write down who owns the database and where it is served, to workers too."""
+        told = {"pid": os.getpid(), "address": address}
+        record = json.dumps({**told, "grpc_addr": grpc_addr} if grpc_addr else told).encode()
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, record, 0)
 

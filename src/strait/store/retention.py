@@ -22,6 +22,7 @@ _OF_RUN = (
     ("run_state", "run_id = ?"),
     ("run_outputs", "run_id = ?"),
     ("run_samples", "run_id = ?"),
+    ("worker_tasks", "run_id = ?"),
     ("event_triggers", "job_run_id = ?"),
 )
 _STEPS = "SELECT id FROM step_runs WHERE workflow_run_id = ?"

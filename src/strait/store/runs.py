@@ -179,7 +179,7 @@ def documents(
 
 def purge(db: sqlite3.Connection, run_id: str) -> None:
     """Delete a run with its history and all that its handler has left."""
-    for table in ("checkpoints", "run_state", "run_outputs", "run_samples"):
+    for table in ("checkpoints", "run_state", "run_outputs", "run_samples", "worker_tasks"):
         db.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
     db.execute("DELETE FROM ledger WHERE subject = ?", (run_id,))
     db.execute("DELETE FROM runs WHERE id = ?", (run_id,))

@@ -35,6 +35,7 @@ UPDATE run_outputs
  WHERE run_id IN temp.reached;
 UPDATE run_samples SET doc = json_remove(doc, '$.input', '$.output', '$.description')
  WHERE run_id IN temp.reached;
+UPDATE worker_tasks SET error = NULL WHERE run_id IN temp.reached;
 UPDATE event_triggers
    SET event_key = 'purged:' || id,
        doc = json_set(

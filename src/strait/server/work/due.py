@@ -64,8 +64,13 @@ def _throttles_due(unit: Unit, _: str) -> None:
     unit.after(unit.platform.scheduler.throttles_due)
 
 
+def _worker_due(unit: Unit, subject: str) -> None:
+    unit.platform.workers.due(unit, subject)
+
+
 _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "run": _run_due,
+    "worker": _worker_due,
     "trigger": events.expire,
     "heartbeats": _heartbeats_due,
     "promotion": promotion.promote,

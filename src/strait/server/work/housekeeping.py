@@ -9,12 +9,14 @@ from strait.engine.throttles import LONGEST_PERIOD_SECS
 from strait.server.unit import Unit
 from strait.server.work import audit, retention
 from strait.store import audit as audit_rows
-from strait.store import deliveries, meta, throttles, triggers
+from strait.store import deliveries, meta, throttles, triggers, workers
 
 # Answers to requests with an idempotency key are promised for this long (`contract/runs.md` §3.2).
 KEEP_ANSWERS_SECS = 24 * 3600
 # As long as the platform keeps the runs that they tell of (`contract/workflows.md` §3.18).
 KEEP_DELIVERIES_SECS = 30 * 24 * 3600
+# Each process of a worker has an id of its own, so that they pile up.
+KEEP_WORKERS_SECS = 7 * 24 * 3600
 _EVERY_SECS = 3600
 _AT_ONCE = 1_000
 # Between two parts of a round, so that most of the writer's time is left to requests.
@@ -62,12 +64,18 @@ def _held_events(unit: Unit) -> bool:
     return triggers.forget_held(unit.db, unit.stamp, limit=_AT_ONCE) == _AT_ONCE
 
 
+def _workers(unit: Unit) -> bool:
+    before = to_timestamp(unit.now - KEEP_WORKERS_SECS * SECOND)
+    return workers.forget(unit.db, before, limit=_AT_ONCE) == _AT_ONCE
+
+
 _ROUNDS: dict[str, Callable[[Unit], bool]] = {
     "answers": _answers,
     "audit": _audit_events,
     "throttles": _throttle_starts,
     "held_events": _held_events,
     "deliveries": _deliveries,
+    "workers": _workers,
     "runs": retention.drop_old_runs,
     "workflow_runs": retention.drop_old_workflow_runs,
 }

@@ -1,0 +1,246 @@
+"""What workers tell of their tasks, and what becomes of those that they leave behind.
+
+All of it is decided by what is on disk, within the transaction of whoever calls it. A run takes
+what is told under the assignment that it was dispatched under last, and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace
+
+from strait.clock import SECOND, from_timestamp, to_timestamp
+from strait.engine import outcomes
+from strait.engine import runs as engine
+from strait.engine.entries import Entry
+from strait.server.unit import Unit
+from strait.server.work import runs
+from strait.server.workers.fleet import Cancel, Task, WorkerId
+from strait.server.workers.registration import MAX_ERROR_BYTES, MAX_LOG_BYTES, Told
+from strait.store import runs as run_rows
+from strait.store import workers as rows
+from strait.store.workers import TaskRow
+
+logger = logging.getLogger("strait.server")
+
+LEFT = "worker disconnected before reporting result"
+# So often an attempt is given to another worker for nothing; a run that takes each of its workers
+# down with it must come to an end like any other that fails.
+_FREE_LOSSES = 2
+_LEVELS = {"debug": "debug", "warn": "warn", "warning": "warn", "error": "error"}
+
+
+def take_in(unit: Unit, worker_id: WorkerId, told: Told) -> None:
+    """Let a run take what came of its task; what was told under another assignment is ignored."""
+    row = rows.task(unit.db, told.assignment)
+    if row is None or not _is_of(row, worker_id, told):
+        logger.warning(
+            "worker %s told of run %s under assignment %r, which it was not given",
+            worker_id.id,
+            told.run_id,
+            told.assignment,
+        )
+        return
+    if row.status in {"completed", "failed"}:
+        return  # it was told before, on a stream that broke
+    outcome = outcome_of(told)
+    stored = _still_with(unit, row)
+    ended_well = isinstance(outcome, outcomes.Succeeded)
+    rows.finish(
+        unit.db,
+        row.id,
+        "completed" if ended_well else "failed",
+        unit.stamp,
+        error=None if isinstance(outcome, outcomes.Succeeded) else outcome.error,
+        duration_ms=told.duration_ms,
+    )
+    if stored is None:
+        return
+    entry = unit.platform.jobs.for_run(unit.db, stored.run)
+    if entry is not None:
+        chance = unit.platform.outside.chance()
+        runs.apply(unit, stored, engine.Answered(row.id, outcome, entry.job, chance))
+
+
+def outcome_of(told: Told) -> outcomes.Succeeded | outcomes.Erred:
+    """Return what a told result means for its run."""
+    if told.status == "success":
+        if not told.output:
+            return outcomes.Succeeded(None)
+        try:
+            msgspec.json.decode(told.output, type=msgspec.Raw)
+            return outcomes.Succeeded(told.output.decode())
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return outcomes.Erred("worker returned invalid output_json", "unknown")
+    error = told.error or "worker reported failure"
+    error = error.encode()[:MAX_ERROR_BYTES].decode(errors="ignore")
+    return outcomes.Erred(error, outcomes.class_of_message(error) or "unknown")
+
+
+def accepted(unit: Unit, task: Task) -> None:
+    """Write that a worker has begun with a task."""
+    rows.accepted(unit.db, task.assignment, unit.stamp)
+
+
+def log(unit: Unit, task: Task, level: str, message: str) -> None:
+    """Write a line that a worker logged into the history of its run, while that is with it."""
+    stored = run_rows.load(unit.db, task.run_id)
+    if stored is None or stored.state.assignment != task.assignment:
+        return
+    if stored.run.status not in {"executing", "waiting"}:
+        return
+    text = message.encode()[:MAX_LOG_BYTES].decode(errors="ignore")
+    entry = Entry("log", text, _LEVELS.get(level.lower(), "info"))
+    unit.record(task.run_id, stored.run.project_id, [entry])
+
+
+def lose(unit: Unit, row: TaskRow, reason: str = LEFT, *, unsent: bool = False) -> None:
+    """Give up a task whose worker is gone: its run is queued again, as the same attempt.
+
+    Args:
+        unit: the transaction.
+        row: the task.
+        reason: what happened, for the run's history.
+        unsent: the worker has never seen it, and cannot have been taken down by it.
+    """
+    stored = _still_with(unit, row)
+    rows.finish(unit.db, row.id, "failed" if unsent else "lost", unit.stamp, error=reason)
+    if stored is None:
+        return
+    entry = unit.platform.jobs.for_run(unit.db, stored.run)
+    event: engine.Event = engine.Recovered(reason)
+    if entry is not None and rows.times_lost(unit.db, row.run_id, row.attempt) > _FREE_LOSSES:
+        outcome = outcomes.Erred(reason, "connection")
+        event = engine.Answered(row.id, outcome, entry.job, unit.platform.outside.chance())
+    runs.apply(unit, stored, event)
+
+
+def lose_all(unit: Unit, worker_id: WorkerId, reason: str = LEFT) -> None:
+    """Give up all tasks of a worker that is gone."""
+    for row in rows.open_tasks_of(unit.db, worker_id.project_id, worker_id.id):
+        lose(unit, row, reason)
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What a worker that connects still has, and what it may let go of."""
+
+    kept: list[Task] = field(default_factory=list)
+    canceled: list[Cancel] = field(default_factory=list)
+
+
+def reconcile(unit: Unit, worker_id: WorkerId, in_flight: Sequence[Told]) -> Reconciled:
+    """Compare what a worker says it has with what it was given.
+
+    What goes on with it goes on; what it has finished meanwhile is taken in; what it does not know
+    any more is queued again. What has moved on without it, it is told to end.
+    """
+    found = Reconciled()
+    reported = {told.assignment: told for told in in_flight}
+    for row in rows.open_tasks_of(unit.db, worker_id.project_id, worker_id.id):
+        if row.id not in reported:
+            lose(unit, row)
+    for told in in_flight:
+        match told.status:
+            case "success" | "failed":
+                take_in(unit, worker_id, told)
+            case "abandoned":
+                given_up = rows.task(unit.db, told.assignment)
+                if given_up is not None and _is_of(given_up, worker_id, told):
+                    lose(unit, given_up, "its worker has given it up", unsent=True)
+            case _:
+                _go_on(unit, worker_id, told, found)
+    return found
+
+
+def _go_on(unit: Unit, worker_id: WorkerId, told: Told, found: Reconciled) -> None:
+    row = rows.task(unit.db, told.assignment)
+    stored = None
+    if row is not None and _is_of(row, worker_id, told):
+        stored = _still_with(unit, row)
+    if row is None or stored is None or stored.run.status not in {"executing", "waiting"}:
+        found.canceled.append(Cancel(told.run_id, "the run has moved on"))
+        return
+    if row.status == "lost":
+        rows.found_again(unit.db, row.id)
+    found.kept.append(Task(row.id, row.run_id, row.attempt))
+
+
+def _is_of(row: TaskRow, worker_id: WorkerId, told: Told) -> bool:
+    given = (row.project_id, row.worker_id, row.run_id, row.attempt)
+    return given == (*worker_id, told.run_id, told.attempt)
+
+
+def _still_with(unit: Unit, row: TaskRow) -> run_rows.Stored | None:
+    """Return the run of a task if it is dispatched under that; take it back if nobody else has it.
+
+    A run that was queued again because its worker was away, and has not started since, goes on.
+    """
+    stored = run_rows.load(unit.db, row.run_id)
+    if stored is None or (stored.state.assignment, stored.run.attempt) != (row.id, row.attempt):
+        return None
+    if row.status != "lost" or stored.run.status != "queued":
+        return stored
+    entry = unit.platform.jobs.for_run(unit.db, stored.run)
+    if entry is None:
+        return None
+    timeout = engine.timeout_secs(stored.run, entry.job)
+    message = "its worker is back, and still has it"
+    transition = runs.apply(unit, stored, engine.Dispatched(row.id, timeout, message))
+    if transition is not None:
+        scheduler, state = unit.platform.scheduler, transition.state
+        unit.after(lambda: scheduler.resume(state))
+    return run_rows.load(unit.db, row.run_id)
+
+
+# --------------------------------------------------------------------------------------- restarts
+
+
+def after_restart(unit: Unit) -> set[str]:
+    """Keep the tasks of all workers for a while, as they go on with them; return their runs.
+
+    Whoever was with the last server comes back to this one, and tells what it has.
+    """
+    rows.all_offline(unit.db)
+    platform = unit.platform
+    kept: set[str] = set()
+    for row in rows.open_tasks(unit.db):
+        stored = run_rows.load(unit.db, row.run_id)
+        is_with_it = (
+            stored is not None
+            and stored.state.assignment == row.id
+            and stored.run.status == "executing"
+        )
+        if stored is None or not is_with_it:
+            rows.finish(unit.db, row.id, "lost", unit.stamp, error=LEFT)
+            continue
+        kept.add(row.run_id)
+        state = _with_time_left(stored.state, unit.now, platform.settings.worker_lease_secs)
+        if state is not stored.state:
+            run_rows.save(unit.db, stored, state)
+        _keep(unit, row, state)
+    return kept
+
+
+def _keep(unit: Unit, row: TaskRow, state: engine.State) -> None:
+    worker_id = WorkerId(row.project_id, row.worker_id)
+    task = Task(row.id, row.run_id, row.attempt)
+    workers, scheduler = unit.platform.workers, unit.platform.scheduler
+
+    def keep() -> None:
+        scheduler.resume(state)
+        workers.await_return(worker_id, task)
+
+    unit.after(keep)
+
+
+def _with_time_left(state: engine.State, now: int, lease_secs: float) -> engine.State:
+    """Leave a run whose deadline passed while no server ran the time to be told of."""
+    earliest = now + round((lease_secs + 1) * SECOND)
+    if from_timestamp(state.deadline_at) >= earliest:
+        return state
+    return replace(state, deadline_at=to_timestamp(earliest))
