@@ -60,7 +60,7 @@ def recorded() -> dict[str, set[str]]:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "seen"
         subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-n", "2", "tests/server"],
+            [sys.executable, "-m", "pytest", "-q", "-n", "2", "tests/server", "tests/worker"],
             cwd=ROOT,
             env={**os.environ, "STRAIT_TEST_RECORD": str(file)},
             check=False,

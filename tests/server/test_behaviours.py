@@ -14,9 +14,6 @@ from .behaviours import ROOT, SCENARIOS, listed
 # `tests/clients/test_all_operations.py` holds what they answer.
 REFUSED = {
     "drop-audit-deadletter",
-    "force-disconnect-worker",
-    "get-worker",
-    "list-worker-tasks",
     "replay-audit-deadletter",
 }
 

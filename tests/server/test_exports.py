@@ -69,14 +69,6 @@ async def test_a_download_is_of_the_own_project_and_needs_its_scope(world: World
     assert (await reader.get("/v1/export/runs", params=SPAN)).status_code == 200
 
 
-async def test_no_worker_is_connected(world: World) -> None:
-    listed = await world.api.get("/v1/workers", params={"offset": 2})
-    assert listed.json() == {"data": [], "offset": 2, "has_more": False}
-    for method, path in (("GET", ""), ("GET", "/tasks"), ("DELETE", "")):
-        answer = await world.api.request(method, f"/v1/workers/nope{path}")
-        assert told(answer) == (404, "worker not found")
-
-
 async def test_a_key_of_an_organization_sees_all_of_its_projects(world: World) -> None:
     internal = world.internal()
     body = {"id": "proj-b", "org_id": "org-1", "name": "Second"}

@@ -15,7 +15,7 @@ from strait.server._generated.routes import ROUTES
 from strait.server.routes import registry
 from strait.server.schema import Route
 from strait.server.unit import Unit
-from strait.store import meta
+from strait.store import meta, workers
 from support.description import description
 from support.handlers import Gate
 from support.world import PROJECT, World
@@ -23,8 +23,6 @@ from support.world import PROJECT, World
 pytestmark = pytest.mark.e2e
 
 OTHER = "proj-2"
-# What the embedded server never has one of.
-NEVER_THERE = {"workerID"}
 # These name a set, which is empty in a project that has nothing, or a name of the project's own.
 SETS = {"send-event-by-prefix", "list-jobs-by-group", "put-throttle", "delete-throttle"}
 ROUTES_WITH_IDS = [
@@ -84,6 +82,7 @@ async def _everything(world: World) -> dict[str, str]:
     answer = await handler.post(f"/sdk/v1/runs/{run_id}/wait-for-event", json=waiting)
     assert answer.status_code == 200, answer.text
     assert (await world.api.put("/v1/throttles/t", json={"limit": 1})).status_code in {200, 201}
+    await world.platform.write(_worker)
     return {
         "/v1/jobs": job["id"], "/v1/runs": run_id, "/v1/job-groups": group["id"],
         "/v1/environments": environment["id"], "/v1/secrets": secret["id"],
@@ -95,6 +94,7 @@ async def _everything(world: World) -> dict[str, str]:
         "/v1/events": "paid", "/v1/throttles": "t", "/v1/projects": PROJECT,
         "/v1/organizations": "org-1", "/v1/workflow-policies": PROJECT,
         "/v1/analytics/jobs": job["id"], "/v1/analytics/workflows": workflow["id"],
+        "/v1/workers": "w",
     }  # fmt: skip
 
 
@@ -151,12 +151,21 @@ async def _seen(world: World, ids: dict[str, str]) -> dict[str, Any]:
 
 def _path(route: Route, ids: dict[str, str]) -> str | None:
     prefix, _, rest = route.path.partition("/{")
-    first, _, rest = rest.partition("}")
-    if first in NEVER_THERE or prefix not in ids:
+    _, _, rest = rest.partition("}")
+    if prefix not in ids:
         return None
     more = {"stepRef": "a", "otherRunID": ids["/v1/runs"], "prefix": "pa"}
     rest = re.sub(r"\{(\w+)\}", lambda match: more.get(match[1], "1"), rest)
     return f"{prefix}/{ids[prefix]}{rest}"
+
+
+def _worker(unit: Unit) -> None:
+    row = workers.WorkerRow(
+        id="w", project_id=PROJECT, queue_name="default", hostname="h", version="1",
+        status="offline", last_seen_at=unit.stamp, registered_at=unit.stamp, key_id="k",
+        environment_id="",
+    )  # fmt: skip
+    workers.put(unit.db, row)
 
 
 def _second_project(unit: Unit) -> None:

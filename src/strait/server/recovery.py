@@ -41,8 +41,8 @@ def take_over(unit: Unit) -> None:
     """Queue what was queued, dispatch anew what was executing, and watch what is due.
 
     An executing run is dispatched again as the same attempt under a new assignment: its old
-    handler may still be at work, and what that one writes is refused from now on. A run that is with
-    a worker stays there for a while: workers come back, and know what they have.
+    handler may still be at work, and what that one writes is refused from now on. A run that
+    is with a worker stays there for a while: workers come back, and know what they have.
     """
     scheduler = unit.platform.scheduler
     throttles.after_restart(unit)

@@ -135,7 +135,8 @@ def assign(db: sqlite3.Connection, task: TaskRow) -> None:
     """Write that a worker was given an attempt."""
     db.execute(
         "INSERT INTO worker_tasks "
-        "(id, project_id, worker_id, run_id, attempt, status, assigned_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "(id, project_id, worker_id, run_id, attempt, status, assigned_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             task.id,
             task.project_id,
