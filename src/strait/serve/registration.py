@@ -19,7 +19,7 @@ from strait.authoring.registration import Names, register_job, register_workflow
 from strait.authoring.validation import Checks
 from strait.authoring.workflows import WorkflowDefinition
 from strait.dag import DagError, topological_order
-from strait.serve.application import job_url
+from strait.serve.core import job_url
 
 if TYPE_CHECKING:
     from strait.client import AsyncClient, Client
