@@ -121,13 +121,16 @@ class Executor:
         self._platform = platform
         self._now_us = lambda: round(now() * 1_000_000)
         self._project_id = project_id
-        self._threads = ThreadPoolExecutor(max_threads, thread_name_prefix="strait-handler")
+        self._max_threads = max_threads
+        self._threads: ThreadPoolExecutor | None = None
         self._unsupported: set[str] = set()
         self._attempts = Attempts(rules or Rules())
 
     def close(self) -> None:
-        """Take no more work; a handler that runs in a thread goes on until it returns."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Give threads back; a handler that runs in one goes on until it returns."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def hold_deadlines(self, *, hold: bool) -> None:
         """Time out no attempt, neither those that run nor those that begin while this holds.
@@ -266,6 +269,10 @@ class Executor:
         with acting(plain):
             variables = contextvars.copy_context()
         work = partial(variables.run, _in_thread, function.call, *args, plain)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(
+                self._max_threads, thread_name_prefix="strait-handler"
+            )
         return await loop.run_in_executor(self._threads, work)
 
     async def _returned(
