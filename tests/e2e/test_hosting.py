@@ -33,26 +33,24 @@ class Hosting:
 
     Attributes:
         command: what Python is called with; `{port}` stands for a free one.
-        prefix: what stands before `/jobs/{slug}`; None if nobody calls it, because it connects
-            to the platform by itself.
+        prefixes: what stands before `/jobs/{slug}`; with more than one, everything is done with
+            each. None is for what nobody calls, because it connects to the platform by itself.
     """
 
     command: tuple[str, ...]
-    prefix: str | None = "/strait"
+    prefixes: tuple[str | None, ...] = ("/strait",)
 
 
 SHIM = ("-m", "tests.e2e.lambda_shim", "{port}", f"{EXAMPLES}.lambda_function:handler")
 HOSTINGS = {
-    "asgi": Hosting((*UVICORN, f"{EXAMPLES}.asgi_app:app"), ""),
-    "wsgi": Hosting(("-m", f"{EXAMPLES}.wsgi_app", "{port}"), ""),
+    "asgi": Hosting((*UVICORN, f"{EXAMPLES}.asgi_app:app"), ("",)),
+    "wsgi": Hosting(("-m", f"{EXAMPLES}.wsgi_app", "{port}"), ("",)),
     "fastapi": Hosting((*UVICORN, f"{EXAMPLES}.fastapi_app:app")),
     "starlette": Hosting((*UVICORN, f"{EXAMPLES}.starlette_app:app")),
     "flask": Hosting(("-m", "flask", "--app", f"{EXAMPLES}.flask_app", "run", "-p", "{port}")),
     "django": Hosting(("-m", f"{EXAMPLES}.django_app", "runserver", "--noreload", "{port}")),
     "django-asgi": Hosting((*UVICORN, f"{EXAMPLES}.django_app:application")),
-    "lambda": Hosting(SHIM, ""),
-    "lambda-rest": Hosting(SHIM, "/v1"),
-    "lambda-alb": Hosting(SHIM, "/alb"),
+    "lambda": Hosting(SHIM, ("", "/v1", "/alb")),
 }
 
 
@@ -72,7 +70,7 @@ def client(platform: Platform) -> Iterator[Client]:
 
 @contextmanager
 def hosted(hosting: Hosting, platform: Platform, errors: Path) -> Iterator[str]:
-    """Run a file of the example, register its jobs, and give the address of the host."""
+    """Run a file of the example while the block lasts, and give the address that it answers at."""
     port = str(_free_port())
     environment = {
         "STRAIT_BASE_URL": platform.base_url,
@@ -82,7 +80,7 @@ def hosted(hosting: Hosting, platform: Platform, errors: Path) -> Iterator[str]:
         # What is left open at the end is told there.
         "PYTHONWARNINGS": "always::ResourceWarning",
     }
-    url = f"http://127.0.0.1:{port}{hosting.prefix or ''}"
+    url = f"http://127.0.0.1:{port}"
     with errors.open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, *(word.format(port=port) for word in hosting.command)],
@@ -92,7 +90,9 @@ def hosted(hosting: Hosting, platform: Platform, errors: Path) -> Iterator[str]:
             env={**os.environ, **environment},
         )
         try:
-            until(lambda: process.poll() is not None or _answers(url))
+            for prefix in hosting.prefixes:
+                if prefix is not None:
+                    until(lambda at=prefix: process.poll() is not None or _answers(url + at))
             assert process.poll() is None, errors.read_text()
             yield url
         finally:
@@ -108,35 +108,42 @@ def test_the_same_jobs_run_in_every_framework(
     monkeypatch.setenv("STRAIT_SIGNING_SECRET", SECRET)
     from examples.hosting.jobs import JOBS
 
-    errors, note = tmp_path / "errors", tmp_path / "note"
-    with hosted(HOSTINGS[name], platform, errors) as url:
-        report = register_all(
-            client,
-            Manifest.of(JOBS),
-            base_url_of_handlers=url,
-            project_id=platform.project_id,
-            signing_secret=SECRET,
-        )
-
-        def trigger(slug: str, payload: object) -> str:
-            run_id: str = client.jobs.trigger(report.jobs[slug], payload=payload)["id"]
-            return run_id
-
-        patient = trigger("patient", {"note": str(note)})
-        greeting = trigger("greet", {"name": "ada"})
-        ordered = trigger("order", {"items": ["tea", "cake"]})
-        assert _ended(client, greeting).result == {"greeting": "hello ada"}
-        order = _ended(client, ordered)
-        assert order.result == {"receipt": "charged 500 cents", "attempt": 2}
-        steps = client.runs.list_steps(ordered)
-        assert [step.name for step in steps] == ["price", "charge"]
-
-        until(lambda: any(e.type == "progress" for e in client.runs.list_events(patient)))
-        client.runs.cancel(patient)
-        assert until(lambda: note.exists() and note.read_text()) == "the run has ended"
-        _refuses_who_does_not_sign(url)
+    errors, hosting = tmp_path / "errors", HOSTINGS[name]
+    with hosted(hosting, platform, errors) as address:
+        for prefix in hosting.prefixes:
+            url = f"{address}{prefix or ''}"
+            report = register_all(
+                client,
+                Manifest.of(JOBS),
+                base_url_of_handlers=url,
+                project_id=platform.project_id,
+                signing_secret=SECRET,
+            )
+            _runs_what_is_triggered(client, report.jobs, tmp_path / f"note{hash(prefix)}")
+            if prefix is not None:
+                _refuses_who_does_not_sign(url)
     assert "ResourceWarning" not in errors.read_text()
     assert "never retrieved" not in errors.read_text()
+
+
+def _runs_what_is_triggered(client: Client, jobs: dict[str, str], note: Path) -> None:
+    """Run a plain handler, one whose first attempt fails after a step, and one that is canceled."""
+
+    def trigger(slug: str, payload: object) -> str:
+        run_id: str = client.jobs.trigger(jobs[slug], payload=payload)["id"]
+        return run_id
+
+    patient = trigger("patient", {"note": str(note)})
+    greeting = trigger("greet", {"name": "ada"})
+    ordered = trigger("order", {"items": ["tea", "cake"]})
+    assert _ended(client, greeting).result == {"greeting": "hello ada"}
+    assert _ended(client, ordered).result == {"receipt": "charged 500 cents", "attempt": 2}
+    steps = client.runs.list_steps(ordered)
+    assert [step.name for step in steps] == ["price", "charge"]
+
+    until(lambda: any(event.type == "progress" for event in client.runs.list_events(patient)))
+    client.runs.cancel(patient)
+    assert until(lambda: note.exists() and note.read_text()) == "the run has ended"
 
 
 def _refuses_who_does_not_sign(url: str) -> None:
