@@ -90,6 +90,9 @@ COMMANDS = {
             "init_commands", "init", "Write a project into DIRECTORY: jobs, and a test of them"
         ),
         "doctor": Entry("doctor_commands", "doctor", "Look for what is wrong, and say what to do"),
+        "prove": Entry(
+            "prove_commands", "prove", "Kill a platform again and again, and compare its books"
+        ),
         "config": Entry(
             "check_commands",
             "config",

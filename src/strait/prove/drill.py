@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from strait.client import Client
 from strait.errors import HttpError, StraitError
@@ -52,9 +53,7 @@ class Drill:
         tell: is told how far it is, from 0 to 1, and what has just happened.
     """
 
-    def __init__(
-        self, plan: Plan, platform: Platform, tell: Callable[[float, str], None]
-    ) -> None:
+    def __init__(self, plan: Plan, platform: Platform, tell: Callable[[float, str], None]) -> None:
         self.record = Record()
         self._plan = plan
         self._platform = platform
@@ -174,12 +173,15 @@ class Drill:
             if number == self._plan.deploy_after:
                 self._deploy()
                 deployed = True
-            self._until(lambda kill=kill: self._platform.witness.begun >= kill.after, "work")
+            self._until(partial(self._has_begun, kill.after), f"step {kill.after:,}")
             if number == self._plan.full_disk_after:
                 self._fill_disk()
             self._kill(number, kill)
         if not deployed:
             self._deploy()
+
+    def _has_begun(self, steps: int) -> bool:
+        return self._platform.witness.begun >= steps
 
     def _kill(self, number: int, kill: Kill) -> None:
         self._platform.kill(kill.kind)

@@ -24,7 +24,7 @@ FEWEST_ORDERS = 10
 _PARKED_SHARE = 5
 _MISTAKE_SHARE = 20
 _EARLY_CHANCE = 0.1
-# Steps of an order before it waits: `price` and `charge`; and those after: `receipt`, packing apart.
+# Steps of an order before it waits (`price`, `charge`) and after (`receipt`), packing apart.
 _STEPS_BEFORE = 2
 _STEPS_AFTER = 1
 # Orders are triggered so many steps ahead of what was begun, so that each kill meets many of them.

@@ -42,7 +42,7 @@ class Provider:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - it is our own
             [sys.executable, "-m", "strait.prove.provider", str(directory / LEDGER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -107,7 +107,7 @@ class Platform:
         """
         began = time.monotonic()
         command = [sys.executable, "-m", "strait.cli", "dev", CODE, "--json", "--quiet"]
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - it is our own
             [*command, "--port", str(self._port), "--db", DATABASE],
             cwd=self._directory,
             env=self._environment,

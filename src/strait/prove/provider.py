@@ -59,15 +59,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take a charge."""
-        asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        size = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(size)
+        if len(body) < size:  # the caller was killed before it had said all
+            self.close_connection = True
+            return
+        asked = json.loads(body)
         key = self.headers["Idempotency-Key"]
         said = self.ledger.charge(key, str(asked["order_id"]), int(asked["cents"]))
-        body = json.dumps(said).encode()
+        answer = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(answer)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing of each request."""
@@ -75,6 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # All orders may ask at once after a kill.
+    request_queue_size = 1_024
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Pass over a caller that was killed while it waited for the answer."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +56,7 @@ class Writer:
 
 
 class Reader:
-    """Follows the file while it grows.
+    """Follows the file while it grows; threads may share one.
 
     Args:
         path: the file, which need not be there yet.
@@ -62,6 +64,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
         self._at = 0
         self._begun = 0
         self._pid = 0
@@ -79,17 +82,14 @@ class Reader:
         return self._pid
 
     def _look(self) -> None:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._at)
-                fresh = file.read()
-        except FileNotFoundError:
-            return
-        whole = fresh[: fresh.rfind(b"\n") + 1]
-        self._at += len(whole)
-        for line in _parsed(whole):
-            self._begun += line.what == BEGAN
-            self._pid = line.pid
+        with self._lock, suppress(FileNotFoundError), self._path.open("rb") as file:
+            file.seek(self._at)
+            fresh = file.read()
+            whole = fresh[: fresh.rfind(b"\n") + 1]
+            self._at += len(whole)
+            for line in _parsed(whole):
+                self._begun += line.what == BEGAN
+                self._pid = line.pid
 
 
 def lines_of(path: Path) -> list[Line]:

@@ -18,6 +18,10 @@ PROVIDER_VARIABLE = "STRAIT_PROVE_PROVIDER"
 WITNESS_VARIABLE = "STRAIT_PROVE_WITNESS"
 """Names the environment variable that has the file of the witness."""
 
+# To the provider; after a kill many orders ask at once, and wait for a free one.
+_CONNECTIONS = 16
+_ANSWER_SECS = 30.0
+
 T = TypeVar("T")
 
 
@@ -28,7 +32,10 @@ def _witness() -> Writer:
 
 @cache
 def _provider() -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=os.environ[PROVIDER_VARIABLE])
+    limits = httpx.Limits(max_connections=_CONNECTIONS)
+    return httpx.AsyncClient(
+        base_url=os.environ[PROVIDER_VARIABLE], limits=limits, timeout=_ANSWER_SECS
+    )
 
 
 def _begin() -> str:
