@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from strait.cli.commands import cli
 from strait.prove.plan import draw
 from strait.prove.processes import DATABASE
 
@@ -67,20 +68,20 @@ def until_gone(started: Started) -> list[str]:
 
 @pytest.mark.timeout(PATIENCE_SECS + 20)
 def test_a_small_proof_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    started = Started(tmp_path, "--seed", "4", "--orders", "40", "--kills", "4", "--json")
+    started = Started(tmp_path, "--seed", "4", "--orders", "30", "--kills", "3", "--json")
     out, errors = started.process.communicate(timeout=PATIENCE_SECS)
     said = json.loads(out)
     assert said["faults"] == []
     assert started.process.returncode == 0, errors
-    plan = draw(4, orders=40, kills=4)
+    plan = draw(4, orders=30, kills=3)
     assert said["plan"] == plan.digest
-    assert said["acknowledged"] == said["runs"] == said["charges"] == 40
+    assert said["acknowledged"] == said["runs"] == said["charges"] == 30
     assert said["recorded_steps_run_again"] == 0
     assert list(said["mismatches"]) == [order.id for order in plan.mistakes]
     assert all("step `price` at shop.py:" in text for text in said["mismatches"].values())
-    assert said["parked"] == 8
+    assert said["parked"] == 6
     assert said["slept_secs"] == 3 * 24 * 3600
-    assert sum(said["kills"].values()) == 4
+    assert said["kills"] == {"server": 1, "worker": 1, "both": 1}
     if sys.platform.startswith("linux"):
         assert said["refused_while_full"] >= 1
         assert until_gone(started) == []
@@ -103,8 +104,37 @@ def test_an_interrupted_proof_ends_all_that_it_started(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_is_not_empty_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--keep", "mine"], "strait: `mine` is not empty — name a new directory\n"),
+        (["--orders", "20", "--kills", "21"], "strait: kills must be from 0 to the number of "),
+        (["--orders", "9"], "strait: invalid value for '--orders': 9 is not in the range"),
+    ],
+)
+def test_what_cannot_be_proved_is_refused_in_one_line(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / DATABASE).write_text("mine")
-    _, errors = Started(tmp_path, "--keep", "mine").process.communicate(timeout=PATIENCE_SECS)
-    assert errors == "strait: `mine` is not empty — name a new directory\n"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["prove", *arguments])
+    assert end.value.code == 2
+    out, errors = capsys.readouterr()
+    assert errors.startswith(said)
+    assert (out, errors.count("\n")) == ("", 1)
+
+
+def test_windows_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["prove"])
+    assert end.value.code == 1
+    assert "only Linux and macOS can" in capsys.readouterr().err

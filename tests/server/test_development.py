@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from strait.engine.circuit import FAILURES_TO_OPEN
 from strait.engine.model import Run
 from strait.server.development import Development, HandlerHost, LoadError, hold, tell_held
 from support.handlers import Gate, Handlers, ok
@@ -73,6 +74,25 @@ async def test_what_an_ended_version_ran_begins_anew_as_the_same_attempt(
     world.handlers.hang_up()
     run = await world.until(running, "completed", "dead_letter")
     assert (run["status"], run["result"], run["attempt"]) == ("completed", "new", 1)
+
+
+async def test_a_process_that_died_under_many_runs_puts_off_none_that_waits(
+    world: World, newer: Handlers
+) -> None:
+    serve(world, world.handlers)
+    world.handlers.script = Gate()
+    newer.script = lambda call: ok("new")
+    job = await hosted(world, max_attempts=1)
+    # More than open the circuit of an endpoint that nobody minds.
+    died = [await world.trigger(job) for _ in range(FAILURES_TO_OPEN + 1)]
+    await world.handlers.wait(len(died))
+    world.handlers.hang_up()
+    for run_id in died:
+        run = await world.until(run_id, "completed", "dead_letter")
+        assert (run["status"], run["error_class"]) == ("dead_letter", "connection")
+    serve(world, newer, 2)
+    run = await world.until(await world.trigger(job), "completed")
+    assert run.get("metadata", {}) == {}, "it was not put off"
 
 
 async def test_an_attempt_that_a_debugger_has_seen_is_not_timed_out(virtual: World) -> None:

@@ -234,7 +234,7 @@ class Dispatcher:
                 circuit.cancelled()
                 return None
             if error.error_class == "connection":
-                circuit.failed(self._platform.clock.now())
+                self._unreachable(url, circuit)
             return outcomes.Erred(
                 str(error), error.error_class, final=error.error_class == "client"
             )
@@ -243,6 +243,18 @@ class Dispatcher:
         else:
             circuit.succeeded()
         return read_answer(answer, self._platform.clock.now())
+
+    def _unreachable(self, url: str, circuit: Circuit) -> None:
+        """Count that an endpoint cannot be reached.
+
+        Not of a process of our own: `strait dev` knows when it has died and when there is another,
+        and what waits must not be put off for a minute because of it.
+        """
+        development = self._platform.development
+        if development is not None and development.hosts(url):
+            circuit.cancelled()
+        else:
+            circuit.failed(self._platform.clock.now())
 
     async def _send(self, url: str, dispatch: Dispatch) -> Answer:
         development = self._platform.development

@@ -28,7 +28,7 @@ job = define_job(
         description="version 1",
         run=fulfil,
         timeout_secs=60,
-        max_concurrency=32,
+        max_concurrency=16,
         # A worker that is killed takes its attempt along.
         max_attempts=100,
         retry_strategy="fixed",

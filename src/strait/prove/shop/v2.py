@@ -38,7 +38,7 @@ job = define_job(
         description="version 2",
         run=fulfil,
         timeout_secs=60,
-        max_concurrency=32,
+        max_concurrency=16,
         max_attempts=100,
         retry_strategy="fixed",
     )
