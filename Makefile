@@ -98,8 +98,9 @@ bench-million: bootstrap  ## Measure a platform with a million runs beside an em
 	@$(BIN)/python -m benchmarks.million
 
 .PHONY: soak
-soak: bootstrap  ## Kill the platform again and again under load, and count what was lost
+soak: bootstrap  ## Kill the platform again and again under load, count what was lost, and run twenty proofs
 	@$(BIN)/python -m benchmarks.soak
+	@$(BIN)/python -m benchmarks.proofs
 
 .PHONY: faults
 faults: bootstrap  ## Make 50,000 calls, break a fifth of them, and count what they did
