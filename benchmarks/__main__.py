@@ -20,12 +20,13 @@ from benchmarks import (
     server,
     shapes,
     start,
+    steps,
     stored,
     yardstick,
 )
 
 _PARTS = (
-    "imports", "cli", "client", "server", "bulk", "stored", "start", "reload", "shapes",
+    "imports", "cli", "client", "server", "steps", "bulk", "stored", "start", "reload", "shapes",
     "engines", "peers",
 )  # fmt: skip
 
@@ -43,6 +44,7 @@ def main() -> None:
         "cli": cli.measure,
         "client": client.measure,
         "server": partial(server.measure, options.runs),
+        "steps": steps.measure,
         "bulk": bulk.measure,
         "stored": stored.measure,
         "start": start.measure,

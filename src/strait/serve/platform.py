@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from strait.client.aio import AsyncClient
-from strait.client.transports import async_transport_for
+from strait.client.transports import AsyncTransportName, async_transport_for
 from strait.client.transports.wiring import Wiring
 from strait.errors import ConfigurationError
 
@@ -21,10 +22,10 @@ _TIMEOUT_SECS = 30.0
 class PlatformPool:
     """Makes the clients of runs; they share their connections.
 
-    A server that starts again hands out all that it had in hand at once, and each of a thousand
-    attempts asks for what it has on record. One large pool of `httpx` looks at all connections for
-    each of their requests, and came to a standstill under it; the SDK's own transport shares them
-    out among small pools.
+    Each step of a handler is a call, so the fastest transport that is installed is taken: with the
+    extra `worker` that is aiohttp. Without it the SDK's own shares the connections out among small
+    pools: one large pool of `httpx` looks at all of them for each request, and came to a standstill
+    when a thousand attempts asked at once for what they had on record.
 
     Args:
         base_url: the address of the platform. It comes from the host's configuration, never from
@@ -51,14 +52,14 @@ class PlatformPool:
             base_url=self.base_url,
             run_token=token,
             http_client=self._given,
-            transport=None if self._given is not None else self._transport(),
+            transport=self._transport() if self._given is None else None,
             timeout_ms=round(_TIMEOUT_SECS * 1000),
         )
         return client.sdk_runs
 
     def _transport(self) -> AsyncTransport:
         if self._own is None:
-            self._own = async_transport_for(None, None, Wiring())
+            self._own = prepare()
         return self._own
 
     async def close(self) -> None:
@@ -66,3 +67,13 @@ class PlatformPool:
         own, self._own = self._own, None
         if own is not None:
             await own.close()
+
+
+def prepare() -> AsyncTransport:
+    """Return a transport of the fastest library that is there.
+
+    To import it takes longer than to host a job: call this once in a thread, where the first run
+    is not to wait for that.
+    """
+    fastest: AsyncTransportName = "aiohttp" if find_spec("aiohttp") else "httpx"
+    return async_transport_for(fastest, None, Wiring())

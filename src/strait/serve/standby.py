@@ -31,6 +31,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from strait.client.aio import AsyncClient
+from strait.client.transports.wiring import shared_ssl_context
 from strait.errors import StraitError
 from strait.serve import breakpoints, child
 from strait.serve.application import Host, asgi
@@ -43,7 +45,7 @@ from strait.serve.discovery import (
     folders_of,
 )
 from strait.serve.loading import ProjectFiles
-from strait.serve.platform import PlatformPool
+from strait.serve.platform import prepare
 from strait.serve.registration import Manifest
 
 if TYPE_CHECKING:
@@ -122,9 +124,11 @@ def main() -> NoReturn:
 def _warm() -> None:
     for name in _WARM:
         importlib.import_module(name)
-    pool = PlatformPool("http://127.0.0.1:9")
-    # Builds what clients share: services, models and the trusted certificates.
-    pool.runs("none")
+    # Builds what clients share: services, models and the trusted certificates. What sends is
+    # imported behind the start.
+    client = AsyncClient(base_url="http://127.0.0.1:9", run_token="none", transport="httpx")  # noqa: S106
+    client.sdk_runs  # noqa: B018 - it is made when it is asked for
+    shared_ssl_context()
 
 
 def _serve(
@@ -172,6 +176,7 @@ class _Watch:
 
     def run(self) -> NoReturn:
         """Look every so often, until the process ends."""
+        prepare()
         pause = threading.Event()
         while True:
             self.look()
