@@ -6,6 +6,7 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 
 import jwt
 import msgspec
@@ -74,6 +75,20 @@ def read(key: str, text: str, *, now: int) -> RunToken:
     Raises:
         TokenError: with the contract's text for what is wrong.
     """
+    token, expires = _checked(key, text)
+    if expires * SECOND <= now:
+        raise TokenError("invalid run token")
+    return token
+
+
+# A handler shows its token at each step, and to check it anew takes longer than to keep the step.
+@lru_cache(maxsize=4_096)
+def _checked(key: str, text: str) -> tuple[RunToken, int]:
+    """Return what a token says, and when it expires, in unix seconds.
+
+    Raises:
+        TokenError: it is none of ours.
+    """
     try:
         # The clock of the server decides over expiry, not the one that the library would read.
         claims = jwt.decode(
@@ -86,14 +101,12 @@ def read(key: str, text: str, *, now: int) -> RunToken:
         expires = int(claims["exp"])
     except (jwt.InvalidTokenError, ValueError, TypeError) as error:
         raise TokenError("invalid run token") from error
-    if expires * SECOND <= now:
-        raise TokenError("invalid run token")
     run_id, attempt = claims.get("sub"), claims.get("attempt")
     if not isinstance(run_id, str) or not run_id:
         raise TokenError("missing run ID in token")
     if not isinstance(attempt, int) or attempt < 1:
         raise TokenError("missing run attempt in token")
-    return RunToken(run_id, attempt, str(claims.get("assignment_id", "")))
+    return RunToken(run_id, attempt, str(claims.get("assignment_id", ""))), expires
 
 
 # ------------------------------------------------------------------------------- event streams

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -28,7 +29,7 @@ def place() -> str:
     frame = sys._getframe(1)  # noqa: SLF001 - `inspect.stack` reads source files at each call
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
         frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
 def plain(value: object) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from strait.errors import Json
 
 LONGEST_NAME = 256
+# What need not be said.
+_EMPTY: tuple[object, ...] = (None, "", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,13 @@ class Record:
 
     def to_json(self) -> dict[str, Json]:
         """Return the value of its state key."""
-        said = {name: value for name, value in asdict(self).items() if value not in (None, "", ())}
+        said: dict[str, Json] = {}
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value not in _EMPTY:
+                said[name] = value
         if not self.undo:
-            said.pop("undo")
+            del said["undo"]
         # A result of None is a result.
         return said if self.error is not None else {**said, "output": self.output}
 
