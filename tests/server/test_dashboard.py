@@ -111,6 +111,25 @@ async def test_the_page_stands_below_the_prefix_of_a_proxy(handlers: Handlers) -
         assert '<base href="/strait/">' in answer.text
 
 
+async def test_the_page_stands_below_the_prefix_that_a_proxy_tells(world: World) -> None:
+    async with _browser(world) as browser:
+        for path in ("/runs", "/a/b/runs"):
+            answer = await browser.get(path, headers={"X-Forwarded-Prefix": "/a/b/"})
+            assert '<base href="/a/b/">' in answer.text
+        assert "x-forwarded-prefix" in answer.headers["vary"]
+        for told in (
+            "//evil.example",
+            "/a/../b",
+            "https://evil.example",
+            '/"><b>',
+            "/a b",
+            "/",
+            "",
+        ):
+            answer = await browser.get("/runs", headers={"X-Forwarded-Prefix": told})
+            assert '<base href="/">' in answer.text, told
+
+
 async def test_the_api_stays_where_it_is(world: World) -> None:
     async with _browser(world) as browser:
         asked = await browser.get("/v1/jobs", headers={"Accept": "*/*"})

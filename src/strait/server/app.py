@@ -63,7 +63,6 @@ class App:
         self._router = Router(route for route in ROUTES if route.method)
         self._request_prefix = f"{socket.gethostname()}/{ids.uuid7(platform.clock.now())[-8:]}"
         self._numbers = itertools.count(1)
-        self._root_path = platform.settings.root_path.rstrip("/")
         self._doors = Doors(platform.settings)
         self._limits = RateLimits(platform.settings.limits)
         self._lockouts = Lockouts(platform.settings.limits)
@@ -137,7 +136,7 @@ class App:
         if preflight is not None:
             return preflight
         path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
-        path = self._below_root(path.partition("?")[0])
+        path = _below(self._dashboard.root(headers), path.partition("?")[0])
         page = await self._dashboard.answer(scope, path, headers, receive)
         if page is not None:
             return page
@@ -180,12 +179,6 @@ class App:
             answer = await self._run(call)
             span.answered(answer)
             return answer
-
-    def _below_root(self, path: str) -> str:
-        """Return a path without the prefix of the proxy, which may have taken it off already."""
-        root = self._root_path
-        path = path[len(root) :] if root and path.startswith(f"{root}/") else path
-        return "/health" if path == "/health/live" else path
 
     async def _run(self, call: Call) -> Reply | StreamReply:
         operation = call.route.id
@@ -349,6 +342,12 @@ async def _send_reply(send: Send, answer: Reply, request_id: str) -> None:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _below(root: str, path: str) -> str:
+    """Return a path without the prefix of the proxy, which may have taken it off already."""
+    path = path[len(root) :] if root and path.startswith(f"{root}/") else path
+    return "/health" if path == "/health/live" else path
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

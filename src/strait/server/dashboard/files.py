@@ -103,7 +103,7 @@ def _sent(file: File, kept: bytes, headers: dict[bytes, bytes]) -> Reply:
         *_SAFE,
         (b"cache-control", kept),
         (b"etag", file.etag),
-        (b"vary", b"accept-encoding"),
+        (b"vary", b"accept-encoding, x-forwarded-prefix"),
     ]
     known = headers.get(b"if-none-match", b"")
     if file.etag in [each.strip().removeprefix(b"W/") for each in known.split(b",")]:

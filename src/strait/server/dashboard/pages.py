@@ -42,7 +42,7 @@ class Dashboard:
         self._platform = platform
         self._lockouts = lockouts
         self._files = files.Files()
-        self._root = platform.settings.root_path.rstrip("/")
+        self._told_root = platform.settings.root_path.rstrip("/")
 
     # ------------------------------------------------------------------------------------- pages
 
@@ -58,8 +58,16 @@ class Dashboard:
         if path.startswith(files.PREFIX):
             return self._files.asset(path.removeprefix(files.PREFIX), headers)
         if path.split("/", 2)[1] in PAGES:
-            return self._files.index(self._root, headers)
+            return self._files.index(self.root(headers), headers)
         return None
+
+    def root(self, headers: dict[bytes, bytes]) -> str:
+        """Return the path prefix that a page stands below, without a slash at its end.
+
+        It is what this server was told (`--root-path`), else what the proxy says. A wrong one leads
+        whoever sent it to addresses of this server that are not there, and nobody else anywhere.
+        """
+        return self._told_root or trust.prefix_in(headers)
 
     # ----------------------------------------------------------------------------------- callers
 
@@ -160,5 +168,5 @@ class Dashboard:
         origin = urlsplit(headers.get(b"origin", b"").decode("latin-1"))
         secure = origin.scheme == "https" or (scope or {}).get("scheme") == "https"
         host = headers.get(b"host", b"").decode("latin-1")
-        path = f"{self._root}/"
+        path = f"{self.root(headers)}/"
         return b"set-cookie", sessions.set_cookie(host, value, path=path, secure=secure)

@@ -1,11 +1,13 @@
 // The page as a whole: who is there, what leads where, and what is shown.
 
 import { login, logout, onLoggedOut, session } from "./lib/api.js";
+import * as dev from "./lib/dev.js";
 import { h, put } from "./lib/dom.js";
 import * as keys from "./lib/keys.js";
 import * as live from "./lib/live.js";
 import { go, start, to } from "./lib/router.js";
 import { cycle as cycleTheme, theme } from "./lib/theme.js";
+import { devBanner } from "./ui/dev-banner.js";
 import { empty, failure } from "./ui/parts.js";
 
 const PAGES = [
@@ -28,6 +30,7 @@ const app = document.getElementById("app");
 let who = null;
 let main = null;
 let nav = null;
+const banner = devBanner();
 
 async function begin() {
   who = await session().catch(() => null);
@@ -36,6 +39,7 @@ async function begin() {
     if (!who) return;
     who = null;
     live.end();
+    dev.end();
     go(`login?to=${encodeURIComponent(location.pathname + location.search)}`);
   });
   start(render);
@@ -89,9 +93,10 @@ function frame() {
     h("header", { class: "top" }, menu, h("a", { href: to(""), class: "brand" }, h("img", { src: iconAddress(), alt: "", width: "22", height: "22" }), "strait"),
       liveMark(), h("span", { class: "project", title: "The project of this session" }, who.project_id),
       h("span", { class: "grow" }), help, shade, out),
-    nav, main);
+    nav, h("div", { class: "stage" }, banner, main));
   keys.begin(PAGES);
   live.begin(who.project_id);
+  dev.begin();
 }
 
 function liveMark() {
@@ -157,6 +162,7 @@ async function leave() {
   await logout();
   who = null;
   live.end();
+  dev.end();
   go("login");
 }
 

@@ -57,11 +57,12 @@ export function ganttRows(run, lines, { steps = [], children = [], nameOf, linkT
   const waits = all.filter((each) => each.status !== "executing");
   if (waits.length)
     rows.push({ id: "waits", label: "Waiting", bars: waits.map((each) => ({ ...each, kind: "wait", label: each.status })), marks: [] });
-  for (const attempt of new Set(all.filter((each) => each.status === "executing").map((each) => each.attempt))) {
-    const own = all.filter((each) => each.attempt === attempt && each.status === "executing");
-    const marks = lines.filter((line) => ["checkpoint", "progress"].includes(line.type) || (line.type === "log" && line.level === "error"))
-      .map((line) => ({ at: instant(line.created_at), label: line.message, kind: line.type === "log" ? "bad" : "plain" }))
-      .filter((mark) => own.some((each) => mark.at >= each.from && mark.at <= (each.to ?? Infinity)));
+  const told = lines.filter((line) => ["checkpoint", "progress"].includes(line.type) || (line.type === "log" && line.level === "error"))
+    .map((line) => ({ at: instant(line.created_at), label: line.message, kind: line.type === "log" ? "bad" : "plain" }));
+  const byAttempt = new Map();
+  for (const each of all) if (each.status === "executing") byAttempt.set(each.attempt, [...(byAttempt.get(each.attempt) || []), each]);
+  for (const [attempt, own] of byAttempt) {
+    const marks = inside(told, own);
     rows.push({ id: `attempt-${attempt}`, label: `Attempt ${attempt}`, marks, bars: own.map((each) => ({
       ...each, status: each.to === null ? "executing" : each.outcome || run.status, label: each.to === null ? "executing" : each.outcome || run.status })) });
   }
@@ -71,6 +72,15 @@ export function ganttRows(run, lines, { steps = [], children = [], nameOf, linkT
   }
   for (const child of children) rows.push(childRow(child, nameOf, linkTo));
   return rows;
+}
+
+// Marks that lie in one of several stretches; both are in the order of time.
+function inside(marks, stretches) {
+  let at = 0;
+  return marks.filter((mark) => {
+    while (at < stretches.length && (stretches[at].to ?? Infinity) < mark.at) at++;
+    return at < stretches.length && mark.at >= stretches[at].from;
+  });
 }
 
 function childRow(child, nameOf, linkTo) {

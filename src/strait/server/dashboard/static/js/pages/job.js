@@ -3,6 +3,7 @@
 import * as api from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
 import { count, duration, percent, short, took, when } from "../lib/format.js";
+import * as dev from "../lib/dev.js";
 import { go } from "../lib/router.js";
 import { json } from "../ui/json-view.js";
 import { bars, lines } from "../ui/plot.js";
@@ -13,6 +14,7 @@ import { triggerJob } from "./trigger.js";
 export async function show(outlet, { id, signal }) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   const job = await api.get(path, {}, signal);
+  const place = await dev.placeOf("job", job.slug);
   const again = () => show(outlet, { id, signal });
   const health = h("div"), plots = h("div"), recent = h("div"), next = h("div");
   put(outlet,
@@ -26,7 +28,7 @@ export async function show(outlet, { id, signal }) {
       ],
     }),
     health, plots,
-    h("div", { class: "columns" }, card("Definition", definition(job)), h("div", {}, next, card("Payload schema", json(job.payload_schema, { label: "schema", empty: "It takes any payload." })))),
+    h("div", { class: "columns" }, card("Definition", definition(job, place)), h("div", {}, next, card("Payload schema", json(job.payload_schema, { label: "schema", empty: "It takes any payload." })))),
     card("Latest runs", recent));
   await Promise.all([
     api.get(`${path}/health`, { window: "7d" }, signal).then((told) => put(health, healthOf(told))).catch(() => null),
@@ -36,10 +38,10 @@ export async function show(outlet, { id, signal }) {
   ]);
 }
 
-function definition(job) {
+function definition(job, place) {
   return facts([
     ["Slug", h("code", {}, job.slug)], ["Id", h("code", {}, job.id)], ["Version", `v${job.version}`],
-    ["Code", job.code_place && h("code", {}, job.code_place)],
+    ["Code", place && h("span", {}, h("code", {}, `${place.file}:${place.line}`), place.target && [" as ", h("code", {}, place.target)])],
     ["Handler", h("code", {}, job.execution_mode === "worker" ? `worker, queue ${job.queue}` : job.endpoint_url)],
     ["Attempts", String(job.max_attempts)], ["Retries", job.retry_strategy], ["Time limit", `${job.timeout_secs} s`],
     ["Schedule", job.cron && h("code", {}, `${job.cron} ${job.timezone || "UTC"}`)],

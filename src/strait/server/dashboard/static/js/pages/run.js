@@ -7,9 +7,10 @@ import { lineOf } from "../lib/history.js";
 import { onActivity } from "../lib/live.js";
 import * as names from "../lib/names.js";
 import { go, query, setQuery } from "../lib/router.js";
+import { stepReader } from "../lib/run-steps.js";
 import { isOver } from "../lib/status.js";
 import { follow } from "../lib/stream.js";
-import { button, chip, copyable, facts, head, link, meter, since, tabs } from "../ui/parts.js";
+import { button, chip, copyable, facts, head, link, meter, reportLink, since, tabs } from "../ui/parts.js";
 import { cancel, pause, replay, replayEdited, restart, resume } from "./run/actions.js";
 import { cost } from "./run/cost.js";
 import { data } from "./run/data.js";
@@ -36,14 +37,17 @@ export async function show(outlet, { id, signal }) {
     api.all(`/v1/runs/${id}/children`, {}, { signal, most: 500 }),
     names.load("jobs", { signal }).then(() => names.refreshFor("jobs", [model.run.job_id])).catch(() => null),
   ]);
-  Object.assign(model, { lines: inOrder(lines), children, steps: await stepsOf(id, lines, signal) });
+  const readSteps = stepReader(id, signal);
+  // Each step leaves a line in the ledger; a run without any is not asked for them.
+  const stepsOf = (lines, options) => (lines.some((line) => line.type === "step") ? readSteps(options) : []);
+  Object.assign(model, { lines: inOrder(lines), children, steps: await stepsOf(lines) });
 
   let stream = null;
   const changed = soon(() => model.listeners.forEach((fn) => fn(model)), 80);
   async function refresh() {
     model.run = await api.get(`/v1/runs/${id}`, {}, signal);
     model.children = await api.all(`/v1/runs/${id}/children`, {}, { signal, most: 500 });
-    model.steps = await stepsOf(id, model.lines, signal);
+    model.steps = await stepsOf(model.lines, { anew: isOver(model.run.status) });
     if (isOver(model.run.status)) {
       // The stream may have ended before its last lines were read here.
       stream?.abort();
@@ -63,6 +67,7 @@ export async function show(outlet, { id, signal }) {
     { id: "data", label: "Input & output", show: (panel, until) => data(panel, model, until) },
     { id: "cost", label: "Cost", show: (panel, until) => cost(panel, model, until) },
     { id: "stream", label: "Stream", show: (panel, until) => output(panel, model, until) },
+    { id: "compare", label: "Compare", show: async (panel, until) => (await import("./run/compare.js")).compare(panel, model, until) },
     { id: "state", label: "State", show: async (panel, until) => (await import("./run/state.js")).state(panel, model, until) },
   ], { chosen: query().tab || "timeline", onChoose: (tab) => setQuery({ tab: tab === "timeline" ? "" : tab }), signal }));
 
@@ -100,15 +105,6 @@ export async function show(outlet, { id, signal }) {
 const seqOf = (line) => Number((line.id || "").split(":").at(-1)) || 0;
 const inOrder = (lines) => [...lines].sort((a, b) => seqOf(a) - seqOf(b) || (instant(a.created_at) - instant(b.created_at)));
 
-// Each step leaves a line in the ledger; a run without any is not asked for them.
-async function stepsOf(id, lines, signal) {
-  if (!lines.some((line) => line.type === "step")) return [];
-  return api.all(`/v1/runs/${id}/steps`, {}, { signal, most: 2000 }).catch((error) => {
-    if ([404, 405, 501].includes(error.status)) return [];
-    throw error;
-  });
-}
-
 function header(model, refresh) {
   const { run } = model;
   const job = names.known("jobs", run.job_id);
@@ -142,6 +138,7 @@ function actions(run, refresh) {
     ["queued", "executing", "waiting"].includes(run.status) && button("Pause", () => pause(run, refresh)),
     run.status === "paused" && button("Resume", () => resume(run, refresh), { kind: "primary" }),
     !over && button("Cancel", () => cancel(run, refresh), { kind: "danger" }),
+    reportLink(`/v1/runs/${run.id}/report`),
   ];
 }
 

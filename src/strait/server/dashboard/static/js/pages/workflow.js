@@ -3,6 +3,7 @@
 import * as api from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
 import { count, duration, percent, short, took, when } from "../lib/format.js";
+import * as dev from "../lib/dev.js";
 import * as names from "../lib/names.js";
 import { go } from "../lib/router.js";
 import { dag } from "../ui/dag.js";
@@ -15,6 +16,7 @@ export async function show(outlet, { id, signal }) {
   const path = `/v1/workflows/${encodeURIComponent(id)}`;
   const [workflow] = await Promise.all([api.get(path, {}, signal), names.load("jobs", { signal }).catch(() => null)]);
   const steps = workflow.steps || [];
+  const place = await dev.placeOf("workflow", workflow.slug);
   const detail = h("div"), recent = h("div"), speeds = h("div"), next = h("div");
   const choose = (ref) => {
     const step = steps.find((each) => each.step_ref === ref);
@@ -31,6 +33,7 @@ export async function show(outlet, { id, signal }) {
     detail,
     h("div", { class: "columns" }, card("Definition", facts([
       ["Slug", h("code", {}, workflow.slug)], ["Id", h("code", {}, workflow.id)], ["Version", `v${workflow.version}`],
+      ["Code", place && h("code", {}, `${place.file}:${place.line}`)],
       ["Schedule", workflow.cron && h("code", {}, `${workflow.cron} ${workflow.cron_timezone || "UTC"}`)],
       ["Time limit", workflow.timeout_secs && `${workflow.timeout_secs} s`],
       ["Runs at once", workflow.max_concurrent_runs ? String(workflow.max_concurrent_runs) : "no limit"],

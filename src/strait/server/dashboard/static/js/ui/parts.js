@@ -1,5 +1,6 @@
 // Small parts that all pages are made of.
 
+import { address } from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
 import { ago, when } from "../lib/format.js";
 import { to } from "../lib/router.js";
@@ -23,6 +24,10 @@ setInterval(() => {
 }, 5000);
 
 export const link = (path, ...children) => h("a", { href: to(path) }, ...children);
+
+/** The button that takes a run away as one HTML file. */
+export const reportLink = (path) =>
+  h("a", { href: address(path).href, download: "", class: "button", title: "One HTML file with all of it, without scripts" }, "Report");
 
 /** The head of a page: its name, what it is for, what can be done. */
 export function head(title, { about, actions = [], above } = {}) {

@@ -6,12 +6,26 @@ import { duration, instant, plural, time } from "../../lib/format.js";
 import { attemptAt, stretches } from "../../lib/history.js";
 import { difference } from "../../ui/diff.js";
 import { json } from "../../ui/json-view.js";
+import { paged } from "../../ui/paged.js";
 import { card, chip, empty } from "../../ui/parts.js";
 
 export function steps(panel, model, signal) {
-  const place = h("div"), points = h("div");
+  const place = h("div"), points = h("div"), title = h("h2"), by = h("p", { class: "quiet" });
+  const wanted = h("input", { type: "search", placeholder: "Name of a step…", "aria-label": "Name of a step", oninput: () => draw(), "data-filter": "" });
+  const list = paged({ label: "steps", className: "steps", key: (each) => `${each.occurrence}:${each.name}`, row: (each) => step(each, attemptOf(each)) });
+  const whole = h("section", { class: "card", "aria-label": "Steps" }, title, by, wanted, list.element);
   put(panel, place, points);
   let seen = -1;
+  let history = [];
+  const attemptOf = (each) => attemptAt(history, instant(each.finished_at) ?? 0);
+  function draw() {
+    const needle = wanted.value.toLowerCase();
+    history = stretches(model.lines);
+    title.textContent = plural(model.steps.length, "step");
+    put(by, perAttempt(model.steps, attemptOf));
+    wanted.hidden = model.steps.length < 10;
+    list.show(model.steps.filter((each) => each.name.toLowerCase().includes(needle)));
+  }
   const load = soon(async () => {
     const all = (await api.all(`/v1/runs/${model.id}/checkpoints`, {}, { signal })).sort((a, b) => a.sequence - b.sequence);
     if (signal.aborted) return;
@@ -21,17 +35,33 @@ export function steps(panel, model, signal) {
         h("pre", { class: "code" }, 'charge = await ctx.step("charge", charge_card, order)\nawait ctx.checkpoint({"page": 2})')));
   }, 150);
   model.watch(() => {
-    put(place, model.steps.length ? card(plural(model.steps.length, "step"), h("ol", { class: "steps" }, model.steps.map(step))) : null);
+    if (model.steps.length) {
+      draw();
+      if (!whole.isConnected) put(place, whole);
+    }
     if (seen !== model.lines.length) load();
     seen = model.lines.length;
   }, signal);
 }
 
-function step(each) {
+// What each attempt did that the one before had not: the rest it found on record.
+function perAttempt(all, attemptOf) {
+  const counts = new Map();
+  for (const each of all) counts.set(attemptOf(each), (counts.get(attemptOf(each)) || 0) + 1);
+  if (counts.size < 2) return null;
+  let found = 0;
+  return [...counts].sort(([a], [b]) => a - b).map(([attempt, done]) => {
+    const text = `Attempt ${attempt} carried out ${done}${found ? ` and found ${found} on record` : ""}. `;
+    found += done;
+    return text;
+  });
+}
+
+function step(each, attempt) {
   const ms = each.duration_ms ?? (instant(each.finished_at) ?? 0) - (instant(each.started_at) ?? 0);
   return h("li", {}, h("details", {},
     h("summary", {}, chip(each.status), h("strong", {}, each.name), each.occurrence > 0 && h("span", { class: "quiet" }, `#${each.occurrence + 1}`),
-      h("span", { class: "quiet" }, duration(ms)), each.attempts > 1 && h("span", { class: "tag" }, plural(each.attempts, "attempt")),
+      h("span", { class: "quiet" }, duration(ms)), attempt > 1 && h("span", { class: "tag" }, `in attempt ${attempt}`), each.attempts > 1 && h("span", { class: "tag" }, plural(each.attempts, "try", "tries")),
       each.undone ? h("span", { class: "tag" }, "undone") : each.undo && h("span", { class: "tag" }, "can be undone"),
       each.at && h("code", { class: "lo" }, each.at)),
     each.input !== undefined && h("div", {}, h("h3", {}, "Input"), json(each.input, { label: "input" })),

@@ -7,15 +7,16 @@ import * as names from "../../lib/names.js";
 import { to } from "../../lib/router.js";
 import { dag } from "../../ui/dag.js";
 import { gantt } from "../../ui/gantt.js";
+import { paged } from "../../ui/paged.js";
 import { card, empty } from "../../ui/parts.js";
 import { go } from "../../lib/router.js";
-
-const MOST_SHOWN = 400;
 
 export function timeline(panel, model, signal) {
   const picture = gantt({ label: "Timeline of the run" });
   const family = h("div");
   const ledger = h("div");
+  let first = 0;
+  const told = paged({ label: "lines of the ledger", className: "ledger", size: 200, atEnd: true, key: (line) => line.id || "", row: (line) => ledgerLine(line, first) });
   put(panel, family, card("Timeline", picture.element), card("What happened", ledger));
   let drawn = null;
   model.watch(() => {
@@ -24,7 +25,10 @@ export function timeline(panel, model, signal) {
       nameOf: (id) => names.nameOf("jobs", id), linkTo: (id) => to(`runs/${id}`),
     }));
     drawn = drawFamily(family, drawn, model);
-    put(ledger, lines(model.lines));
+    first = instant(model.lines[0]?.created_at) ?? 0;
+    told.show(model.lines);
+    const now = model.lines.length ? told.element : empty("Nothing has happened yet.", "The run waits for its turn.");
+    if (ledger.firstChild !== now) put(ledger, now);
   }, signal);
 }
 
@@ -45,13 +49,8 @@ function drawFamily(place, drawn, model) {
   return { picture, count: nodes.length };
 }
 
-function lines(all) {
-  if (!all.length) return empty("Nothing has happened yet.", "The run waits for its turn.");
-  const first = instant(all[0].created_at);
-  const shown = all.slice(-MOST_SHOWN);
-  return h("ol", { class: "ledger" },
-    all.length > shown.length && h("li", { class: "quiet" }, `${all.length - shown.length} earlier lines are in the logs`),
-    shown.map((line) => h("li", { class: `level-${line.level || "info"}` },
-      h("time", { datetime: line.created_at, title: time(line.created_at) }, `+${duration(instant(line.created_at) - first)}`),
-      h("span", { class: "kind" }, line.type.replaceAll("_", " ")), h("span", { class: "text" }, line.message))));
+function ledgerLine(line, first) {
+  return h("li", { class: `level-${line.level || "info"}` },
+    h("time", { datetime: line.created_at, title: time(line.created_at) }, `+${duration(instant(line.created_at) - first)}`),
+    h("span", { class: "kind" }, line.type.replaceAll("_", " ")), h("span", { class: "text" }, line.message));
 }

@@ -1,0 +1,93 @@
+"""Behind a TLS proxy and a path prefix that nobody has told the server of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from browser.conftest import PATIENCE_MS, Shop
+from browser.proxy import proxy
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for `localhost` that nobody has signed but itself."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + secret)
+    return path
+
+
+@pytest.fixture(scope="module")
+def address(browser: Browser, shop: Shop, certificate: Path) -> Iterator[str]:
+    port = int(shop.base_url.rpartition(":")[2])
+    with proxy(port, "/tools/strait", certificate) as made:
+        yield f"{made}/tools/strait"
+
+
+@pytest.fixture
+def outside(browser: Browser, address: str) -> Iterator[Page]:
+    """A page that comes through the proxy."""
+    context = browser.new_context(ignore_https_errors=True)
+    context.set_default_timeout(PATIENCE_MS)
+    yield context.new_page()
+    context.close()
+
+
+def test_the_page_asks_for_a_key_and_works_below_the_prefix(
+    outside: Page, address: str, shop: Shop
+) -> None:
+    from playwright.sync_api import expect
+
+    outside.goto(f"{address}/jobs")
+    outside.get_by_label("API key").fill(shop.api_key)
+    outside.get_by_role("button", name="Log in").click()
+    expect(outside.locator("h1")).to_have_text(re.compile("Jobs|Runs"))
+    expect(outside.locator(".live")).to_have_text("live")
+    (cookie,) = outside.context.cookies()
+    assert (cookie["path"], cookie["secure"], cookie["httpOnly"]) == ("/tools/strait/", True, True)
+    outside.get_by_role("link", name="Runs", exact=True).click()
+    expect(outside).to_have_url(f"{address}/runs")
+    # It comes over the stream, through the proxy.
+    run_id = shop.trigger("nightly-report", {})
+    outside.locator(f'tr[data-id="{run_id}"] a').first.click()
+    expect(outside).to_have_url(f"{address}/runs/{run_id}")
+    expect(outside.locator("h1 .chip")).to_have_text("completed")
+    outside.reload()
+    expect(outside.locator("h1 .chip")).to_have_text("completed")
+    with outside.expect_download() as download:
+        outside.get_by_role("link", name="Report", exact=True).click()
+    assert run_id in download.value.path().read_text("utf-8")
+    assert outside.goto(f"{address.removesuffix('/tools/strait')}/runs").status == 404
