@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ def proxy(port: int, prefix: str, certificate: Path) -> Iterator[str]:
         certificate: a certificate for `localhost` and its key, in one file.
     """
     ready = threading.Event()
+    served: set[asyncio.Task[None]] = set()
     address: list[str] = []
     stop: list[Callable[[], object]] = []
 
@@ -30,19 +31,27 @@ def proxy(port: int, prefix: str, certificate: Path) -> Iterator[str]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def work(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 await _pass_on(reader, writer, port, prefix)
             except (OSError, asyncio.IncompleteReadError):
-                pass
+                pass  # one of the two went away
             finally:
-                writer.close()
+                await _gone(writer)
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(work(reader, writer))
+            served.add(task)
+            task.add_done_callback(served.discard)
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
         address.append(f"https://localhost:{server.sockets[0].getsockname()[1]}")
         ready.set()
         await stopping.wait()
         server.close()
+        for task in list(served):
+            task.cancel()
+        await asyncio.gather(*served, return_exceptions=True)
 
     # A loop of its own: Playwright has one in the thread of the tests.
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
@@ -77,7 +86,14 @@ async def _pass_on(
         await _copy(inner, writer)
     finally:
         body.cancel()
-        onward.close()
+        await _gone(onward)
+
+
+async def _gone(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(2):
+            await writer.wait_closed()
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -74,6 +74,14 @@ async def research(task: dict, ctx: RunContext) -> dict:
     return {"words": 412, "sources": 2}
 
 
+async def pack(order: dict, ctx: RunContext) -> dict:
+    weighed = await ctx.step("weigh", lambda items: {"grams": 120 * items}, order["items"])
+    if ctx.attempt == 1:
+        raise RuntimeError("the printer is out of labels")
+    label = await ctx.step("label", lambda to: f"parcel to {to}", order["to"])
+    return {**weighed, "label": label}
+
+
 async def flaky(payload: dict, ctx: RunContext) -> dict:
     raise ValueError(f"the mailbox {payload['to']} does not exist")
 
@@ -101,6 +109,7 @@ jobs = [
     job("Reserve stock", "stock", stock),
     job("Ship order", "ship", ship),
     job("Research", "research", research, tags={"team": "agents"}),
+    job("Pack order", "pack", pack),
     job("Send mail", "send-mail", flaky, max_attempts=2),
     job("Nightly report", "nightly-report", nightly, cron="15 3 * * *", timezone="Europe/Berlin"),
     job("Await payment", "await-payment", wait),

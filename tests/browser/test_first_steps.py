@@ -79,6 +79,8 @@ def test_code_that_cannot_be_loaded_is_told_until_it_is_put_right(
 ) -> None:
     from playwright.sync_api import expect
 
+    from browser.test_pages import problems
+
     page.goto("/runs")
     banner = page.get_by_role("alert").filter(has_text="cannot be loaded")
     expect(page.locator(".live")).to_have_text("live")
@@ -92,6 +94,9 @@ def test_code_that_cannot_be_loaded_is_told_until_it_is_put_right(
         expect(banner).to_contain_text("the last good one, goes on serving")
         banner.get_by_text("Where it happened").click()
         expect(banner.locator("pre")).to_contain_text("undefined_name")
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            assert problems(page) == []
         trigger(page, "Grace")
         expect(banner).to_be_visible()
     finally:

@@ -96,6 +96,44 @@ def test_an_attempt_that_failed_is_seen_beside_the_one_that_did_not(page: Page, 
     expect(page.locator(".panel")).to_contain_text("412")
 
 
+def test_steps_tell_which_attempt_carried_them_out_and_two_runs_are_compared(
+    page: Page, shop: Shop
+) -> None:
+    from playwright.sync_api import expect
+
+    from browser.test_pages import problems
+
+    first = shop.trigger("pack", {"items": 2, "to": "Ada"})
+    page.goto(f"/runs/{first}?tab=steps")
+    expect(page.locator("h1 .chip")).to_have_text("completed")
+    panel = page.get_by_role("tabpanel")
+    expect(panel).to_contain_text("Attempt 1 carried out 1. Attempt 2 carried out 1 and found 1")
+    expect(panel.get_by_role("listitem").nth(1)).to_contain_text("in attempt 2")
+    panel.get_by_text("label", exact=True).click()
+    expect(panel.get_by_label("output", exact=True)).to_contain_text("parcel to Ada")
+    second = shop.trigger("pack", {"items": 2, "to": "Grace"})
+    page.goto(f"/runs/{second}?tab=compare")
+    expect(page.locator("h1 .chip")).to_have_text("completed")
+    page.goto(f"/runs/{second}?tab=compare&with={first}")
+    expect(panel.get_by_role("heading", name="2 steps, 1 differ")).to_be_visible()
+    expect(panel.get_by_role("region", name="Payload").locator(".added")).to_contain_text("Grace")
+    steps = panel.get_by_role("listitem")
+    expect(steps.nth(1)).to_contain_text("same")
+    steps.nth(0).get_by_text("label").click()
+    expect(steps.nth(0).locator(".removed")).to_contain_text("parcel to Ada")
+    expect(steps.nth(0).locator(".added")).to_contain_text("parcel to Grace")
+    assert problems(page) == []
+
+
+def test_a_run_is_taken_away_as_one_file(page: Page, shop: Shop) -> None:
+    run_id = shop.trigger("nightly-report", {})
+    page.goto(f"/runs/{run_id}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Report", exact=True).click()
+    assert download.value.suggested_filename == f"run-{run_id}.html"
+    assert run_id in download.value.path().read_text("utf-8")
+
+
 def test_a_run_is_replayed_with_another_payload(page: Page, shop: Shop) -> None:
     from playwright.sync_api import expect
 

@@ -107,3 +107,20 @@ def test_a_schedule_says_when_it_fires_next(page: Page, shop: Shop) -> None:
     expect(row.locator("time")).to_have_text(re.compile(r"in \d+ [hm]"))
     page.goto(f"/jobs/{shop.jobs['nightly-report']}")
     expect(page.get_by_label("Next runs").locator("li")).to_have_count(5)
+
+
+def test_two_runs_of_a_workflow_are_compared_and_one_is_taken_away(page: Page, shop: Shop) -> None:
+    from playwright.sync_api import expect
+
+    from browser.test_pages import problems
+
+    first, second = shop.order(31), shop.order(32)
+    page.goto(f"/workflow-runs/{second}?tab=compare&with={first}")
+    panel = page.get_by_role("tabpanel")
+    expect(panel.get_by_role("region", name="Payload").locator(".removed")).to_contain_text("o-31")
+    expect(panel.get_by_role("region", name="Payload").locator(".added")).to_contain_text("o-32")
+    expect(panel.get_by_role("row").filter(has_text="validate")).to_contain_text("→")
+    assert problems(page) == []
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Report", exact=True).click()
+    assert download.value.suggested_filename == f"workflow-run-{second}.html"

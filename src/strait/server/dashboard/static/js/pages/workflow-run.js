@@ -11,7 +11,7 @@ import { sure } from "../ui/dialog.js";
 import { dag } from "../ui/dag.js";
 import { gantt } from "../ui/gantt.js";
 import { json } from "../ui/json-view.js";
-import { button, card, chip, copyable, empty, facts, head, link, rows, since, tabs } from "../ui/parts.js";
+import { button, card, chip, copyable, empty, facts, head, link, reportLink, rows, since, tabs } from "../ui/parts.js";
 import { attempt } from "../ui/toast.js";
 import { approve, reject } from "./approve.js";
 import { triggerWorkflow } from "./trigger.js";
@@ -36,6 +36,7 @@ export async function show(outlet, { id, signal }) {
     { id: "steps", label: "Steps", show: (panel, until) => picture(panel, model, until) },
     { id: "timeline", label: "Timeline", show: (panel, until) => timeline(panel, model, until) },
     { id: "data", label: "Input & output", show: (panel, until) => data(panel, model, until) },
+    { id: "compare", label: "Compare", show: async (panel, until) => (await import("./workflow-compare.js")).compare(panel, model, until) },
     { id: "decisions", label: "Decisions", show: (panel, until) => decisions(panel, model, until) },
   ], { chosen: query().tab || "steps", onChoose: (tab) => setQuery({ tab: tab === "steps" ? "" : tab }), signal }));
   model.watch(() => put(top, header(model)), signal);
@@ -65,6 +66,7 @@ function header({ run, path, refresh }) {
           if (await sure("Cancel this workflow run?", "Steps that execute are told to stop; what they have done stays done.", "Cancel the run"))
             await act("Canceled", () => api.remove(path))();
         }, { kind: "danger" }),
+        reportLink(`/v1/workflow-runs/${run.id}/report`),
       ],
     }),
     run.error && h("div", { class: "failure", role: "note" }, h("p", {}, run.error)),

@@ -41,6 +41,14 @@ export function card(title, ...children) {
     title && h("h2", {}, title), ...children);
 }
 
+/** Details whose inside is made when they are opened for the first time. */
+export function details(summary, inside) {
+  const element = h("details", { ontoggle: () => {
+    if (element.open && element.children.length === 1) element.append(...[inside()].flat(Infinity).filter(Boolean));
+  } }, h("summary", {}, summary));
+  return element;
+}
+
 /** What stands where nothing is: what this is, and the next step. */
 export function empty(title, ...next) {
   return h("div", { class: "empty", role: "status" }, h("p", { class: "title" }, title),

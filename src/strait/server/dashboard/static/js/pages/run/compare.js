@@ -7,7 +7,7 @@ import { query, setQuery } from "../../lib/router.js";
 import { allSteps } from "../../lib/run-steps.js";
 import { difference } from "../../ui/diff.js";
 import { paged } from "../../ui/paged.js";
-import { card, chip, empty, link } from "../../ui/parts.js";
+import { card, chip, details, empty, link } from "../../ui/parts.js";
 
 const MOST_OTHERS = 50;
 
@@ -50,11 +50,11 @@ function pictures(other, theirs, run, ours) {
   const rows = paired(theirs, ours);
   const list = paged({
     label: "compared steps", className: "steps", key: (each) => each.key, size: 100,
-    row: ({ name, occurrence, before, after, kind }) => h("li", {}, h("details", {},
-      h("summary", {}, h("span", { class: `tag mark-${kind}` }, WORDS[kind]), h("strong", {}, name), occurrence > 0 && h("span", { class: "quiet" }, `#${occurrence + 1}`),
+    row: ({ name, occurrence, before, after, kind }) => h("li", {}, details(
+      [h("span", { class: `tag mark-${kind}` }, WORDS[kind]), h("strong", {}, name), occurrence > 0 && h("span", { class: "quiet" }, `#${occurrence + 1}`),
         before && chip(before.status), before && after && "→", after && chip(after.status),
-        h("span", { class: "quiet" }, [before, after].map((each) => (each ? duration(each.duration_ms) : "–")).join(" → "))),
-      difference(of(before), of(after), { same: "It gave the same." }))),
+        h("span", { class: "quiet" }, [before, after].map((each) => (each ? duration(each.duration_ms) : "–")).join(" → "))],
+      () => difference(of(before), of(after), { same: "It gave the same." }))),
   });
   list.show(rows);
   const differ = rows.filter((each) => each.kind !== "same").length;

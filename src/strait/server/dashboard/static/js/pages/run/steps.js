@@ -7,7 +7,7 @@ import { attemptAt, stretches } from "../../lib/history.js";
 import { difference } from "../../ui/diff.js";
 import { json } from "../../ui/json-view.js";
 import { paged } from "../../ui/paged.js";
-import { card, chip, empty } from "../../ui/parts.js";
+import { card, chip, details, empty } from "../../ui/parts.js";
 
 export function steps(panel, model, signal) {
   const place = h("div"), points = h("div"), title = h("h2"), by = h("p", { class: "quiet" });
@@ -59,14 +59,13 @@ function perAttempt(all, attemptOf) {
 
 function step(each, attempt) {
   const ms = each.duration_ms ?? (instant(each.finished_at) ?? 0) - (instant(each.started_at) ?? 0);
-  return h("li", {}, h("details", {},
-    h("summary", {}, chip(each.status), h("strong", {}, each.name), each.occurrence > 0 && h("span", { class: "quiet" }, `#${each.occurrence + 1}`),
+  return h("li", {}, details(
+    [chip(each.status), h("strong", {}, each.name), each.occurrence > 0 && h("span", { class: "quiet" }, `#${each.occurrence + 1}`),
       h("span", { class: "quiet" }, duration(ms)), attempt > 1 && h("span", { class: "tag" }, `in attempt ${attempt}`), each.attempts > 1 && h("span", { class: "tag" }, plural(each.attempts, "try", "tries")),
       each.undone ? h("span", { class: "tag" }, "undone") : each.undo && h("span", { class: "tag" }, "can be undone"),
-      each.at && h("code", { class: "lo" }, each.at)),
-    each.input !== undefined && h("div", {}, h("h3", {}, "Input"), json(each.input, { label: "input" })),
-    each.error ? h("div", {}, h("h3", {}, "Error"), json(each.error, { label: "error" })) : h("div", {}, h("h3", {}, "Output"), json(each.output, { label: "output", empty: "It gave nothing." })),
-    each.idempotency_key && h("p", { class: "quiet" }, "idempotency key ", h("code", {}, each.idempotency_key))));
+      each.at && h("code", { class: "lo" }, each.at)],
+    () => [each.error ? h("div", {}, h("h3", {}, "Error"), json(each.error, { label: "error" })) : h("div", {}, h("h3", {}, "Output"), json(each.output, { label: "output", empty: "It gave nothing." })),
+    each.idempotency_key && h("p", { class: "quiet" }, "idempotency key ", h("code", {}, each.idempotency_key))]));
 }
 
 function checkpoints(all, history) {
