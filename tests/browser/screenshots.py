@@ -28,7 +28,9 @@ def main() -> None:
 
     DOCS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        arguments = ("dev", str(SHOP), "--port", "0", "--ephemeral", "--json")
+        # As a reader would have it: pages show where the code is, seen from where one is.
+        shutil.copy(SHOP, directory)
+        arguments = ("dev", SHOP.name, "--port", "0", "--ephemeral", "--json")
         executable = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         with running(*arguments, cwd=Path(directory)) as process:
