@@ -8,6 +8,7 @@ the files of the page.
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from cli.processes import ROOT, environment, running
+from cli.processes import ROOT, environment, running, strait
 from strait import Client
 from support.markdown import Block, blocks
 
@@ -174,6 +175,18 @@ def test_the_promise_is_one_text() -> None:
     assert len(texts) == 1
 
 
+def tutorial_commands() -> tuple[list[str], list[list[str]]]:
+    """Return what the README has a reader type, the command that stays first."""
+    shown = [block for block in blocks(ROOT / "README.md", "bash")
+             if block.heading == "Run jobs on your laptop"]  # fmt: skip
+    lines = [
+        shlex.split(line, comments=True) for block in shown for line in block.text.splitlines()
+    ]
+    assert all(line[0] == "strait" for line in lines)
+    first, *others = [line[1:] for line in lines]
+    return first, others
+
+
 def test_the_readme_can_be_followed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -182,11 +195,19 @@ def test_the_readme_can_be_followed(
 ) -> None:
     readme = {block.name: block for block in blocks(ROOT / "README.md")}
     jobs, call = readme.pop("Run jobs on your laptop"), readme.pop("Run jobs on your laptop 2")
+    dev_line, (trigger_line, list_line) = tutorial_commands()
+    assert dev_line == ["dev", file_of(jobs)]
     test = readme.pop("Unit-test a handler")
     for block in (jobs, test):
         (tmp_path / file_of(block)).write_text(block.text)
     monkeypatch.chdir(tmp_path)
-    with running("dev", "orders.py", "--port", "0", "--json", cwd=tmp_path) as dev:
+    with running(*dev_line, "--port", "0", "--json", cwd=tmp_path) as dev:
+        # From the directory of the database a command finds the platform by itself.
+        triggered = strait(*trigger_line, cwd=tmp_path)
+        assert triggered.returncode == 0, triggered.stderr
+        assert '"status": "processed"' in triggered.stdout
+        listed = strait(*list_line, cwd=tmp_path)
+        assert (listed.returncode, listed.stdout.count("completed")) == (0, 1), listed.stderr
         monkeypatch.setenv("STRAIT_BASE_URL", dev.base_url)
         monkeypatch.setenv("STRAIT_API_KEY", dev.ready["api_key"])
         (tmp_path / "strait.json").write_text('{"sdk": {"base_url": "https://file.test"}}')
