@@ -117,6 +117,27 @@ async def test_a_recorded_step_that_is_asked_with_other_arguments_is_named(run: 
         await run.attempt(handler)
     assert isinstance(caught.value, NonRetryable)
     assert (caught.value.step, caught.value.occurrence) == ("price", 0)
+    assert "argument 1 differs" in str(caught.value)
+
+
+@pytest.mark.parametrize(("redact", "told"), [((), "argument 2 and `note` differ"), (("pin",), "")])
+async def test_a_mismatch_says_which_arguments_differ_unless_they_are_secret(
+    run: Run, redact: tuple[str, ...], told: str
+) -> None:
+    async def pay(*args: object, **kwargs: object) -> str:
+        return "paid"
+
+    async def handler(ctx: RunContext) -> Any:
+        if ctx.attempt == 1:
+            await ctx.step("pay", pay, "o-1", 4, currency="EUR", redact=redact)
+            raise OSError
+        await ctx.step("pay", pay, "o-1", 5, currency="EUR", note="late", redact=redact)
+
+    with pytest.raises(OSError):  # noqa: PT011 - it is the handler's own
+        await run.attempt(handler)
+    with pytest.raises(StepMismatch) as caught:
+        await run.attempt(handler)
+    assert caught.value.differs == told
 
 
 @pytest.mark.parametrize(

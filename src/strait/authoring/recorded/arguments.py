@@ -20,8 +20,25 @@ def fingerprint(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
     Models and dataclasses count by their fields. What is no JSON, such as a connection, counts by
     the name of its type only: it cannot be compared over a crash.
     """
-    text = _encode([list(args), dict(kwargs)])
-    return sha256(text.encode()).hexdigest()[:32]
+    return _digest([list(args), dict(kwargs)])[:32]
+
+
+def marks(args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, str]:
+    """Return a short digest of each argument, by its number from 1 or its name.
+
+    They are there to say which one differs; whether any does, the fingerprint decides.
+    """
+    named = {str(number): value for number, value in enumerate(args, 1)} | dict(kwargs)
+    return {name: _digest(value)[:6] for name, value in named.items()}
+
+
+def differing(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return in words which arguments differ; empty if the marks do not say."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    shown = [f"argument {name}" if name.isdigit() else f"`{name}`" for name in names]
+    if not before or not names:
+        return ""
+    return " and ".join(shown) + (" differs" if len(names) == 1 else " differ")
 
 
 def place() -> str:
@@ -47,3 +64,7 @@ def plain(value: object) -> Any:
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain
 ).encode
+
+
+def _digest(value: object) -> str:
+    return sha256(_encode(value).encode()).hexdigest()

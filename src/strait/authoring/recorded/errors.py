@@ -24,6 +24,7 @@ class StepMismatch(NonRetryable):
         recorded_at: the file and line that asked when it was recorded.
         asked: the positional and keyword arguments of now. They may hold secrets, so that they
             are in no text.
+        differs: which of them, in words; empty if that is not on record.
     """
 
     def __init__(
@@ -33,16 +34,19 @@ class StepMismatch(NonRetryable):
         at: str,
         recorded_at: str,
         asked: tuple[Sequence[object], Mapping[str, object]] = ((), {}),
+        differs: str = "",
     ) -> None:
         self.step = step
         self.occurrence = occurrence
         self.at = at
         self.recorded_at = recorded_at
         self.asked = asked
+        self.differs = differs
         which = f"step `{step}`" + (f" (occurrence {occurrence})" if occurrence else "")
+        told = f": {differs}" if differs else ""
         super().__init__(
             f"{which} at {at} is asked with other arguments than those it is recorded for "
-            f"(at {recorded_at}); use the arguments of then, another name, or `ctx.version`"
+            f"(at {recorded_at}){told}; use the arguments of then, another name, or `ctx.version`"
         )
 
 

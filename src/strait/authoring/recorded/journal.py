@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 256
 # What need not be said.
-_EMPTY: tuple[object, ...] = (None, "", ())
+_EMPTY: tuple[object, ...] = (None, "", (), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Record:
         undo: whether it is to be undone when the run fails for good.
         redact: paths in its output that nobody is shown.
         codec: the name of the codec that sealed its output.
+        arguments: a short digest of each argument; of a step with secrets, none.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Record:
     undo: bool = False
     redact: tuple[str, ...] = ()
     codec: str = ""
+    arguments: dict[str, str] | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Return the value of its state key."""

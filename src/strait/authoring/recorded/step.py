@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from strait.authoring.flow import Call
-from strait.authoring.recorded.arguments import fingerprint
+from strait.authoring.recorded.arguments import differing, fingerprint, marks
 from strait.authoring.recorded.errors import StepFailed, StepMismatch, StepTimeout
 from strait.authoring.recorded.journal import Journal, Place, Record
 from strait.authoring.recorded.values import BlobStore, Codec, given_back, kept
@@ -243,7 +243,9 @@ def course(
     record = yield from ledger.journal.find(place)
     if record is not None:
         if record.fingerprint != asked:
-            raise StepMismatch(place.name, place.occurrence, place.at, record.at, (args, kwargs))
+            differs = differing(record.arguments or {}, marks(args, kwargs))
+            given = (args, kwargs)
+            raise StepMismatch(place.name, place.occurrence, place.at, record.at, given, differs)
         return _replayed(ledger, place, record, function, options)
     ledger.must_be_recorded("step", place.name, place.at)
     started_at = _now()
@@ -291,6 +293,8 @@ def course(
         undo=options.undo is not None,
         redact=tuple(options.redact),
         codec=codec.name if codec is not None else "",
+        # A digest so short of one value would tell it to whoever can guess.
+        arguments=None if codec is not None or options.redact else marks(args, kwargs),
     )
     yield from ledger.journal.keep(place, record)
     return _result(ledger, place, record, given, function, options)
