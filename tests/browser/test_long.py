@@ -139,6 +139,8 @@ def long(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def test_a_run_of_5000_steps_is_looked_at_a_page_at_a_time(long: Long) -> None:
     from playwright.sync_api import expect
 
+    from browser.test_pages import problems
+
     page = long.page
     page.goto(f"/runs/{RUN}")
     expect(page.locator(".gantt-row").nth(5)).to_be_visible()
@@ -152,6 +154,7 @@ def test_a_run_of_5000_steps_is_looked_at_a_page_at_a_time(long: Long) -> None:
     expect(pager).to_contain_text(re.compile("101.200 of 5,?000"))
     steps.get_by_text("step 150").click()
     expect(steps.get_by_label("output", exact=True)).to_contain_text('"number": 150')
+    assert problems(page) == []
     page.get_by_label("Name of a step").fill("step 4999")
     expect(steps.get_by_role("listitem")).to_have_count(1)
     assert long.elements() < MOST_ELEMENTS

@@ -81,6 +81,20 @@ async def fail(payload: dict[str, Any], ctx: RunContext) -> None:
     raise NonRetryable(f"no stock of {payload['id']}")
 
 
+async def refuse(cents: int) -> None:
+    raise ConnectionError(f"the bank does not answer for {cents}")
+
+
+async def breaks(payload: dict[str, Any], ctx: RunContext) -> None:
+    await ctx.step("label", label, "x")
+    await ctx.step("refuse", refuse, 5)
+
+
+async def waits(payload: dict[str, Any], ctx: RunContext) -> None:
+    await ctx.step("label", label, "x")
+    await ctx.wait_for_event("never", timeout_secs=30 * 86_400)
+
+
 async def think(payload: dict[str, Any], ctx: AgentRunContext) -> dict[str, Any]:
     answer = await ctx.step("ask", label, payload["question"])
     await ctx.report_usage("openai", "gpt", 10, 2, 12, cost_microusd=7)
@@ -99,10 +113,12 @@ pack_job = _job("pack", pack)
 pay_job = _job("pay", pay)
 sealed_job = _job("sealed", pay, codec=Reversed())
 fail_job = _job("fail", fail, max_attempts=1)
+breaks_job = _job("breaks", breaks, max_attempts=1)
+waits_job = _job("waits", waits)
 think_agent = define_agent(
     AgentOptions(name="think", slug="think", endpoint_url="http://127.0.0.1:1", run=think)
 )
-JOBS = (fulfil_job, pack_job, pay_job, sealed_job, fail_job, think_agent)
+JOBS = (fulfil_job, pack_job, pay_job, sealed_job, fail_job, breaks_job, waits_job, think_agent)
 
 
 async def pack_async(payload: dict[str, Any], ctx: RunContext) -> dict[str, Any]:

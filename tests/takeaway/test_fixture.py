@@ -18,7 +18,17 @@ from strait.testing import RecordedRun, ReplayError, TestPlatform, load_run, pla
 
 from . import replayed
 from .orders import flow, pack_job
-from .replayed import executed, fail_job, fulfil_job, label, pay_job, sealed_job, think_agent
+from .replayed import (
+    breaks_job,
+    executed,
+    fail_job,
+    fulfil_job,
+    label,
+    pay_job,
+    sealed_job,
+    think_agent,
+    waits_job,
+)
 
 Exported = Callable[..., RecordedRun]
 
@@ -37,10 +47,12 @@ def ended(world: TestPlatform) -> dict[str, str]:
         (pay_job, {"id": "o-1"}),
         (sealed_job, {"id": "o-2"}),
         (fail_job, {"id": "o-3"}),
+        (breaks_job, {}),
         (think_agent, {"question": "why"}),
         (replayed.pack_job, {"items": 1}),
     ):
         runs[job.slug] = world.run(job, payload).id
+    runs["waits"] = world.run(waits_job, {}, within=timedelta(0)).id
     order = {"id": "o-9", "cents": 450, "card": {"number": "5555-4444"}}
     run = world.run(fulfil_job, order, within=timedelta(seconds=30))
     assert run.status == "waiting"
@@ -243,6 +255,35 @@ def test_a_run_that_failed_fails_again_and_code_that_is_right_now_is_told(
     with pytest.raises(ReplayError, match="raised KeyError") as caught:
         recorded.replay(job(worse, "fail"))
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_replay_ends_where_the_record_does_if_the_run_did_not_complete(
+    exported: Exported,
+) -> None:
+    recorded = exported("breaks")
+    assert (recorded.status, recorded.result) == ("dead_letter", None)
+    replay = recorded.replay(breaks_job)
+    assert replay.stopped_at.startswith("step `refuse` at replayed.py:")
+    assert (replay.result, replay.error, executed) == (None, None, [])
+
+    async def earlier(payload: dict[str, Any], ctx: RunContext) -> None:
+        await ctx.step("refuse", label, "y")
+
+    with pytest.raises(ReplayError) as caught:
+        recorded.replay(job(earlier, "breaks"))
+    assert [line.partition(" at ")[0] for line in caught.value.differences] == [
+        "step `refuse`",
+        "step `label` is on record, and is not asked for any more",
+    ]
+    with pytest.raises(ReplayError, match=r"recorded: dead_letter with .*; now: completed with"):
+        recorded.replay(job(lambda payload, ctx: ctx.step("label", label, "x"), "breaks"))
+
+
+def test_a_run_that_is_not_over_is_replayed_as_far_as_it_has_come(exported: Exported) -> None:
+    recorded = exported("waits")
+    assert recorded.status == "waiting"
+    assert recorded.replay(waits_job).stopped_at == "event `never`"
+    assert executed == []
 
 
 def test_the_run_of_a_workflow_is_no_fixture(world: TestPlatform) -> None:

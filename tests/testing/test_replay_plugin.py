@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from strait.authoring.recorded.arguments import fingerprint
 from strait.reserved import step_key
+from strait.testing.replay_plugin import Replays
 
 ROOT = Path(__file__).parents[2]
 SHOP = """
@@ -124,5 +126,12 @@ def test_what_is_missing_is_told_in_one_line(project: Path) -> None:
     assert "1 failed, 1 passed, 1 error" in said
     assert "there is no job `pack` in `shop:pay_job`" in said
     assert "is not a run of the format `strait.fixture/1` but 'else'" in said
-    said = replayed(project, "--strait-replay", "gone.json")
-    assert "ERROR: --strait-replay: there is no" in said
+
+
+def test_a_path_that_is_not_there_is_a_wrong_use_of_the_command_line(
+    pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone.json"
+    monkeypatch.setattr(pytestconfig.option, "strait_replay", [str(gone)])
+    with pytest.raises(pytest.UsageError, match=re.escape(f"there is no `{gone}`")):
+        Replays(pytestconfig)
