@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from strait.serve import DiscoveryError, discover
-from strait.serve.discovery import discover_all, folders_of
+from strait.serve.discovery import address_of, discover_all, folders_of
 
 JOB = """
 from strait.authoring import JobOptions, define_job
@@ -40,6 +40,13 @@ def slugs(found):
 def test_a_module_is_found_by_its_name(place):
     place("shop_a.py", JOB.format(name="one") + JOB.format(name="two"))
     assert slugs(discover("shop_a")) == (["one", "two"], [])
+
+
+def test_a_definition_that_has_a_name_is_found_by_its_address(place):
+    place("shop_z.py", JOB.format(name="one") + JOB.format(name="two") + "more = [two]\ndel two\n")
+    one, two = discover("shop_z").jobs
+    assert (address_of(one), address_of(two)) == ("shop_z:one", "")
+    assert discover(address_of(one)).jobs == (one,)
 
 
 def test_a_package_is_found_with_its_submodules_but_is_not_started(place):
