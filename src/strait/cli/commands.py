@@ -49,6 +49,11 @@ COMMANDS = {
         "serve": Entry(
             "platform_commands", "serve", "Run a platform on this machine without handlers"
         ),
+        "worker": Entry(
+            "worker_commands",
+            "worker",
+            "Run the jobs of TARGET in a worker, which connects out to the platform",
+        ),
         "db": Entry("db_commands", "db", "Look after the database of a platform"),
     },
     "Work with a platform": {

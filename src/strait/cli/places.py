@@ -41,11 +41,19 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """The platform that a database of this directory is served by."""
+    """The platform that a database of this directory is served by.
+
+    Attributes:
+        base_url: its address.
+        project_id: the project of its key.
+        api_key: a key of it.
+        grpc_addr: where it listens for workers; "" if it does not.
+    """
 
     base_url: str
     project_id: str
     api_key: str = field(repr=False)
+    grpc_addr: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +185,12 @@ def local_platform(environment: Mapping[str, str] = os.environ) -> Local | None:
     try:
         owner = json.loads(file.with_name(file.name + ".lock").read_text("utf-8"))
         kept = json.loads(file.with_name(file.name + ".key").read_text("utf-8"))
-        found = Local(str(owner["address"]), str(kept["project_id"]), str(kept["api_key"]))
+        found = Local(
+            str(owner["address"]),
+            str(kept["project_id"]),
+            str(kept["api_key"]),
+            str(owner.get("grpc_addr", "")),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if found.base_url else None

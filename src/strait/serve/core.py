@@ -81,14 +81,14 @@ class Core:
         now: Callable[[], float] = time.time,
         rules: Rules | None = None,
     ) -> None:
-        self.jobs = _by_slug(jobs)
+        self.jobs = by_slug(jobs)
         self.active = 0
         self.max_body_bytes = max_body_bytes
         self._platform = platform
         self._guard = Guard(now, tolerance_secs)
         self._executor = Executor(platform, project_id, max_threads, now, rules)
         self._hosted = {
-            _PREFIX + slug: HostedJob(job, job.run, _secrets(job, signing_secrets))
+            _PREFIX + slug: HostedJob(job, job.run, secrets_of(job, signing_secrets))
             for slug, job in self.jobs.items()
             if job.run is not None
         }
@@ -214,7 +214,7 @@ class Settings:
         cancel_grace_secs: float = CANCEL_GRACE_SECS,
     ) -> None:
         secrets = (signing_secret,) if isinstance(signing_secret, str) else tuple(signing_secret)
-        self.jobs = [one for one in _definitions(source) if isinstance(one, JobDefinition)]
+        self.jobs = [one for one in definitions_of(source) if isinstance(one, JobDefinition)]
         self.base_url = base_url or Layer.of_environment().config().base_url
         self.http_client = http_client
         self.signing_secrets = tuple(secret for secret in secrets if secret)
@@ -247,13 +247,13 @@ def job_url(base: str, slug: str) -> str:
     return f"{base.rstrip('/')}{_PREFIX}{quote(slug, safe='')}"
 
 
-def _definitions(source: Source) -> Iterable[Definition]:
+def definitions_of(source: Source) -> Iterable[Definition]:
     if isinstance(source, Definition):
         return [source]
     return definitions_in(source) if isinstance(source, ModuleType) else source
 
 
-def _by_slug(jobs: Iterable[JobDefinition[Any]]) -> dict[str, JobDefinition[Any]]:
+def by_slug(jobs: Iterable[JobDefinition[Any]]) -> dict[str, JobDefinition[Any]]:
     found: dict[str, JobDefinition[Any]] = {}
     for job in jobs:
         if found.setdefault(job.slug, job) is not job:
@@ -263,7 +263,7 @@ def _by_slug(jobs: Iterable[JobDefinition[Any]]) -> dict[str, JobDefinition[Any]
     return found
 
 
-def _secrets(job: JobDefinition[Any], of_host: tuple[str, ...]) -> tuple[str, ...]:
+def secrets_of(job: JobDefinition[Any], of_host: tuple[str, ...]) -> tuple[str, ...]:
     own = job.options.endpoint_signing_secret or job.options.webhook_secret
     return (own, *of_host) if own else of_host
 

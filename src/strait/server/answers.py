@@ -14,7 +14,7 @@ from strait.server.outbound import Answer
 _MAX_ERROR_CHARS = 4_096
 _SECONDS = re.compile(r"\d{1,12}(?:\.\d{1,6})?", re.ASCII)
 # As far ahead as a run may be scheduled; a handler that asks for more has made a mistake.
-_LONGEST_PAUSE_SECS = 30 * 24 * 3600.0
+LONGEST_PAUSE_SECS = 30 * 24 * 3600.0
 
 
 class _HandlerError(msgspec.Struct):
@@ -49,7 +49,7 @@ def _pause_asked_for(answer: Answer, now: int) -> float | None:
     # Our own hosts say milliseconds beside the whole seconds that the standard has.
     milliseconds = answer.headers.get(b"retry-after-ms", b"").strip()
     if milliseconds.isdigit() and len(milliseconds) <= 12:
-        return min(int(milliseconds) / 1000, _LONGEST_PAUSE_SECS)
+        return min(int(milliseconds) / 1000, LONGEST_PAUSE_SECS)
     return read_retry_after(answer.headers.get(b"retry-after", b""), now)
 
 
@@ -76,4 +76,4 @@ def read_retry_after(value: bytes, now: int) -> float | None:
             seconds = (parsedate_to_datetime(text).timestamp() * SECOND - now) / SECOND
         except (ValueError, OverflowError):
             return None
-    return min(max(0.0, seconds), _LONGEST_PAUSE_SECS)
+    return min(max(0.0, seconds), LONGEST_PAUSE_SECS)

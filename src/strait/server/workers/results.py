@@ -17,6 +17,7 @@ from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine import outcomes
 from strait.engine import runs as engine
 from strait.engine.entries import Entry
+from strait.server.answers import LONGEST_PAUSE_SECS
 from strait.server.unit import Unit
 from strait.server.work import runs
 from strait.server.workers.fleet import Cancel, Task, WorkerId
@@ -78,7 +79,27 @@ def outcome_of(told: Told) -> outcomes.Succeeded | outcomes.Erred:
             return outcomes.Erred("worker returned invalid output_json", "unknown")
     error = told.error or "worker reported failure"
     error = error.encode()[:MAX_ERROR_BYTES].decode(errors="ignore")
-    return outcomes.Erred(error, outcomes.class_of_message(error) or "unknown")
+    error_class = outcomes.class_of_message(error)
+    pause_secs = _pause_secs(told.output)
+    if pause_secs is None:
+        return outcomes.Erred(error, error_class or "unknown")
+    return outcomes.Erred(error, error_class or "rate_limited", pause_secs)
+
+
+class _Failure(msgspec.Struct):
+    retry_after_ms: int
+
+
+_failure_decoder = msgspec.json.Decoder(_Failure)
+
+
+def _pause_secs(output: bytes) -> float | None:
+    """Return when a handler asked to be called again, which our workers say with a failure."""
+    try:
+        asked_ms = _failure_decoder.decode(output).retry_after_ms
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return min(max(0, asked_ms) / 1000, LONGEST_PAUSE_SECS)
 
 
 def accepted(unit: Unit, task: Task) -> None:
