@@ -123,6 +123,7 @@ class Tasks:
         self._idle = asyncio.Event()
         self._idle.set()
         self._told = asyncio.Event()
+        self._given_up: set[str] = set()
         self.sent: dict[str, float] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.acknowledge: list[str] = []
@@ -159,21 +160,23 @@ class Tasks:
         """Tell the attempts of a run to end: it has ended, or goes on without them."""
         self._executor.cancel(run_id, reason or "canceled by the platform", outlived=True)
 
-    def cancel_all(self, reason: str) -> None:
-        """Tell everything to end."""
-        for held, _ in self._running.values():
+    def give_up(self, reason: str) -> None:
+        """Tell everything to end, and tell of none of it: it is for another worker to do."""
+        for assignment, (held, _) in list(self._running.items()):
+            self._given_up.add(assignment)
             self.cancel(held.run_id, reason)
 
     async def end(self) -> int:
-        """End everything now, and return how much that was.
+        """End everything now, and return how much was not finished, what was given up included.
 
         What runs in a thread goes on until it returns.
         """
+        self._given_up |= self._running.keys()
         tasks = [task for _, task in self._running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        return len(tasks)
+        return len(self._given_up)
 
     def taken(self, assignment: str) -> None:
         """Forget what came of an assignment, since the platform has it."""
@@ -205,6 +208,9 @@ class Tasks:
         except Exception as error:  # whatever it is, the platform must hear of it
             log.exception("the worker failed at run %s", given.run_id)
             answer = _failed("WorkerError", f"the worker failed: {type(error).__name__}")
+        if given.id in self._given_up:
+            self._leave(given)
+            return
         outcome = _outcome(given, answer, round((time.monotonic() - began) * 1000))
         self.outcomes[given.id] = outcome
         self._leave(given)

@@ -90,7 +90,7 @@ class Worker:
 
     Attributes:
         jobs: what it serves, by slug.
-        unfinished: how many runs were still going when it ended.
+        unfinished: how many runs it did not finish before it ended.
 
     Raises:
         DefinitionError: two jobs have the same slug, or none has a handler.
@@ -230,7 +230,7 @@ class Worker:
                 {ended, done}, timeout=self._drain_secs, return_when=asyncio.FIRST_COMPLETED
             )
             if not done.done() and not ended.done():
-                tasks.cancel_all("the worker is stopping")
+                tasks.give_up("the worker is stopping")
                 await asyncio.wait(
                     {ended, done}, timeout=_LAST_SECS, return_when=asyncio.FIRST_COMPLETED
                 )

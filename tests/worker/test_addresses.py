@@ -1,0 +1,113 @@
+"""Where workers connect: plain on this machine, with TLS anywhere else."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from strait.authoring import JobOptions, define_job
+from strait.server.run import Server
+from strait.server.settings import Settings
+from strait.store.connection import StoreError
+from strait.worker import Worker
+from support.handlers import Handlers
+from support.world import world as a_world
+
+from .test_worker import Setting
+
+
+def certificate(directory: Path) -> dict[str, Path]:
+    """Write a certificate for this machine, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    encoding, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
+    files = {"grpc_tls_cert": directory / "cert.pem", "grpc_tls_key": directory / "key.pem"}
+    files["grpc_tls_cert"].write_bytes(made.public_bytes(encoding))
+    pkcs8 = serialization.PrivateFormat.PKCS8
+    files["grpc_tls_key"].write_bytes(key.private_bytes(encoding, pkcs8, no_password))
+    return files
+
+
+async def test_with_a_certificate_workers_are_served_with_tls(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    async def secret(payload: object, ctx: object) -> str:
+        return "over tls"
+
+    files = certificate(tmp_path)
+    async with a_world(handlers, grpc_port=0, **files) as world:
+        setting = Setting(world)
+        trusted = {"tls": True, "ca_file": files["grpc_tls_cert"]}
+        async with setting.working({"secret": secret}, **trusted):
+            assert (await setting.run("secret"))["result"] == "over tls"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"grpc_host": "0.0.0.0"}, "workers would send their keys to 0.0.0.0 in plain text; give"),
+        ({"grpc_tls_cert": Path("c.pem")}, "`--grpc-tls-cert` and `--grpc-tls-key` go together"),
+        (
+            {"grpc_tls_cert": Path("c.pem"), "grpc_tls_key": Path("gone.pem")},
+            "`gone.pem` cannot be read: No such file",
+        ),
+    ],
+)
+async def test_an_address_that_would_not_be_safe_is_not_served(
+    settings: dict[str, object], text: str
+) -> None:
+    with pytest.raises(StoreError, match=text):
+        async with Server(Settings(port=0, grpc_port=0, **settings)):
+            pytest.fail("it was served")
+
+
+async def test_a_port_that_is_taken_is_said_to_be() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"127.0.0.1:{port}: the address is in use"):
+            async with Server(Settings(port=0, grpc_port=port)):
+                pytest.fail("it was served")
+
+
+async def test_without_grpc_both_sides_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("strait.server.workers.listener", "strait.worker.connection"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    with pytest.raises(StoreError, match=r"`--grpc-port` needs `grpc`: pip install 'strait-python"):
+        async with Server(Settings(port=0, grpc_port=0)):
+            pytest.fail("it was served")
+    job = define_job(
+        JobOptions(name="a", slug="a", run=lambda payload, ctx: None, execution_mode="worker")
+    )
+    worker = Worker([job], api_key="strait_k", base_url="http://127.0.0.1:1")
+    with pytest.raises(
+        Exception, match=r"a worker needs `grpc`: pip install 'strait-python\[grpc\]"
+    ):
+        await worker.run()
