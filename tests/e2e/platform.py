@@ -31,12 +31,14 @@ class Platform:
         base_url: where it answers.
         api_key: a key with every scope.
         project_id: the project of the key.
+        grpc_addr: where workers connect; "" if they cannot.
     """
 
     process: subprocess.Popen[str]
     base_url: str
     api_key: str
     project_id: str
+    grpc_addr: str = ""
 
     def client(self) -> Client:
         """Return a client of the platform."""
