@@ -32,7 +32,8 @@ class Hosting:
     """A way to host the jobs of the example.
 
     Attributes:
-        command: what Python is called with; `{port}` stands for a free one.
+        command: what Python is called with; `{port}` stands for a free one, `{grpc_addr}` for
+            where the platform serves workers.
         prefixes: what stands before `/jobs/{slug}`; with more than one, everything is done with
             each. None is for what nobody calls, because it connects to the platform by itself.
     """
@@ -50,6 +51,9 @@ HOSTINGS = {
     "flask": Hosting(("-m", "flask", "--app", f"{EXAMPLES}.flask_app", "run", "-p", "{port}")),
     "django": Hosting(("-m", f"{EXAMPLES}.django_app", "runserver", "--noreload", "{port}")),
     "django-asgi": Hosting((*UVICORN, f"{EXAMPLES}.django_app:application")),
+    "worker": Hosting(
+        ("-m", "strait.cli", "worker", "examples/hosting/jobs.py", "--addr", "{grpc_addr}"), (None,)
+    ),
     "lambda": Hosting(SHIM, ("", "/v1", "/alb")),
 }
 
@@ -57,7 +61,7 @@ HOSTINGS = {
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     database: Path = tmp_path_factory.mktemp("hosting") / "dev.db"
-    platform = start(database)
+    platform = start(database, "", "--grpc-port", "0")
     yield platform
     platform.stop()
 
@@ -74,6 +78,7 @@ def hosted(hosting: Hosting, platform: Platform, errors: Path) -> Iterator[str]:
     port = str(_free_port())
     environment = {
         "STRAIT_BASE_URL": platform.base_url,
+        "STRAIT_API_KEY": platform.api_key,
         "STRAIT_SIGNING_SECRET": SECRET,
         "HEARTBEAT_SECS": "0.1",
         "PYTHONPATH": f"{REPO / 'src'}:{REPO}",
@@ -81,9 +86,10 @@ def hosted(hosting: Hosting, platform: Platform, errors: Path) -> Iterator[str]:
         "PYTHONWARNINGS": "always::ResourceWarning",
     }
     url = f"http://127.0.0.1:{port}"
+    places = {"port": port, "grpc_addr": platform.grpc_addr}
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, *(word.format(port=port) for word in hosting.command)],
+            [sys.executable, *(word.format(**places) for word in hosting.command)],
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             cwd=REPO,
@@ -114,19 +120,21 @@ def test_the_same_jobs_run_in_every_framework(
             url = f"{address}{prefix or ''}"
             report = register_all(
                 client,
-                Manifest.of(JOBS),
+                Manifest.of(JOBS) if prefix is not None else Manifest.of(JOBS).for_workers(),
                 base_url_of_handlers=url,
                 project_id=platform.project_id,
                 signing_secret=SECRET,
             )
-            _runs_what_is_triggered(client, report.jobs, tmp_path / f"note{hash(prefix)}")
+            # A worker is told what the platform knows; a host finds out that its run has ended.
+            reason = "canceled by user" if prefix is None else "the run has ended"
+            _runs_what_is_triggered(client, report.jobs, tmp_path / f"note{hash(prefix)}", reason)
             if prefix is not None:
                 _refuses_who_does_not_sign(url)
     assert "ResourceWarning" not in errors.read_text()
     assert "never retrieved" not in errors.read_text()
 
 
-def _runs_what_is_triggered(client: Client, jobs: dict[str, str], note: Path) -> None:
+def _runs_what_is_triggered(client: Client, jobs: dict[str, str], note: Path, reason: str) -> None:
     """Run a plain handler, one whose first attempt fails after a step, and one that is canceled."""
 
     def trigger(slug: str, payload: object) -> str:
@@ -143,7 +151,7 @@ def _runs_what_is_triggered(client: Client, jobs: dict[str, str], note: Path) ->
 
     until(lambda: any(event.type == "progress" for event in client.runs.list_events(patient)))
     client.runs.cancel(patient)
-    assert until(lambda: note.exists() and note.read_text()) == "the run has ended"
+    assert until(lambda: note.exists() and note.read_text()) == reason
 
 
 def _refuses_who_does_not_sign(url: str) -> None:

@@ -17,7 +17,6 @@ from strait import NonRetryable, RetryAfter
 from strait.authoring import JobOptions, RunContext, define_job
 from strait.authoring.validation import DefinitionError
 from strait.errors import ConfigurationError
-from strait.serve.attempts import Rules
 from strait.server.workers.fleet import WorkerId
 from strait.worker import Worker, WorkerRefused
 from strait.worker.tasks import MAX_OUTPUT_BYTES
@@ -287,8 +286,7 @@ async def test_what_is_not_done_in_time_goes_to_another_worker(
         return ctx.attempt
 
     drain_secs = 3_600 if twice else 0.0
-    rules = Rules(cancel_grace_secs=0.0)
-    worker = setting.worker({"task": endless}, drain_secs=drain_secs, rules=rules)
+    worker = setting.worker({"task": endless}, drain_secs=drain_secs, cancel_grace_secs=0.0)
     working = asyncio.ensure_future(worker.run())
     run_id = await setting.world.trigger(await setting.job("task"))
     await setting.until("started", working)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,16 +115,12 @@ def _addr(place: Place, wanted: Wanted) -> str:
 
 def _register(session: Session, found: Found) -> None:
     """Bring what was found to the platform, its jobs for workers."""
-    manifest = Manifest.of(found.all())
-    jobs = tuple(
-        replace(job, settings={**job.settings, "execution_mode": "worker"}) if job.hosted else job
-        for job in manifest.jobs
-    )
     register_all(
         session.client,
-        replace(manifest, jobs=jobs),
+        Manifest.of(found.all()).for_workers(),
         base_url_of_handlers="",
         project_id=session.project_id,
+        signing_secret=os.environ.get(_SIGNING_SECRET, ""),
     )
 
 

@@ -248,12 +248,18 @@ def job_url(base: str, slug: str) -> str:
 
 
 def definitions_of(source: Source) -> Iterable[Definition]:
+    """Return the definitions of what may be one, several, or a module with some."""
     if isinstance(source, Definition):
         return [source]
     return definitions_in(source) if isinstance(source, ModuleType) else source
 
 
 def by_slug(jobs: Iterable[JobDefinition[Any]]) -> dict[str, JobDefinition[Any]]:
+    """Return jobs by their slugs.
+
+    Raises:
+        DefinitionError: two have the same.
+    """
     found: dict[str, JobDefinition[Any]] = {}
     for job in jobs:
         if found.setdefault(job.slug, job) is not job:
@@ -264,6 +270,7 @@ def by_slug(jobs: Iterable[JobDefinition[Any]]) -> dict[str, JobDefinition[Any]]
 
 
 def secrets_of(job: JobDefinition[Any], of_host: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what the dispatches of a job may be signed with: its own secret, and the host's."""
     own = job.options.endpoint_signing_secret or job.options.webhook_secret
     return (own, *of_host) if own else of_host
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from strait.authoring.definitions import Definition
@@ -85,6 +85,16 @@ class Manifest:
             ),
             tuple(WorkflowEntry(w.slug, w.options.project_id, w.settings()) for w in workflows),
         )
+
+    def for_workers(self) -> Manifest:
+        """Return it with the jobs that have a handler given to workers, and not called."""
+        jobs = (
+            replace(job, settings={**job.settings, "execution_mode": "worker"})
+            if job.hosted
+            else job
+            for job in self.jobs
+        )
+        return replace(self, jobs=tuple(jobs))
 
     @classmethod
     def from_json(cls, said: Mapping[str, Json]) -> Manifest:
@@ -237,11 +247,13 @@ def _plan(names: Names, manifest: Manifest, target: _Target) -> Flow[Plan]:
 
 def _job_body(job: JobEntry, target: _Target) -> dict[str, Json]:
     body = {**job.settings, "project_id": target.project_id}
-    if job.hosted and body.get("execution_mode") != "worker":
-        body["endpoint_url"] = job_url(target.base_url, job.slug)
+    for_workers = body.get("execution_mode") == "worker"
+    if job.hosted:
+        if not for_workers:
+            body["endpoint_url"] = job_url(target.base_url, job.slug)
         if target.signing_secret:
             body["endpoint_signing_secret"] = target.signing_secret
-    elif "endpoint_url" not in body and body.get("execution_mode") != "worker":
+    elif "endpoint_url" not in body and not for_workers:
         raise Checks(f"job `{job.slug}`").refuse(
             "has neither a handler (`run`) nor an `endpoint_url`; give it one of them"
         )

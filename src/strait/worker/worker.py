@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,7 +19,8 @@ from strait.authoring.jobs import JobDefinition
 from strait.authoring.validation import DefinitionError
 from strait.config import Layer
 from strait.errors import ConfigurationError
-from strait.serve.application import by_slug, definitions_of, secrets_of
+from strait.serve.attempts import CANCEL_GRACE_SECS, HEARTBEAT_SECS, Rules
+from strait.serve.core import Source, by_slug, definitions_of, secrets_of
 from strait.serve.execution import Executor, HostedJob
 from strait.serve.guard import Guard
 from strait.serve.platform import PlatformPool
@@ -30,7 +30,6 @@ from strait.worker.tasks import Tasks
 if TYPE_CHECKING:
     import httpx
 
-    from strait.serve.attempts import Rules
     from strait.worker.connection import Connection, Identity
 
 log = logging.getLogger("strait.worker")
@@ -84,7 +83,8 @@ class Worker:
         tls: whether to connect with TLS; by default unless `addr` is on this machine.
         ca_file: a PEM file with the certificates to trust, by default those of gRPC.
         http_client: the HTTP client that contexts use; closing it stays with the caller.
-        rules: how attempts are looked after.
+        heartbeat_secs: how often a run that takes a while is said to be alive; 0 for never.
+        cancel_grace_secs: how long a handler that was told to end may go on.
         on_event: told what happens (`connected`, `disconnected`, `started`, `finished`, `failed`,
             `draining`) with its facts, on the loop.
 
@@ -99,7 +99,7 @@ class Worker:
 
     def __init__(
         self,
-        source: Definition | ModuleType | Iterable[Definition],
+        source: Source,
         *,
         addr: str = "",
         queues: Iterable[str] = (),
@@ -114,7 +114,8 @@ class Worker:
         tls: bool | None = None,
         ca_file: Path | None = None,
         http_client: httpx.AsyncClient | None = None,
-        rules: Rules | None = None,
+        heartbeat_secs: float = HEARTBEAT_SECS,
+        cancel_grace_secs: float = CANCEL_GRACE_SECS,
         on_event: Tell = _silent,
     ) -> None:
         layer = Layer.of_environment()
@@ -132,7 +133,7 @@ class Worker:
         self._plain = _is_here(self.addr) if tls is None else not tls
         self._ca_file = ca_file
         self._http_client = http_client
-        self._rules = rules
+        self._rules = Rules(heartbeat_secs, cancel_grace_secs)
         self._on_event = on_event
         self.unfinished = 0
         self._stopping = asyncio.Event()
