@@ -25,8 +25,9 @@ from .test_pages import DOCS, ROOT, program, runs_under_pytest, written
 
 pytestmark = pytest.mark.e2e
 
-# `deploy.md` has an application of its own; each of the others runs under `strait dev`.
-PAGES = sorted(page for page in (DOCS / "how-to").glob("*.md") if page.name != "deploy.md")
+# These have processes of their own; each of the others runs under `strait dev`.
+_OWN = {"deploy.md", "worker.md"}
+PAGES = sorted(page for page in (DOCS / "how-to").glob("*.md") if page.name not in _OWN)
 
 SKILL = ROOT / "src" / "strait" / ".agents" / "skills" / "strait" / "SKILL.md"
 SECRET = "a-secret-of-32-or-more-characters"
@@ -119,6 +120,28 @@ def test_a_worker_is_deployed_as_the_page_says(
                 assert started.result(timeout=30) == {"text": "hello Ada"}
         assert platform.stop() == 0
     monkeypatch.delitem(sys.modules, "worker")
+
+
+def test_a_worker_connects_out_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = DOCS / "how-to" / "worker.md"
+    here = tmp_path / "here"
+    written(page, here)
+    monkeypatch.syspath_prepend(str(here))
+    trigger, program_of_own = program(page)
+    serve = ("serve", "--port", "0", "--grpc-port", "0", "--json")
+    with running(*serve, cwd=here) as platform:
+        tell(platform.ready, monkeypatch)
+        command = ("worker", "thumbnails.py", "--register", "--slots", "4", "--json")
+        with running(*command, cwd=here) as worker:
+            assert worker.ready["addr"] == platform.ready["grpc_addr"]
+            names: dict[str, Any] = {}
+            run(trigger, names)
+            assert worker.stop() == 0
+        run(program_of_own, names)
+        assert callable(names["main"])
+        assert platform.stop() == 0
 
 
 @contextlib.contextmanager

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from strait import Client
+from strait.cli.failures import ExitCode
 from tests.e2e.platform import REPO, Platform, running, start, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -27,12 +29,18 @@ KILLS = {"worker": 1, "server": 2, "both": 2}
 class Process:
     """`strait worker` as a process."""
 
-    def __init__(self, platform: Platform, journal: Path, *arguments: str) -> None:
+    def __init__(
+        self, platform: Platform, journal: Path, *arguments: str, registers: bool = True
+    ) -> None:
         command = [sys.executable, "-m", "strait.cli", "worker", TARGET]
         self.process = subprocess.Popen(
-            [*command, "--addr", platform.grpc_addr, "--register", "--json", *arguments],
+            [
+                *(*command, "--addr", platform.grpc_addr, "--json"),
+                *(("--register",) if registers else ()),
+                *arguments,
+            ],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if registers else subprocess.PIPE,
             text=True,
             cwd=REPO,
             env={
@@ -163,3 +171,11 @@ def test_a_signal_drains_and_cancel_reaches_the_handler(tmp_path: Path, journal:
         assert client.runs.get(canceled).status == "canceled"
         assert client.runs.get(later).status == "queued"
         assert until(lambda: client.workers.get(listed.id).status == "offline")
+        stranger = replace(platform, api_key="strait_" + "0" * 64)
+        refused = Process(stranger, journal, registers=False)
+        _, said = refused.process.communicate(timeout=30)
+        assert refused.process.returncode == ExitCode.DENIED
+        assert said.endswith(
+            "strait: the platform refuses the worker: invalid api key — "
+            "use a key with the scope `workers:connect`\n"
+        )

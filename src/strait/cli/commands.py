@@ -52,7 +52,7 @@ COMMANDS = {
         "worker": Entry(
             "worker_commands",
             "worker",
-            "Run the jobs of TARGET in a worker, which connects out to the platform",
+            "Run jobs of TARGET in a worker, which connects out to a platform",
         ),
         "db": Entry("db_commands", "db", "Look after the database of a platform"),
     },

@@ -51,14 +51,14 @@ def worker(
     tls: bool | None,
     ca_file: Path | None,
 ) -> None:
-    """Run the jobs of TARGET in a worker, which connects out to the platform.
+    """Run jobs of TARGET in a worker, which connects out to a platform.
 
     TARGET is what `strait dev` takes. Runs come over gRPC, so that nothing here listens; it needs
     the extra `grpc`. The key needs the scope `workers:connect`. Jobs go to workers when they have
     `execution_mode="worker"`, which `--register` sees to. Without `--addr` it is what the platform
     of this directory says, else port 50051 of the platform's host. The secret that runs are signed
     with comes from the environment (STRAIT_SIGNING_SECRET). With `--json` each line tells what
-    has happened; the first, `connected`, that work is taken.
+    has happened: `starting` first, then `connected`, from when on work is taken.
     """
     from strait.cli.worker import Wanted, run
 
