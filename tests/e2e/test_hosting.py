@@ -51,10 +51,10 @@ HOSTINGS = {
     "flask": Hosting(("-m", "flask", "--app", f"{EXAMPLES}.flask_app", "run", "-p", "{port}")),
     "django": Hosting(("-m", f"{EXAMPLES}.django_app", "runserver", "--noreload", "{port}")),
     "django-asgi": Hosting((*UVICORN, f"{EXAMPLES}.django_app:application")),
+    "lambda": Hosting(SHIM, ("", "/v1", "/alb")),
     "worker": Hosting(
         ("-m", "strait.cli", "worker", "examples/hosting/jobs.py", "--addr", "{grpc_addr}"), (None,)
     ),
-    "lambda": Hosting(SHIM, ("", "/v1", "/alb")),
 }
 
 

@@ -251,6 +251,8 @@ def _job_body(job: JobEntry, target: _Target) -> dict[str, Json]:
     if job.hosted:
         if not for_workers:
             body["endpoint_url"] = job_url(target.base_url, job.slug)
+            # It may have been given to workers before, which it then would wait for.
+            body["execution_mode"] = "http"
         if target.signing_secret:
             body["endpoint_signing_secret"] = target.signing_secret
     elif "endpoint_url" not in body and not for_workers:
