@@ -98,6 +98,8 @@ class JobOptions(Generic[TPayload]):
         on_failure_payload_mapping: like `on_complete_payload_mapping`.
         codec: seals what the handler's steps return; it stays with the host.
         blobs: keeps what steps return that is too large for a platform; it stays with the host.
+        isolation: `process` has the host run the handler in a process of its own, which is killed
+            at the timeout; by default it runs in the host's. It stays with the host.
     """
 
     name: str = ""
@@ -152,10 +154,11 @@ class JobOptions(Generic[TPayload]):
     on_failure_payload_mapping: Mapping[str, str] | None = None
     codec: Codec | None = field(default=None, repr=False)
     blobs: BlobStore | None = field(default=None, repr=False)
+    isolation: str = ""
 
 
 _HANDLERS = ("run", "on_success", "on_failure", "on_start")
-_NOT_SENT = {*_HANDLERS, "project_id", "webhook_url", "codec", "blobs"}
+_NOT_SENT = {*_HANDLERS, "project_id", "webhook_url", "codec", "blobs", "isolation"}
 _REQUIRED = ("project_id", "name", "slug")
 _NUMBERS: dict[str, tuple[int, int | None]] = {
     "max_concurrency": (0, None),
@@ -178,6 +181,7 @@ _WORDS = {
     "version_policy": ("pin", "latest", "minor"),
     "cron_overlap_policy": ("allow", "skip", "cancel_running"),
     "cron_catchup": ("skip", "last", "all"),
+    "isolation": ("process",),
 }
 
 

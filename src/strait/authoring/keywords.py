@@ -67,6 +67,7 @@ class JobKeywords(TypedDict, total=False):
     on_failure_payload_mapping: Mapping[str, str] | None
     codec: Codec | None
     blobs: BlobStore | None
+    isolation: str
 
 
 class AgentKeywords(TypedDict, total=False):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from strait.serve.attempts import CANCEL_GRACE_SECS, HEARTBEAT_SECS
 from strait.serve.core import MAX_BODY_BYTES, Core, Settings, Source, job_url
+from strait.serve.isolation import MAX_PROCESSES
 from strait.signing import TOLERANCE_SECS
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def asgi(
     http_client: httpx.AsyncClient | None = None,
     heartbeat_secs: float = HEARTBEAT_SECS,
     cancel_grace_secs: float = CANCEL_GRACE_SECS,
+    max_processes: int = MAX_PROCESSES,
 ) -> Host:
     """Return an ASGI application that hosts the handlers of jobs.
 
@@ -109,6 +111,8 @@ def asgi(
             still is; 0 for never. Attempts that are over sooner send none.
         cancel_grace_secs: how long an attempt whose run was canceled, has ended or was dispatched
             again may go on after `ctx.cancelled` says so; then an `async` handler is cancelled.
+        max_processes: how many handlers with `isolation="process"` run at once. They speak to the
+            platform over connections of their own, not by `http_client`.
 
     Raises:
         DefinitionError: two jobs have the same slug.
@@ -124,6 +128,7 @@ def asgi(
         http_client=http_client,
         heartbeat_secs=heartbeat_secs,
         cancel_grace_secs=cancel_grace_secs,
+        max_processes=max_processes,
     )
     return settings.core(Host)
 

@@ -70,8 +70,19 @@ class Running:
     The block is left with a `TimeoutError` when the attempt was ended (`expired`) by its deadline
     (`timed_out`) or after it was cancelled.
 
+    Args:
+        attempts: all that run here.
+        job: the slug of the job.
+        session: the attempt.
+        timeout_secs: its time; None for no end of it.
+        gone: returns when the caller waits for the answer no more, if that can be known.
+        has_token: whether its run can be asked about.
+        beats: whether its run is said to be alive from here.
+        last_words_secs: how much later than its time and its grace it is ended.
+
     Attributes:
         session: the attempt.
+        timeout_secs: its time.
         timed_out: whether its time was over before it was.
     """
 
@@ -84,14 +95,18 @@ class Running:
         gone: Callable[[], Awaitable[object]] | None,
         *,
         has_token: bool,
+        beats: bool = True,
+        last_words_secs: float = 0,
     ) -> None:
         self.session = session
         self.timed_out = False
         self._attempts = attempts
         self._job = job
-        self._timeout_secs = timeout_secs
+        self.timeout_secs = timeout_secs
         self._gone = gone
         self._has_token = has_token
+        self._beats = beats and has_token
+        self._last_words_secs = last_words_secs
         self._until = asyncio.timeout(None)
         self._timers: list[asyncio.TimerHandle] = []
         self._ending: list[asyncio.TimerHandle] = []
@@ -107,10 +122,10 @@ class Running:
         self._loop = asyncio.get_running_loop()
         self.session.on_outlived = self.outlive
         self._attempts.enter(self)
-        if self._timeout_secs is not None and not self._attempts.held:
-            self._ending.append(self._loop.call_later(self._timeout_secs, self._time_out))
+        if self.timeout_secs is not None and not self._attempts.held:
+            self._ending.append(self._loop.call_later(self.timeout_secs, self._time_out))
         every_secs = self._attempts.rules.heartbeat_secs
-        if every_secs and self._has_token:
+        if every_secs and self._beats:
             self._later(every_secs, partial(self._beat, every_secs))
         if self._gone is not None:
             self._later(_WATCH_AFTER_SECS, partial(self._watch, self._gone))
@@ -136,7 +151,7 @@ class Running:
         if not self.session.cancellation.tell(reason):
             return False
         if not self._attempts.held:
-            grace_secs = self._attempts.rules.cancel_grace_secs
+            grace_secs = self._attempts.rules.cancel_grace_secs + self._last_words_secs
             self._ending.append(self._loop.call_later(grace_secs, self._end))
         return True
 
@@ -165,8 +180,11 @@ class Running:
 
     def _time_out(self) -> None:
         self.timed_out = True
-        self.session.cancellation.tell(f"timed out after {self._timeout_secs:g} s")
-        self._end()
+        self.session.cancellation.tell(f"timed out after {self.timeout_secs:g} s")
+        if self._last_words_secs:
+            self._ending.append(self._loop.call_later(self._last_words_secs, self._end))
+        else:
+            self._end()
 
     def _end(self) -> None:
         # The handler may have ended in this very moment.

@@ -25,6 +25,7 @@ from strait.serve.attempts import CANCEL_GRACE_SECS, HEARTBEAT_SECS, Rules
 from strait.serve.discovery import definitions_in
 from strait.serve.execution import Executor, HostedJob
 from strait.serve.guard import Guard
+from strait.serve.isolation import MAX_PROCESSES
 from strait.serve.platform import PlatformPool
 from strait.signing import TOLERANCE_SECS
 
@@ -57,6 +58,7 @@ class HostOptions(TypedDict, total=False):
     http_client: httpx.AsyncClient | None
     heartbeat_secs: float
     cancel_grace_secs: float
+    max_processes: int
 
 
 class Core:
@@ -80,13 +82,14 @@ class Core:
         tolerance_secs: int = TOLERANCE_SECS,
         now: Callable[[], float] = time.time,
         rules: Rules | None = None,
+        max_processes: int = MAX_PROCESSES,
     ) -> None:
         self.jobs = by_slug(jobs)
         self.active = 0
         self.max_body_bytes = max_body_bytes
         self._platform = platform
         self._guard = Guard(now, tolerance_secs)
-        self._executor = Executor(platform, project_id, max_threads, now, rules)
+        self._executor = Executor(platform, project_id, max_threads, now, rules, max_processes)
         self._hosted = {
             _PREFIX + slug: HostedJob(job, job.run, secrets_of(job, signing_secrets))
             for slug, job in self.jobs.items()
@@ -212,6 +215,7 @@ class Settings:
         http_client: httpx.AsyncClient | None = None,
         heartbeat_secs: float = HEARTBEAT_SECS,
         cancel_grace_secs: float = CANCEL_GRACE_SECS,
+        max_processes: int = MAX_PROCESSES,
     ) -> None:
         secrets = (signing_secret,) if isinstance(signing_secret, str) else tuple(signing_secret)
         self.jobs = [one for one in definitions_of(source) if isinstance(one, JobDefinition)]
@@ -223,6 +227,7 @@ class Settings:
         self.max_body_bytes = max_body_bytes
         self.tolerance_secs = tolerance_secs
         self.rules = Rules(heartbeat_secs, cancel_grace_secs)
+        self.max_processes = max_processes
 
     def core(self, kind: Callable[..., CoreT]) -> CoreT:
         """Make a `Core` of some kind.
@@ -239,6 +244,7 @@ class Settings:
             max_body_bytes=self.max_body_bytes,
             tolerance_secs=self.tolerance_secs,
             rules=self.rules,
+            max_processes=self.max_processes,
         )
 
 

@@ -11,7 +11,7 @@ import contextvars
 import inspect
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor, thread
+from concurrent.futures import Future, ThreadPoolExecutor, thread
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -30,6 +30,14 @@ from strait.errors import NonRetryable, RetryAfter, StraitError
 from strait.serve import answers, tracing
 from strait.serve.answers import Answer, NotJsonError
 from strait.serve.attempts import AttemptCancelled, Attempts, Rules, Running
+from strait.serve.isolation import (
+    LAST_WORDS_SECS,
+    MAX_PROCESSES,
+    Children,
+    ProcessDied,
+    place_of,
+)
+from strait.serve.tasks import Task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from strait.errors import Json
     from strait.serve.inbound import Dispatch
     from strait.serve.platform import PlatformPool
+    from strait.serve.tasks import Place
 
 T = TypeVar("T")
 log = logging.getLogger("strait.serve")
@@ -57,6 +66,10 @@ class HostedJob:
     Args:
         job: the definition.
         secrets: what its dispatches may be signed with; empty for no check.
+        isolate: whether its handler may run in a process of its own, if the job wants that.
+
+    Raises:
+        DefinitionError: it wants that, and another process could not find it.
     """
 
     __slots__ = (
@@ -69,13 +82,22 @@ class HostedJob:
         "on_start",
         "on_success",
         "parse_payload",
+        "place",
         "result_type",
         "secrets",
         "timeout",
     )
 
-    def __init__(self, job: JobDefinition[Any], handler: Handler, secrets: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        job: JobDefinition[Any],
+        handler: Handler,
+        secrets: tuple[str, ...],
+        *,
+        isolate: bool = True,
+    ) -> None:
         self.name = job.slug
+        self.place = place_of(job) if isolate and job.options.isolation == "process" else None
         self.handler = _Function(handler)
         self.on_start = _Function(job.on_start) if job.on_start else None
         self.on_success = _Function(job.on_success) if job.on_success else None
@@ -108,6 +130,10 @@ class Executor:
         max_threads: how many plain handlers run at once.
         now: the clock that durable sleeps go by, in unix seconds.
         rules: how often runs are said to be alive, and how long who was told to end may go on.
+        max_processes: how many handlers run in processes of their own at once.
+
+    Attributes:
+        in_threads: the calls of plain functions that have not returned.
     """
 
     def __init__(
@@ -117,6 +143,7 @@ class Executor:
         max_threads: int = 64,
         now: Callable[[], float] = time.time,
         rules: Rules | None = None,
+        max_processes: int = MAX_PROCESSES,
     ) -> None:
         self._platform = platform
         self._now_us = lambda: round(now() * 1_000_000)
@@ -125,9 +152,12 @@ class Executor:
         self._threads: ThreadPoolExecutor | None = None
         self._unsupported: set[str] = set()
         self._attempts = Attempts(rules or Rules())
+        self._children = Children(max_processes)
+        self.in_threads: set[Future[Json]] = set()
 
     def close(self) -> None:
-        """Give threads back; a handler that runs in one goes on until it returns."""
+        """Give threads and processes back; what runs in a thread goes on until it returns."""
+        self._children.close()
         threads, self._threads = self._threads, None
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
@@ -161,7 +191,10 @@ class Executor:
         for running in self._attempts.of(run_id, attempt):
             if not running.session.cancellation.told:
                 news = True
-            running.outlive(reason) if outlived else running.cancel(reason)
+            if outlived:
+                running.session.note_outlived(reason)
+            else:
+                running.cancel(reason)
         return news
 
     async def run(
@@ -180,8 +213,19 @@ class Executor:
         """
         timeout = None if self._attempts.held else dispatch.timeout_secs or job.timeout
         session = self._session(job, dispatch, timeout)
-        has_token = bool(dispatch.token)
-        running = Running(self._attempts, job.name, session, timeout, gone, has_token=has_token)
+        running = Running(
+            self._attempts,
+            job.name,
+            session,
+            timeout,
+            gone,
+            has_token=bool(dispatch.token),
+            # A process says of its run itself that it is alive, and knows whether it has ended it.
+            beats=job.place is None,
+            last_words_secs=0 if job.place is None else LAST_WORDS_SECS,
+        )
+        if job.place is not None:
+            return await self._isolated(job, job.place, running, dispatch)
         if dispatch.undo_of:
             return await self._undo(job, running, dispatch)
         try:
@@ -205,11 +249,7 @@ class Executor:
         except TimeoutError as error:
             if not running.expired:
                 return await self._failed(job, session, dispatch, error)
-            if not running.timed_out:
-                cancelled = AttemptCancelled(session.cancellation.reason)
-                return await self._failed(job, session, dispatch, cancelled, status=503)
-            late = TimeoutError(f"the handler of job `{job.name}` took over {timeout:g} s")
-            return await self._failed(job, session, dispatch, late, status=504)
+            return await self._ended(job, running, dispatch)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
@@ -219,6 +259,35 @@ class Executor:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a handler may raise anything
             return await self._failed(job, session, dispatch, error)
         return await self._returned(job, session, dispatch, value)
+
+    async def _ended(self, job: HostedJob, running: Running, dispatch: Dispatch) -> Answer:
+        """Answer for an attempt that was ended from here."""
+        session = running.session
+        if not running.timed_out:
+            cancelled = AttemptCancelled(session.cancellation.reason)
+            return await self._failed(job, session, dispatch, cancelled, status=503)
+        late = TimeoutError(f"the handler of job `{job.name}` took over {running.timeout_secs:g} s")
+        return await self._failed(job, session, dispatch, late, status=504)
+
+    async def _isolated(
+        self, job: HostedJob, place: Place, running: Running, dispatch: Dispatch
+    ) -> Answer:
+        """Have an attempt made in another process, and answer for it if that ends without one."""
+        task = Task(
+            place,
+            dispatch,
+            self._platform.base_url,
+            self._project_id,
+            self._attempts.rules,
+            self._attempts.held,
+        )
+        try:
+            async with running:
+                return await self._children.run(task, running.session)
+        except TimeoutError:
+            return await self._ended(job, running, dispatch)
+        except ProcessDied as error:
+            return await self._failed(job, running.session, dispatch, error.with_traceback(None))
 
     def _session(self, job: HostedJob, dispatch: Dispatch, timeout: float | None) -> RunSession:
         session = RunSession(
@@ -273,7 +342,10 @@ class Executor:
             self._threads = ThreadPoolExecutor(
                 self._max_threads, thread_name_prefix="strait-handler"
             )
-        return await loop.run_in_executor(self._threads, work)
+        called = self._threads.submit(work)
+        self.in_threads.add(called)
+        called.add_done_callback(self.in_threads.discard)
+        return await asyncio.wrap_future(called)
 
     async def _returned(
         self, job: HostedJob, session: RunSession, dispatch: Dispatch, value: Json
