@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, thread
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from strait.authoring import agents
 from strait.authoring.context import RunContext
 from strait.authoring.handlers import is_async_handler
 from strait.authoring.logs import error_data
@@ -26,10 +23,23 @@ from strait.authoring.recorded.step import NothingRecorded
 from strait.authoring.recorded.undo import undo_all
 from strait.authoring.session import AttemptSuspended, RunSession
 from strait.authoring.sync_context import SyncRunContext
-from strait.errors import NonRetryable, RetryAfter, StraitError
+from strait.errors import NonRetryable, RetryAfter
 from strait.serve import answers, tracing
 from strait.serve.answers import Answer, NotJsonError
 from strait.serve.attempts import AttemptCancelled, Attempts, Rules, Running
+from strait.serve.endings import (
+    AFTERWARDS_SECS,
+    bounded,
+    in_thread,
+    is_cancelled,
+    of_the_user,
+    on_loop,
+    settled,
+    typed,
+    unless_ended,
+    without_its_run,
+    written,
+)
 from strait.serve.isolation import (
     LAST_WORDS_SECS,
     MAX_PROCESSES,
@@ -37,11 +47,10 @@ from strait.serve.isolation import (
     ProcessDied,
     place_of,
 )
-from strait.serve.tasks import Task
+from strait.serve.tasks import CANCELLED, TIMED_OUT, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
-    from types import TracebackType
+    from collections.abc import Awaitable, Callable
 
     from strait.authoring.jobs import Handler, JobDefinition
     from strait.errors import Json
@@ -49,15 +58,11 @@ if TYPE_CHECKING:
     from strait.serve.platform import PlatformPool
     from strait.serve.tasks import Place
 
-T = TypeVar("T")
 log = logging.getLogger("strait.serve")
 
-# What the host itself tells the platform, or a hook does, must not keep an answer for long.
-_AFTERWARDS_SECS = 30.0
 _REPORT_SECS = 5.0
 # Of a job that does not say, on every platform (`contract/runs.md` §6.13).
 _DEFAULT_ATTEMPTS = 3
-_OWN_FILES = frozenset({__file__, agents.__file__, thread.__file__})
 
 
 class HostedJob:
@@ -131,6 +136,8 @@ class Executor:
         now: the clock that durable sleeps go by, in unix seconds.
         rules: how often runs are said to be alive, and how long who was told to end may go on.
         max_processes: how many handlers run in processes of their own at once.
+        leaves_threads: answer for plain handlers that were ended and go on with `TIMED_OUT` and
+            `CANCELLED`, and do no more about them: whoever asked kills this process.
 
     Attributes:
         in_threads: the calls of plain functions that have not returned.
@@ -144,6 +151,8 @@ class Executor:
         now: Callable[[], float] = time.time,
         rules: Rules | None = None,
         max_processes: int = MAX_PROCESSES,
+        *,
+        leaves_threads: bool = False,
     ) -> None:
         self._platform = platform
         self._now_us = lambda: round(now() * 1_000_000)
@@ -153,6 +162,7 @@ class Executor:
         self._unsupported: set[str] = set()
         self._attempts = Attempts(rules or Rules())
         self._children = Children(max_processes)
+        self._leaves_threads = leaves_threads
         self.in_threads: set[Future[Json]] = set()
 
     def close(self) -> None:
@@ -230,7 +240,7 @@ class Executor:
             return await self._undo(job, running, dispatch)
         try:
             async with running:
-                dispatch = _typed(job, dispatch)
+                dispatch = typed(job, dispatch)
                 if job.on_start is not None:
                     await self._call(job.on_start, session, dispatch.payload)
                 with tracing.attempt(
@@ -241,17 +251,17 @@ class Executor:
                 ):
                     value = await self._call(job.handler, session, dispatch.payload)
         except AttemptSuspended:
-            return await _settled(session, answers.SUSPENDED)
+            return await settled(session, answers.SUSPENDED)
         except BaseExceptionGroup as group:
             if group.subgroup(AttemptSuspended) is not None:
-                return await _settled(session, answers.SUSPENDED)
+                return await settled(session, answers.SUSPENDED)
             return await self._failed(job, session, dispatch, group)
         except TimeoutError as error:
             if not running.expired:
                 return await self._failed(job, session, dispatch, error)
-            return await self._ended(job, running, dispatch)
+            return await self._ended(job, running, dispatch, timed_out=running.timed_out)
         except asyncio.CancelledError as error:
-            if _is_cancelled():
+            if is_cancelled():
                 raise
             # Something inside of the handler was cancelled, not the attempt.
             return await self._failed(job, session, dispatch, error)
@@ -260,10 +270,14 @@ class Executor:
             return await self._failed(job, session, dispatch, error)
         return await self._returned(job, session, dispatch, value)
 
-    async def _ended(self, job: HostedJob, running: Running, dispatch: Dispatch) -> Answer:
+    async def _ended(
+        self, job: HostedJob, running: Running, dispatch: Dispatch, *, timed_out: bool
+    ) -> Answer:
         """Answer for an attempt that was ended from here."""
         session = running.session
-        if not running.timed_out:
+        if self._leaves_threads and self.in_threads and not session.outlived:
+            return TIMED_OUT if timed_out else CANCELLED
+        if not timed_out:
             cancelled = AttemptCancelled(session.cancellation.reason)
             return await self._failed(job, session, dispatch, cancelled, status=503)
         late = TimeoutError(f"the handler of job `{job.name}` took over {running.timeout_secs:g} s")
@@ -283,11 +297,16 @@ class Executor:
         )
         try:
             async with running:
-                return await self._children.run(task, running.session)
+                answer = await self._children.run(task, running.session)
         except TimeoutError:
-            return await self._ended(job, running, dispatch)
+            timed_out = running.timed_out
         except ProcessDied as error:
             return await self._failed(job, running.session, dispatch, error.with_traceback(None))
+        else:
+            if answer not in (TIMED_OUT, CANCELLED):
+                return answer
+            timed_out = answer == TIMED_OUT
+        return await self._ended(job, running, dispatch, timed_out=timed_out)
 
     def _session(self, job: HostedJob, dispatch: Dispatch, timeout: float | None) -> RunSession:
         session = RunSession(
@@ -321,12 +340,12 @@ class Executor:
         try:
             async with running:
                 with suppress(Exception, NothingRecorded, BaseExceptionGroup):
-                    dispatch = _typed(job, dispatch)
+                    dispatch = typed(job, dispatch)
                     await self._call(job.handler, session, dispatch.payload)
                 undone = await undo_all(session.recorded.ledger, session.ask)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an undo may raise anything
             return await self._failed(job, session, dispatch, error)
-        return await _settled(session, answers.result({"undone": undone}))
+        return await settled(session, answers.result({"undone": undone}))
 
     async def _call(self, function: _Function, session: RunSession, *args: object) -> Json:
         if function.is_async:
@@ -334,10 +353,10 @@ class Executor:
             with acting(context):
                 return await function.call(*args, context)
         loop = asyncio.get_running_loop()
-        plain = SyncRunContext(session, partial(_on_loop, loop))
+        plain = SyncRunContext(session, partial(on_loop, loop))
         with acting(plain):
             variables = contextvars.copy_context()
-        work = partial(variables.run, _in_thread, function.call, *args, plain)
+        work = partial(variables.run, in_thread, function.call, *args, plain)
         if self._threads is None:
             self._threads = ThreadPoolExecutor(
                 self._max_threads, thread_name_prefix="strait-handler"
@@ -351,16 +370,16 @@ class Executor:
         self, job: HostedJob, session: RunSession, dispatch: Dispatch, value: Json
     ) -> Answer:
         if session.outcome == "waiting":
-            return await _settled(session, answers.SUSPENDED)
+            return await settled(session, answers.SUSPENDED)
         ended = session.outcome != ""
         try:
-            answer = answers.NOTHING if ended else answers.result(_written(job, value))
+            answer = answers.NOTHING if ended else answers.result(written(job, value))
         except NotJsonError as error:
             # It was raised here, not by the handler, so there is nothing to trace.
             return await self._failed(job, session, dispatch, error.with_traceback(None))
         if job.on_success is not None and not session.outlived:
             await self._hook(job.on_success, session, dispatch.payload, value)
-        return await _settled(session, answer)
+        return await settled(session, answer)
 
     async def _failed(
         self,
@@ -372,11 +391,11 @@ class Executor:
     ) -> Answer:
         """Tell of a failure where it belongs, and return what to answer with."""
         if session.outlived:
-            return _without_its_run(job, session, error)
+            return without_its_run(job, session, error)
         if isinstance(error, RetryAfter):
-            return await _settled(session, _unless_ended(session, answers.retry_later(error)))
+            return await settled(session, unless_ended(session, answers.retry_later(error)))
         final = isinstance(error, NonRetryable | NotJsonError)
-        error.__traceback__ = _of_the_user(error.__traceback__)
+        error.__traceback__ = of_the_user(error.__traceback__)
         log.error(
             "run %s, attempt %d: the handler of job `%s` failed%s",
             session.run_id,
@@ -398,16 +417,16 @@ class Executor:
             # Another attempt would end the same way.
             status = 422 if isinstance(error, NonRetryable) else status
             text = str(error) or type(error).__name__
-            await _bounded(session.run(session.fail(text)), _REPORT_SECS)
+            await bounded(session.run(session.fail(text)), _REPORT_SECS)
         answer = answers.raised(status, error)
-        return await _settled(session, _unless_ended(session, answer) if stands else answer)
+        return await settled(session, unless_ended(session, answer) if stands else answer)
 
     async def _undo_here(self, job: HostedJob, session: RunSession, *, final: bool) -> None:
         """Undo the steps of a run that fails for good, where no platform sees to that."""
         if not final and session.attempt < job.max_attempts:
             return
         try:
-            async with asyncio.timeout(_AFTERWARDS_SECS):
+            async with asyncio.timeout(AFTERWARDS_SECS):
                 await undo_all(session.recorded.ledger, session.ask)
         except Exception:  # an undo may raise anything
             log.exception("run %s: its steps could not all be undone", session.run_id)
@@ -422,101 +441,13 @@ class Executor:
             "message": f"{type(error).__name__}: {error}"[:8_000],
             "data": error_data(error),
         }
-        await _bounded(session.drain(), _REPORT_SECS)
-        await _bounded(session.send_log(body), _REPORT_SECS)
+        await bounded(session.drain(), _REPORT_SECS)
+        await bounded(session.send_log(body), _REPORT_SECS)
 
     async def _hook(self, hook: _Function, session: RunSession, *args: object) -> None:
         """Call a hook; what it does wrong changes nothing of the run's outcome."""
         try:
-            async with asyncio.timeout(_AFTERWARDS_SECS):
+            async with asyncio.timeout(AFTERWARDS_SECS):
                 await self._call(hook, session, *args)
         except Exception:  # a hook may raise anything
             log.exception("run %s: hook %r failed", session.run_id, hook.call)
-
-
-def _typed(job: HostedJob, dispatch: Dispatch) -> Dispatch:
-    """Return the dispatch with its payload as the handler is annotated to get it.
-
-    Raises:
-        PayloadError: the payload does not fit.
-    """
-    payload = job.parse_payload(dispatch.payload)
-    return dispatch if payload is dispatch.payload else replace(dispatch, payload=payload)
-
-
-def _written(job: HostedJob, value: Json) -> Json:
-    """Return a result as JSON, if its type is known."""
-    if job.result_type is None:
-        return value
-    try:
-        return job.result_type.dump(value)
-    except ValueError as error:
-        raise NotJsonError(f"the handler's result is no JSON: {error}") from None
-
-
-def _of_the_user(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out the host's own frames, which say nothing to who wrote the handler."""
-    own = trace
-    while own is not None and own.tb_frame.f_code.co_filename in _OWN_FILES:
-        own = own.tb_next
-    return own or trace
-
-
-def _in_thread(call: Handler, *args: object) -> Json:
-    """Call a plain function in its thread, and say clearly what no future can carry."""
-    try:
-        value = call(*args)
-    except StopIteration as error:
-        raise RuntimeError("the handler raised `StopIteration`") from error
-    if inspect.iscoroutine(value):
-        value.close()
-        raise TypeError(f"{call!r} is no `async def` function but returned a coroutine")
-    return value
-
-
-def _on_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the loop from a thread, and wait for it."""
-    return asyncio.run_coroutine_threadsafe(work, loop).result()
-
-
-def _is_cancelled() -> bool:
-    """Say whether the task that runs this attempt is being cancelled from outside."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _without_its_run(job: HostedJob, session: RunSession, error: BaseException) -> Answer:
-    """Answer for an attempt that its run has gone on without, however it has ended."""
-    reason = session.cancellation.reason
-    if not isinstance(error, AttemptCancelled | asyncio.CancelledError | StraitError):
-        error.__traceback__ = _of_the_user(error.__traceback__)
-        log.info(
-            "run %s, attempt %d: the handler of job `%s` failed after it was told to stop",
-            session.run_id,
-            session.attempt,
-            job.name,
-            exc_info=error,
-        )
-    return answers.error(409, "AttemptOutlived", reason)
-
-
-def _unless_ended(session: RunSession, answer: Answer) -> Answer:
-    """Return the answer, unless the handler ended its run or let it wait before it failed."""
-    if session.outcome == "waiting":
-        return answers.SUSPENDED
-    return answers.NOTHING if session.outcome else answer
-
-
-async def _settled(session: RunSession, answer: Answer) -> Answer:
-    """Return the answer once everything that was logged is sent."""
-    await _bounded(session.drain(), _AFTERWARDS_SECS)
-    return answer
-
-
-async def _bounded(work: Coroutine[Any, Any, None], secs: float) -> None:
-    """Do what the platform should know; if it cannot be told, the answer goes out without."""
-    try:
-        async with asyncio.timeout(secs):
-            await work
-    except (StraitError, TimeoutError) as error:
-        log.warning("the platform could not be told: %s", error)

@@ -87,7 +87,12 @@ class _Worker:
         key = (task.base_url, task.project_id, task.rules)
         executor = self._executors.get(key)
         if executor is None:
-            executor = Executor(PlatformPool(task.base_url), task.project_id, rules=task.rules)
+            executor = Executor(
+                PlatformPool(task.base_url),
+                task.project_id,
+                rules=task.rules,
+                leaves_threads=True,
+            )
             self._executors[key] = executor
         self._present = executor
         executor.hold_deadlines(hold=task.held)

@@ -169,8 +169,6 @@ class Children:
         self._slots = asyncio.Semaphore(most)
         self._idle: list[Child] = []
         self._all: weakref.WeakSet[Child] = weakref.WeakSet()
-        # Before `multiprocessing` waits for its processes, which wait for us.
-        atexit.register(self.close)
 
     @asynccontextmanager
     async def child(self) -> AsyncIterator[Child]:
@@ -218,9 +216,11 @@ class Children:
 
     def close(self) -> None:
         """Kill all processes; the next attempt would start another."""
+        atexit.unregister(self.close)
         self._idle.clear()
         for child in list(self._all):
             child.kill()
+        self._all.clear()
 
     def _ready(self) -> Child | None:
         while self._idle:
@@ -232,6 +232,9 @@ class Children:
     def _started(self, starting: asyncio.Future[Child]) -> None:
         # Whoever waited for it may have gone; then it is there for the next.
         if not starting.cancelled() and starting.exception() is None:
+            if not self._all:
+                # At exit this comes before `multiprocessing` waits for what waits for us.
+                atexit.register(self.close)
             self._all.add(starting.result())
             self._idle.append(starting.result())
 

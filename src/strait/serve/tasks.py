@@ -1,13 +1,20 @@
-"""What a host tells the processes that it runs isolated handlers in."""
+"""What a host and the processes that it runs isolated handlers in tell each other."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from strait.serve.answers import Answer
+
 if TYPE_CHECKING:
     from strait.serve.attempts import Rules
     from strait.serve.inbound import Dispatch
+
+TIMED_OUT = Answer(0, b"timed out")
+"""An attempt timed out, and its thread goes on; no platform is ever answered so."""
+CANCELLED = Answer(0, b"cancelled")
+"""An attempt was cancelled, and its thread goes on; no platform is ever answered so."""
 
 
 @dataclass(frozen=True, slots=True)
