@@ -352,7 +352,7 @@ async def test_a_mounted_host_is_closed_with_its_application():
     host = mount(app, JOBS, **OPTIONS)
     async with app.router.lifespan_context(app) as state:
         assert (state, seen) == ({"own": 1}, ["begin"])
-        host._platform._http()
+        host._platform._transport()
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://h") as client:
             answer = await client.post("/strait/jobs/echo", json=1, headers=RUN)
