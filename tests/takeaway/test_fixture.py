@@ -153,7 +153,7 @@ def test_other_arguments_name_the_step_and_what_it_is_asked_with(exported: Expor
         exported("fulfil").replay(job(dearer))
     (line,) = caught.value.differences
     assert line.startswith("step `charge`: recorded at replayed.py:")
-    assert line.endswith("it is asked with ('o-9', 500)")
+    assert line.endswith("it is asked with ('o-9', 500); argument 2 differs")
 
 
 def test_a_result_that_differs_is_told_by_its_places(exported: Exported) -> None:

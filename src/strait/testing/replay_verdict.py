@@ -73,6 +73,7 @@ def _mismatch(error: StepMismatch) -> str:
     return (
         f"step `{error.step}`{which}: recorded at {error.recorded_at} with other arguments than "
         f"now at {error.at}, where it is asked with ({', '.join(words)})"
+        + (f"; {error.differs}" if error.differs else "")
     )
 
 
