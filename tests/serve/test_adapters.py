@@ -7,6 +7,8 @@ import base64
 import io
 import json
 import os
+import subprocess
+import sys
 import threading
 import warnings
 from dataclasses import dataclass
@@ -359,3 +361,14 @@ async def test_a_mounted_host_is_closed_with_its_application():
             assert answer.json()["payload"] == 1
     assert seen == ["begin", "end"]
     assert host._platform._own is None
+
+
+def test_no_framework_is_imported_but_by_its_own_module():
+    program = (
+        "import sys, strait.serve\n"
+        "print([n for n in ('django', 'fastapi', 'flask', 'starlette') if n in sys.modules])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (said.stdout, said.returncode) == ("[]\n", 0), said.stderr
