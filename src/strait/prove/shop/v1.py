@@ -29,6 +29,8 @@ job = define_job(
         run=fulfil,
         timeout_secs=60,
         max_concurrency=16,
+        # By default a run expires that has waited for twice its timeout.
+        run_ttl_secs=24 * 3600,
         # A worker that is killed takes its attempt along.
         max_attempts=100,
         retry_strategy="fixed",

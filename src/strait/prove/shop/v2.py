@@ -39,6 +39,7 @@ job = define_job(
         run=fulfil,
         timeout_secs=60,
         max_concurrency=16,
+        run_ttl_secs=24 * 3600,
         max_attempts=100,
         retry_strategy="fixed",
     )
