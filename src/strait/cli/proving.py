@@ -8,11 +8,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strait.cli.failures import CommandError, ExitCode
-from strait.cli.output import print_json, say
+from strait.cli.output import count, print_json, say, span
 from strait.cli.progress import LiveLine
 from strait.prove.plan import Plan, draw
 from strait.prove.processes import ProofError
@@ -115,42 +116,47 @@ def _teller(line: LiveLine) -> Callable[[float, str], None]:
 
 def shown(proof: Proof) -> Iterator[str]:
     """Return what a person is told of a proof."""
-    verdict, record = proof.verdict, proof.record
-    kills = ", ".join(f"{number} {kind}" for kind, number in sorted(record.kills.items()))
-    figures: list[tuple[str, object]] = [
-        ("acknowledged triggers", verdict.acknowledged),
-        ("runs that ended as they should", verdict.runs),
-        ("charges in the provider's ledger", verdict.charges),
-        ("recorded steps run again", len(verdict.recorded_again)),
-        ("steps on record", verdict.steps),
-        ("steps that ran twice unrecorded", verdict.unrecorded_again),
-        ("charges asked for again", verdict.charges_asked_again),
-        ("mismatches caught", len(verdict.mismatches)),
-        ("orders parked under version 1", record.parked_at_deploy),
-        ("events sent before anybody waited", len(proof.plan.early)),
-        ("three days slept in", f"{proof.slept.before}, then {proof.slept.after}"),
-        ("kills", f"{sum(record.kills.values())} ({kills})" if kills else 0),
-        ("refused while the disk was full", _refused(record.refused_while_full)),
-    ]
-    width = max(len(name) for name, _ in figures)
-    for name, figure in figures:
-        yield (
-            f"{name:<{width}}  {figure:,}"
-            if isinstance(figure, int)
-            else (f"{name:<{width}}  {figure}")
-        )
+    verdict = proof.verdict
+    books = {
+        "acknowledged": verdict.acknowledged,
+        "runs": verdict.runs,
+        "charges": verdict.charges,
+    }
+    sign = " = " if len(set(books.values())) == 1 else " ≠ "
+    yield sign.join(f"{name} {figure:,}" for name, figure in books.items())
+    yield f"recorded steps run again: {len(verdict.recorded_again):,}"
+    figures = _figures(proof)
+    width = max(map(len, figures))
+    for name, figure in figures.items():
+        text = f"{figure:,}" if isinstance(figure, int) else figure
+        yield f"  {name:<{width}}  {text}"
     for order, error in sorted(verdict.mismatches.items()):
-        yield f"caught: order {order}: {error.partition(';')[0]}"
+        yield f"  caught: order {order}: {error.partition(';')[0]}"
     for fault in proof.faults[:_MOST_SHOWN]:
         yield f"FAULT: {fault}"
     if (more := len(proof.faults) - _MOST_SHOWN) > 0:
         yield f"FAULT: and {more:,} more"
-    holds = "it holds" if proof.holds else f"IT DOES NOT HOLD: {len(proof.faults):,} faults"
-    yield (
-        f"seed {proof.plan.seed}, plan {proof.plan.digest}: {holds} "
-        f"({proof.took_secs:.0f} s, {proof.starts} starts, the slowest "
-        f"{proof.slowest_start_secs:.1f} s)"
-    )
+    holds = "it holds" if proof.holds else f"IT DOES NOT HOLD: {count(len(proof.faults), 'fault')}"
+    took = f"{span(timedelta(seconds=proof.took_secs))}, the slowest of {proof.starts} starts"
+    yield f"seed {proof.plan.seed}, plan {proof.plan.digest}: {holds}"
+    yield f"  in {took} {proof.slowest_start_secs:.1f} s"
+
+
+def _figures(proof: Proof) -> dict[str, object]:
+    verdict, record, slept = proof.verdict, proof.record, proof.slept
+    kills = ", ".join(f"{number} {kind}" for kind, number in sorted(record.kills.items()))
+    return {
+        "kills": f"{sum(record.kills.values())}: {kills}" if kills else 0,
+        "steps on record": verdict.steps,
+        "steps begun twice, before their record": verdict.unrecorded_again,
+        "charges asked for again, under their key": verdict.charges_asked_again,
+        "orders parked when version 2 came": record.parked_at_deploy,
+        "orders with the inserted step": verdict.screened,
+        "mismatches caught": len(verdict.mismatches),
+        "events held, since they came early": record.held,
+        "calls that the full disk refused": _refused(record.refused_while_full),
+        "a sleep of three days": f"{slept.before} a second before its end, {slept.after} at it",
+    }
 
 
 def _refused(refused: int | None) -> object:
@@ -176,7 +182,7 @@ def as_data(proof: Proof) -> dict[str, Json]:
         "mismatches": verdict.mismatches,
         "parked": record.parked_at_deploy,
         "screened": verdict.screened,
-        "early_events": len(plan.early),
+        "early_events_held": record.held,
         "slept_secs": proof.slept.slept.total_seconds(),
         "kills": record.kills,
         "refused_while_full": record.refused_while_full,

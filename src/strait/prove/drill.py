@@ -9,17 +9,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from strait.client import Client
 from strait.errors import HttpError, StraitError
 from strait.prove.plan import Kill, Order, Plan
 from strait.prove.processes import Platform, ProofError
 
+T = TypeVar("T")
+
 _CLIENTS = 4
 _EVENT_HOLD_SECS = 24 * 3600
 # Another process cannot be awaited; it is looked at.
 _LOOK_SECS = 0.01
-# How long anything may take before the proof says that it hangs.
+# When no step was begun for so long, or a call was not answered, the proof says that it hangs.
 PATIENCE_SECS = 120.0
 _PAUSE_SECS = 0.05
 # The pages of a list are short, and ends come in any order.
@@ -35,13 +38,15 @@ class Record:
         kills: how many kills there were, by kind.
         refused_while_full: how many triggers and events were refused while the disk was full; None
             where the system cannot fill it.
-        parked_at_deploy: the orders that waited when version 2 came.
+        parked_at_deploy: how many orders waited when version 2 came.
+        held: how many events the platform held, because nobody waited for them yet.
     """
 
     acknowledged: dict[str, str] = field(default_factory=dict)
     kills: dict[str, int] = field(default_factory=dict)
     refused_while_full: int | None = 0
     parked_at_deploy: int = 0
+    held: int = 0
 
 
 class Drill:
@@ -124,7 +129,9 @@ class Drill:
 
     def _make(self, client: Client, order: Order) -> None:
         if order.early:
-            self._send(client, order)
+            held = self._send(client, order) == "held"
+            with self._lock:
+                self.record.held += held
         payload = {
             "id": order.id,
             "items": list(order.items),
@@ -134,27 +141,29 @@ class Drill:
         run = self._insist(
             lambda: client.jobs.trigger(self._job_id, payload=payload, idempotency_key=order.id)
         )
-        self.record.acknowledged[order.id] = str(run)
+        self.record.acknowledged[order.id] = str(run.id)
 
     def _send_late(self, client: Client, order: Order) -> None:
         self._send(client, order)
         with self._lock:
             self._sent += 1
 
-    def _send(self, client: Client, order: Order) -> None:
+    def _send(self, client: Client, order: Order) -> str:
+        """Send the event of an order, and return what the platform says has become of it."""
         key = f"stock:{order.id}"
-        self._insist(
+        sent = self._insist(
             lambda: client.event_triggers.send(
                 key, payload={"in_stock": True}, hold_secs=_EVENT_HOLD_SECS, idempotency_key=key
             )
         )
+        return str(sent.status)
 
-    def _insist(self, call: Callable[[], object]) -> str:
-        """Make a call again, under the same key, until it is acknowledged; return its id."""
+    def _insist(self, call: Callable[[], T]) -> T:
+        """Make a call again, under the same key, until it is acknowledged."""
         deadline = time.monotonic() + PATIENCE_SECS
         while True:
             try:
-                return str(getattr(call(), "id", ""))
+                return call()
             except StraitError as error:
                 if isinstance(error, HttpError) and error.status != 503:
                     raise
@@ -250,10 +259,12 @@ class Drill:
         """Return once something is so that other processes or threads bring about.
 
         Raises:
-            ProofError: it is not so in time, or a client has failed.
+            ProofError: nothing goes on any more, or a client has failed.
         """
-        deadline = time.monotonic() + PATIENCE_SECS
+        begun, deadline = 0, 0.0
         while True:
+            if begun != (begun := self._platform.witness.begun) or not deadline:
+                deadline = time.monotonic() + PATIENCE_SECS
             if self._failure is not None:
                 raise ProofError(f"a client failed: {self._failure}") from self._failure
             # The server may not be able to answer just now.
@@ -261,5 +272,5 @@ class Drill:
                 if condition():
                     return
             if time.monotonic() > deadline:
-                raise ProofError(f"{what} did not happen in {PATIENCE_SECS:g} s")
+                raise ProofError(f"{what} did not happen, and no step for {PATIENCE_SECS:g} s")
             time.sleep(_LOOK_SECS)

@@ -59,6 +59,10 @@ class Proof:
                 f"version 2 met {self.record.parked_at_deploy} parked orders, "
                 f"not {len(self.plan.parked)}"
             )
+        if self.record.held != len(self.plan.early):
+            found.append(
+                f"of {len(self.plan.early)} events that came early, {self.record.held} were held"
+            )
         return found
 
 
