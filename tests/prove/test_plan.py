@@ -42,11 +42,15 @@ def test_a_plan_of_the_full_size_has_all_that_is_promised() -> None:
 def test_a_plan_cannot_come_to_a_standstill(seed: int) -> None:
     # An order is released, and a kill comes, after no more steps than there are by then at least.
     plan = draw(seed, orders=40, kills=8)
-    done = 0
+    begun = begun_before_version_2 = 0
     for released, order in zip(plan.released_after, plan.orders, strict=True):
-        assert released <= done
-        done += order.fewest_steps
-    assert all(0 < kill.after < done for kill in plan.kills)
+        assert released <= begun
+        begun += order.fewest_steps
+        begun_before_version_2 += 0 if order.late else order.fewest_steps
+    first, rest = plan.kills[: plan.deploy_after], plan.kills[plan.deploy_after :]
+    assert all(0 < kill.after < begun_before_version_2 for kill in first)
+    assert all(first[-1].after < kill.after < begun for kill in rest)
+    assert [order.late for order in plan.orders] == [False] * 36 + [True] * 4
 
 
 @pytest.mark.parametrize(

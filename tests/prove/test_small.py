@@ -79,6 +79,7 @@ def test_a_small_proof_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert said["recorded_steps_run_again"] == 0
     assert list(said["mismatches"]) == [order.id for order in plan.mistakes]
     assert all("step `price` at shop.py:" in text for text in said["mismatches"].values())
+    assert said["screened"] >= sum(order.late for order in plan.orders) > 0
     assert said["parked"] == 6
     assert said["early_events_held"] == len(plan.early) > 0
     assert said["slept_secs"] == 3 * 24 * 3600

@@ -39,6 +39,7 @@ class Record:
         refused_while_full: how many triggers and events were refused while the disk was full; None
             where the system cannot fill it.
         parked_at_deploy: how many orders waited when version 2 came.
+        after_deploy: orders that were triggered when nothing but version 2 was served any more.
         held: how many events the platform held, because nobody waited for them yet.
     """
 
@@ -46,6 +47,7 @@ class Record:
     kills: dict[str, int] = field(default_factory=dict)
     refused_while_full: int | None = 0
     parked_at_deploy: int = 0
+    after_deploy: frozenset[str] = frozenset()
     held: int = 0
 
 
@@ -68,6 +70,7 @@ class Drill:
         self._sent = 0
         self._lock = threading.Lock()
         self._is_full = False
+        self._is_deployed = False
         self._is_over = threading.Event()
         self._failure: BaseException | None = None
         self._job_id = ""
@@ -122,10 +125,15 @@ class Drill:
             if self._events:
                 order = self._events.popleft()
                 return lambda: self._send_late(client, order)
-            if self._orders and self._orders[0][0] <= self._platform.witness.begun:
+            if self._orders and self._is_due(*self._orders[0]):
                 _, order = self._orders.popleft()
                 return lambda: self._make(client, order)
         return None
+
+    def _is_due(self, released_after: int, order: Order) -> bool:
+        if order.late and not self._is_deployed:
+            return False
+        return released_after <= self._platform.witness.begun
 
     def _make(self, client: Client, order: Order) -> None:
         if order.early:
@@ -177,27 +185,37 @@ class Drill:
     # -- faults ----------------------------------------------------------------------------------
 
     def _faults(self) -> None:
-        deployed = False
         for number, kill in enumerate(self._plan.kills):
             if number == self._plan.deploy_after:
                 self._deploy()
-                deployed = True
             self._until(partial(self._has_begun, kill.after), f"step {kill.after:,}")
             if number == self._plan.full_disk_after:
                 self._fill_disk()
             self._kill(number, kill)
-        if not deployed:
+        if not self._is_deployed:
             self._deploy()
 
     def _has_begun(self, steps: int) -> bool:
         return self._platform.witness.begun >= steps
 
     def _kill(self, number: int, kill: Kill) -> None:
-        self._platform.kill(kill.kind)
+        self._platform.kill(kill.kind, None if kill.kind == "server" else self._worker())
         self.record.kills[kill.kind] = self.record.kills.get(kill.kind, 0) + 1
         count = len(self._plan.kills)
         text = f"kill {number + 1} of {count}: {kill.kind}, after {kill.after:,} steps"
         self._tell((number + 1) / count, text)
+
+    def _worker(self) -> int:
+        """Return the process of the worker, once there is one that was not killed yet."""
+        found: list[int] = []
+
+        def look() -> bool:
+            with self._platform.client() as client:
+                found.extend(filter(None, [self._platform.worker(client)]))
+            return bool(found)
+
+        self._until(look, "a worker")
+        return found[0]
 
     def _fill_disk(self) -> None:
         """Leave the server no room until it has refused somebody."""
@@ -235,13 +253,14 @@ class Drill:
         with self._platform.client() as client:
             self._until(lambda: self._parked(client) == len(parked), "the parking of all orders")
             self.record.parked_at_deploy = self._parked(client)
+            before = self._worker()
             self._platform.deploy("v2")
-            self._until(
-                lambda: client.jobs.get(self._job_id).description == "version 2", "version 2"
-            )
+            self._until(lambda: self._platform.worker(client) not in {None, before}, "version 2")
         self._tell(0.5, f"version 2 is out over {len(parked)} parked orders")
         with self._lock:
             self._events.extend(parked)
+            self._is_deployed = True
+            self.record.after_deploy = frozenset(order.id for _, order in self._orders)
 
     def _parked(self, client: Client) -> int:
         """Return how many of the parked orders wait now."""

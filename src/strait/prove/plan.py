@@ -20,10 +20,12 @@ KINDS = ("server", "worker", "both")
 FEWEST_ORDERS = 10
 
 # Of the orders: one in five waits for version 2, and one in twenty of those trips over it. Of the
-# others, one in ten has its event sent before anybody waits for it.
+# others, one in ten has its event sent before anybody waits for it. The last tenth of all is only
+# triggered when version 2 is out.
 _PARKED_SHARE = 5
 _MISTAKE_SHARE = 20
 _EARLY_CHANCE = 0.1
+_LATE_SHARE = 10
 # Steps of an order before it waits (`price`, `charge`) and after (`receipt`), packing apart.
 _STEPS_BEFORE = 2
 _STEPS_AFTER = 1
@@ -41,6 +43,7 @@ class Order:
         parked: whether it waits, once it is paid, for an event that comes only after version 2.
         early: whether it waits for an event that was sent before it was triggered.
         mistake: whether version 2 asks a recorded step of it for a list in another order.
+        late: whether it is only triggered when version 2 is out.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Order:
     parked: bool = False
     early: bool = False
     mistake: bool = False
+    late: bool = False
 
     @property
     def cents(self) -> int:
@@ -135,9 +139,14 @@ def draw(seed: int, *, orders: int = 1_000, kills: int = 50) -> Plan:
         raise ValueError(f"kills must be from 0 to the number of orders ({orders}), not {kills}")
     chance = random.Random(seed)  # noqa: S311 - faults are to be repeatable, not secret
     made = _orders(chance, seed, orders)
-    # So many steps are begun in any case, so each kill comes while there is work.
+    # So many steps are begun in any case, so each kill comes while there is work; and each of the
+    # first half while there is work that does not wait for version 2.
     steps = sum(order.fewest_steps for order in made)
-    moments = sorted(chance.sample(range(1, steps), kills))
+    middle, before = steps // 2, kills // 2
+    moments = sorted(
+        chance.sample(range(1, middle), before)
+        + chance.sample(range(middle, steps), kills - before)
+    )
     # Each kind has its share, whatever the seed.
     kinds = [KINDS[number % len(KINDS)] for number in range(kills)]
     chance.shuffle(kinds)
@@ -145,7 +154,7 @@ def draw(seed: int, *, orders: int = 1_000, kills: int = 50) -> Plan:
         seed,
         made,
         tuple(map(Kill, moments, kinds)),
-        deploy_after=kills // 2,
+        deploy_after=before,
         full_disk_after=chance.randrange(kills) if kills else 0,
     )
 
@@ -163,6 +172,7 @@ def _orders(chance: random.Random, seed: int, count: int) -> tuple[Order, ...]:
             # Drawn for each, so that it comes as often in every part of the sequence.
             early=chance.random() < _EARLY_CHANCE and number >= parked,
             mistake=number in mistakes,
+            late=number >= count - count // _LATE_SHARE,
         )
         for number in range(count)
     )

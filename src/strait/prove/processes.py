@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import IO
@@ -81,6 +80,7 @@ class Platform:
         }
         self._process: subprocess.Popen[str] | None = None
         self._log = (directory / LOG).open("ab")
+        self._killed: set[int] = set()
         self._port = 0
         self.base_url = ""
         self.api_key = ""
@@ -122,19 +122,29 @@ class Platform:
         threading.Thread(target=_read_on, args=[self._process.stdout], daemon=True).start()
         self.base_url, self.api_key = ready["base_url"], ready["api_key"]
         self._port = int(self.base_url.rpartition(":")[2])
+        self._killed.clear()
         self.starts += 1
         self.slowest_start_secs = max(self.slowest_start_secs, time.monotonic() - began)
 
-    def kill(self, kind: str) -> None:
+    def worker(self, client: Client) -> int | None:
+        """Return the process that runs the shop's code now; None while there is none."""
+        status = client.dev.get_status()
+        if status.state != "serving":
+            return None
+        (pid,) = [process.pid for process in status.processes if process.current]
+        return None if pid in self._killed else pid
+
+    def kill(self, kind: str, worker: int | None) -> None:
         """End processes as a power cut would, and start what does not start again by itself.
 
         Args:
             kind: `server`, `worker` or `both`. The platform starts another worker itself; a worker
                 whose server was killed goes on until it notices.
+            worker: the worker; None where it lives on.
         """
-        if kind != "server" and (worker := self.witness.pid):
-            with suppress(ProcessLookupError):
-                os.kill(worker, signal.SIGKILL)
+        if worker is not None:
+            os.kill(worker, signal.SIGKILL)
+            self._killed.add(worker)
         if kind != "worker" and self._process is not None:
             self._process.kill()
             self._process.wait()

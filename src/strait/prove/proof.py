@@ -99,7 +99,10 @@ def prove(plan: Plan, directory: Path, tell: Callable[[float, str], None]) -> Pr
         provider.stop()
     charges, requests = books_of.ledger(directory / LEDGER)
     lines = tuple(lines_of(directory / WITNESS))
-    verdict = judge(plan, Books(record.acknowledged, runs, charges, requests, lines))
+    books = Books(
+        record.acknowledged, runs, charges, requests, lines, after_deploy=record.after_deploy
+    )
+    verdict = judge(plan, books)
     verdict.faults += books_of.broken_pages(directory / DATABASE)
     took = time.monotonic() - began
     return Proof(plan, record, verdict, slept, platform.starts, platform.slowest_start_secs, took)

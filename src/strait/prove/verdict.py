@@ -15,6 +15,8 @@ from strait.prove.witness import BEGAN, Line
 _MISMATCH = re.compile(r"StepMismatch|is asked with other arguments than those it is recorded for")
 # The step that a mistake of version 2 meets.
 _MISTAKEN_STEP = "price"
+# The step that version 2 inserts.
+_INSERTED_STEP = "screen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Books:
         charges: all charges of the provider.
         requests: how often the provider was asked for a charge.
         lines: what the witness saw.
+        after_deploy: orders that were triggered under version 2.
     """
 
     acknowledged: Mapping[str, str]
@@ -64,6 +67,7 @@ class Books:
     charges: tuple[Charge, ...]
     requests: int
     lines: tuple[Line, ...]
+    after_deploy: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -106,7 +110,7 @@ def judge(plan: Plan, books: Books) -> Verdict:
         acknowledged=len(books.acknowledged),
         charges=len(books.charges),
         charges_asked_again=books.requests - len(books.charges),
-        screened=sum("screen" in run.steps for run in books.runs),
+        screened=sum(_INSERTED_STEP in run.steps for run in books.runs),
         steps=sum(len(run.steps) for run in books.runs),
     )
     _runs(verdict, plan, books)
@@ -201,14 +205,21 @@ def _steps(verdict: Verdict, books: Books) -> None:
 
 
 def _versions(verdict: Verdict, plan: Plan, books: Books) -> None:
-    """See that the step that version 2 inserts is for orders that had not paid before it."""
+    """See that the step that version 2 inserts is for those orders that it is for."""
     runs = {run.id: run for run in books.runs}
-    for order in plan.parked:
+    for order in plan.orders:
         run = runs.get(books.acknowledged.get(order.id, ""))
-        if run is not None and "screen" in run.steps:
+        if run is None:
+            continue
+        if order.parked and _INSERTED_STEP in run.steps:
             verdict.faults.append(
-                f"order {order.id}: run {run.id} was parked before step `screen` was inserted, "
-                "and has it"
+                f"order {order.id}: run {run.id} was parked before step `{_INSERTED_STEP}` was "
+                "inserted, and has it"
+            )
+        if order.id in books.after_deploy and _INSERTED_STEP not in run.steps:
+            verdict.faults.append(
+                f"order {order.id}: run {run.id} began after step `{_INSERTED_STEP}` was "
+                "inserted, and does not have it"
             )
 
 

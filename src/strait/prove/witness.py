@@ -67,19 +67,12 @@ class Reader:
         self._lock = threading.Lock()
         self._at = 0
         self._begun = 0
-        self._pid = 0
 
     @property
     def begun(self) -> int:
         """How many steps were begun so far."""
         self._look()
         return self._begun
-
-    @property
-    def pid(self) -> int:
-        """The process that wrote the last line; 0 before the first."""
-        self._look()
-        return self._pid
 
     def _look(self) -> None:
         with self._lock, suppress(FileNotFoundError), self._path.open("rb") as file:
@@ -89,7 +82,6 @@ class Reader:
             self._at += len(whole)
             for line in _parsed(whole):
                 self._begun += line.what == BEGAN
-                self._pid = line.pid
 
 
 def lines_of(path: Path) -> list[Line]:
