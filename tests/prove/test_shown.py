@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from strait.cli.proving import as_data, shown
 from strait.prove.drill import Record
@@ -47,6 +49,21 @@ def test_a_proof_that_holds_is_told_in_its_figures() -> None:
         "  in 1 min 5 s, the slowest of 4 starts 1.2 s",
     ]
     assert as_data(PROOF)["holds"] is True
+
+
+def test_the_readme_shows_what_is_printed_of_the_plan_that_it_names() -> None:
+    page = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (shown_there,) = re.findall(r"^acknowledged .*?(?=^```$)", page, re.MULTILINE | re.DOTALL)
+    seed, digest = re.search(
+        r"^seed (\d+), plan (\w+): it holds$", shown_there, re.MULTILINE
+    ).groups()
+    plan = draw(int(seed))
+    assert digest == plan.digest
+    assert f"strait prove --seed {seed}\n" in page
+    figures = [line.strip().partition("  ")[0] for line in shown(PROOF)][2:12]
+    assert all(f"  {figure}  " in shown_there for figure in figures)
+    caught = re.findall(r"^  caught: order (\S+): ", shown_there, re.MULTILINE)
+    assert caught == sorted(order.id for order in plan.mistakes)
 
 
 def test_each_fault_of_a_proof_is_told() -> None:
