@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from strait.engine.queue import UNLIMITED, Limits, ReadyQueue, Ticket
+from strait.engine.queue import UNLIMITED, Lane, Limits, ReadyQueue, Ticket
+from strait.engine.throttles import Rate, Use
 
 JOBS = ("a", "b")
 KEYS = ("", "x", "y")
@@ -128,6 +129,84 @@ def test_a_canceled_run_passes_the_slot_that_it_was_let_out_for_to_the_next() ->
     queue.release("x0")  # lets x1 out
     queue.discard("x1")
     assert drained(queue) == ["x2"]
+
+
+LANE = Lane("p", "", "default", "a")
+
+
+class Slots:
+    """Workers of one lane, who have so many slots between them."""
+
+    def __init__(self, free: int = 0) -> None:
+        self.free = free
+        self.queue = ReadyQueue(lambda lane: self.free > 0)
+
+    def push(self, run_id: str, *, uses: tuple[Use, ...] = (), **fields: int) -> None:
+        made = ticket(run_id, **fields)
+        made.lane, made.uses = LANE, uses
+        self.queue.push(made)
+
+    def started(self) -> list[str]:
+        ids = []
+        while (popped := self.queue.pop()) is not None:
+            ids.append(popped.run_id)
+            self.free -= 1
+        return ids
+
+    def offer(self, free: int) -> None:
+        self.free += free
+        self.queue.offer_workers(lambda lane: lane == LANE, self.free)
+
+
+def test_a_run_for_workers_waits_for_one_that_has_room_and_goes_by_its_rank() -> None:
+    slots = Slots()
+    slots.push("late", age=2)
+    slots.push("early", age=1)
+    slots.push("urgent", priority=5, age=3)
+    assert slots.started() == []
+    assert len(slots.queue) == 3
+    slots.queue.offer_workers(lambda lane: False, 3)
+    slots.offer(2)
+    assert slots.started() == ["urgent", "early"]
+    slots.offer(1)
+    assert slots.started() == ["late"]
+
+
+def test_a_run_that_a_throttle_holds_back_leaves_the_worker_to_the_next() -> None:
+    slots = Slots()
+    use = Use("t", "")
+    slots.queue.set_rate("t", Rate(max_concurrency=1))
+    for number in range(3):
+        slots.push(f"r{number}", age=number, uses=(use,) if number < 2 else ())
+    assert slots.started() == []
+    slots.offer(1)
+    assert slots.started() == ["r0"]
+    slots.offer(1)
+    assert slots.started() == ["r2"], "r1 waits for its throttle"
+
+
+def test_a_canceled_run_leaves_the_worker_that_it_was_let_out_for_to_the_next() -> None:
+    slots = Slots()
+    slots.push("r1", age=1)
+    slots.push("r2", age=2)
+    assert slots.started() == []
+    slots.offer(1)
+    slots.queue.discard("r1")
+    assert slots.started() == ["r2"]
+
+
+def test_a_run_that_goes_on_counts_and_is_started_no_more() -> None:
+    slots = Slots(1)
+    slots.queue.set_limits("a", Limits(max_concurrency=1))
+    again = ticket("r1", age=1)
+    slots.push("r1", age=1)
+    slots.queue.resume(again)
+    slots.queue.resume(again)
+    slots.push("r2", age=2)
+    assert slots.started() == []
+    assert slots.queue.executing == 1
+    slots.queue.release("r1")
+    assert slots.started() == ["r2"]
 
 
 class AgainstTheNaiveQueue(RuleBasedStateMachine):

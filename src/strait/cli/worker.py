@@ -132,14 +132,17 @@ def _run(worker: Worker, console: Console) -> None:
         await worker.run()
 
     asyncio.run(work())
+    code = ExitCode.DONE
     if worker.unfinished:
+        code = ExitCode.NO
         console.event(
             "ended", f"{worker.unfinished} unfinished", "red", unfinished=worker.unfinished
         )
-        console.close()
-        # A thread whose handler never returns must not keep the process.
-        sys.stdout.flush()
-        os._exit(ExitCode.NO)
+    console.close()
+    # A thread whose handler never returns must not keep the process.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _described(worker: Worker) -> dict[str, object]:

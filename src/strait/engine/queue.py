@@ -145,6 +145,7 @@ class ReadyQueue:
         if queued is not None:
             # It may have been the one that was let out to take a free slot: let another try.
             self._let_out(queued[1])
+            self._let_next_of_lane(queued[1])
             self._let_through(queued[1].uses)
 
     def pop(self, now: int = 0) -> Ticket | None:
@@ -160,6 +161,7 @@ class ReadyQueue:
                 if holder[1]:
                     # Its key is at its limit but its job is not: another key may have the slot.
                     self._unpark((ticket.job_id, ""), 1)
+                    self._let_next_of_lane(ticket)
                 continue
             if ticket.lane is not None and not self._has_worker(ticket.lane):
                 heapq.heappush(self._without_worker[ticket.lane], place)
@@ -254,6 +256,7 @@ class ReadyQueue:
             heapq.heappush(self._openings, (opens_at, use))
         # What it could have had, a slot of its job or of an earlier throttle, is for another run.
         self._let_out(ticket)
+        self._let_next_of_lane(ticket)
         self._let_through(ticket.uses[: ticket.uses.index(use)])
         return True
 
@@ -290,6 +293,11 @@ class ReadyQueue:
         if ticket.key:
             self._unpark((ticket.job_id, ticket.key), 1)
         self._unpark((ticket.job_id, ""), 1)
+
+    def _let_next_of_lane(self, ticket: Ticket) -> None:
+        """Let the next run of its lane try for the worker that this one does not take."""
+        if ticket.lane is not None:
+            self._let_try(self._without_worker, ticket.lane, 1)
 
     def _unpark(self, holder: tuple[str, str], count: int) -> None:
         self._let_try(self._held, holder, count)

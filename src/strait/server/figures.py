@@ -159,6 +159,7 @@ class Exposition:
         age = max(0, platform.clock.now() - platform.started_at) / SECOND
         for name, about, value in (
             ("strait_queue_depth", "Runs that wait for their turn.", present["queued"]),
+            ("strait_workers", "Workers that are connected.", platform.workers.connected),
             ("strait_dispatches", "Handlers that are being called.", platform.dispatcher.in_flight),
             ("strait_timers", "Instants that are being waited for.", len(platform.timers)),
             ("strait_event_streams", "Open event streams.", platform.streams.total),
