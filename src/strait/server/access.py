@@ -10,16 +10,25 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 
+from strait.server import within
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call
 from strait.server.work import environments, rbac
-from strait.store import meta, records, workflows
+from strait.store import meta, records, triggers
 
 _RESOURCES = {"jobID": "job", "workflowID": "workflow", "runID": "run",
               "workflowRunID": "workflow_run"}  # fmt: skip
-# These reach over all jobs of a project, whose environments a key of one must not touch.
-_WIDE = ("batch-", "bulk-cancel", "bulk-replay", "export-", "purge-event", "list-dead-letter",
-         "stream-project")  # fmt: skip
+# These reach over all jobs of a project, whose environments a key of one must not touch: they count
+# or change what is everybody's, or tell of it without saying whose it is.
+_WIDE = (
+    "admin-", "batch-", "bulk-cancel", "bulk-replay", "export-", "get-audit-event",
+    "get-batch-operation", "get-event-trigger-stats", "get-job-group-stats", "get-stats",
+    "get-webhook-delivery", "list-audit-", "list-batch-operations", "list-dead-letter",
+    "list-jobs-by-group", "list-notification-deliveries", "list-resource-policies",
+    "list-webhook-deliveries", "pause-all-jobs", "purge-event", "replay-webhook-delivery",
+    "resume-all-jobs", "retry-webhook-delivery", "stream-project", "unrouted-webhooks-",
+)  # fmt: skip
+_WIDE_PATHS = ("/v1/analytics/", "/v1/usage/")
 
 
 def check(call: Call, db: sqlite3.Connection) -> None:
@@ -48,55 +57,38 @@ def _scopes_of_user(call: Call, db: sqlite3.Connection) -> frozenset[str]:
 
 def _check_environment(call: Call, db: sqlite3.Connection) -> None:
     own = call.principal.environment_id
-    if call.route.id.startswith(_WIDE):
+    if _is_wide(call):
         raise ApiError(403, f"{call.route.id} requires a project-wide key")
     params = call.params
-    if "jobID" in params and _environment_of_job(db, params["jobID"]) != own:
-        raise not_found("job")
-    if "runID" in params and _environment_of_run(db, params["runID"]) != own:
-        raise not_found("run")
-    if "workflowID" in params and _reaches_outside(db, params["workflowID"], own):
-        raise not_found("workflow")
-    if "workflowRunID" in params and _reaches_outside(
-        db, _workflow_of_run(db, params["workflowRunID"]), own
-    ):
-        raise not_found("workflow run")
+    for param, (is_within, what) in _WITHIN.items():
+        if param in params and not is_within(db, params[param], own):
+            raise not_found(what)
     if "envID" in params and params["envID"] != own:
         raise not_found("environment")
     if "keyID" in params and _environment_of_key(db, params["keyID"]) != own:
         raise not_found("api key")
     if "secretID" in params and _environment_of_secret(db, params["secretID"]) != own:
         raise not_found("secret")
+    if "eventKey" in params:
+        waiting = triggers.newest(db, call.project_id, params["eventKey"])
+        if waiting is not None and not within.trigger(db, waiting, own):
+            raise not_found("event trigger")
 
 
-def _environment_of_job(db: sqlite3.Connection, job_id: str) -> str:
-    row = db.execute("SELECT doc ->> '$.environment_id' FROM jobs WHERE id = ?", (job_id,))
-    return str((row.fetchone() or ("",))[0] or "")
+_WITHIN = {
+    "jobID": (within.job, "job"),
+    "runID": (within.run, "run"),
+    "workflowID": (within.workflow, "workflow"),
+    "workflowRunID": (within.workflow_run, "workflow run"),
+    "otherRunID": (within.workflow_run, "workflow run"),
+}
 
 
-def _workflow_of_run(db: sqlite3.Connection, run_id: str) -> str:
-    row = db.execute("SELECT workflow_id FROM workflow_runs WHERE id = ?", (run_id,)).fetchone()
-    return str(row[0]) if row is not None else ""
-
-
-def _reaches_outside(db: sqlite3.Connection, workflow_id: str, environment_id: str) -> bool:
-    """Say whether a workflow has a job of another environment, below its sub-workflows too.
-
-    Workflows belong to no environment; one that did would be a way around the key's.
-    """
-    seen: set[str] = set()
-    to_look_at = [workflow_id]
-    while to_look_at:
-        workflow = workflows.get(db, to_look_at.pop())
-        if workflow is None or workflow.id in seen:
-            continue
-        seen.add(workflow.id)
-        for step in workflows.steps(db, workflow):
-            if step.job_id and _environment_of_job(db, step.job_id) != environment_id:
-                return True
-            if step.sub_workflow_id:
-                to_look_at.append(step.sub_workflow_id)
-    return False
+def _is_wide(call: Call) -> bool:
+    if call.route.id.startswith(_WIDE):
+        return True
+    # What the path names is looked at by itself.
+    return call.route.path.startswith(_WIDE_PATHS) and not call.params
 
 
 def _environment_of_secret(db: sqlite3.Connection, secret_id: str) -> str:
@@ -107,8 +99,3 @@ def _environment_of_secret(db: sqlite3.Connection, secret_id: str) -> str:
 def _environment_of_key(db: sqlite3.Connection, key_id: str) -> str:
     key = meta.key_by_id(db, key_id)
     return key.environment_id if key is not None else ""
-
-
-def _environment_of_run(db: sqlite3.Connection, run_id: str) -> str:
-    row = db.execute("SELECT job_id FROM runs WHERE id = ?", (run_id,)).fetchone()
-    return _environment_of_job(db, row[0]) if row is not None else ""

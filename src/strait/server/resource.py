@@ -165,7 +165,7 @@ class Resource:
             shown["updated_at"] = record.updated_at
         return shown
 
-    def listing(self, call: Call, db: sqlite3.Connection, matching: Mapping[str, str]) -> Reply:
+    def listing(self, call: Call, db: sqlite3.Connection, matching: records.Matching) -> Reply:
         """Answer with the records of the project whose fields have these values, newest first."""
         limit: int | None = call.query.get("limit")
         rows = records.page(

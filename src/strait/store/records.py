@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from msgspec import Struct, json
 
@@ -12,6 +12,9 @@ from strait.clock import Timestamp
 
 _COLUMNS = "id, project_id, created_at, updated_at, owner_id, unique_key, fields, sealed"
 END_OF_TIME = "9999"
+
+Matching: TypeAlias = Mapping[str, str | Collection[str]]
+"""By field, the value that it must have, or those of which it must have one."""
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -113,7 +116,7 @@ def page(
     kind: str,
     project_id: str,
     *,
-    matching: Mapping[str, str] | None = None,
+    matching: Matching | None = None,
     before: Timestamp = END_OF_TIME,
     limit: int = -1,
 ) -> list[Record]:
@@ -123,12 +126,17 @@ def page(
         db: the database.
         kind: which records.
         project_id: the project.
-        matching: values that fields must have.
+        matching: values that fields must have; of several, one.
         before: what they must be older than.
         limit: how many at most; negative is all.
     """
-    wanted = dict(matching or {})
-    conditions = "".join(f" AND fields ->> '$.{name}' = ?" for name in wanted)
+    wanted = {
+        name: json.encode([value] if isinstance(value, str) else sorted(value)).decode()
+        for name, value in (matching or {}).items()
+    }
+    conditions = "".join(
+        f" AND fields ->> '$.{name}' IN (SELECT value FROM json_each(?))" for name in wanted
+    )
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM records WHERE kind = ? AND project_id = ? AND created_at < ?"
         f"{conditions} ORDER BY created_at DESC LIMIT ?",

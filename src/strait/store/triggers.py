@@ -103,25 +103,44 @@ def page(
     status: str = "",
     workflow_run_id: str = "",
     source_type: str = "",
+    environment_id: str = "",
+    among: str = "[]",
     before: Timestamp,
     limit: int,
 ) -> list[EventTrigger]:
-    """Return waits of a project that are older than `before`, newest first."""
+    """Return waits of a project that are older than `before`, newest first.
+
+    With an environment, those of runs of its jobs, and of runs of the workflows whose ids `among`
+    lists as JSON.
+    """
     rows = db.execute(
         "SELECT doc FROM event_triggers WHERE project_id = :project AND created_at < :before "
         "AND (:status = '' OR status = :status) "
         "AND (:run = '' OR workflow_run_id = :run) "
-        "AND (:source = '' OR source_type = :source) ORDER BY created_at DESC LIMIT :limit",
+        "AND (:source = '' OR source_type = :source) "
+        f"AND (:environment = '' OR {_WITHIN}) ORDER BY created_at DESC LIMIT :limit",
         {
             "project": project_id,
             "before": before,
             "status": status,
             "run": workflow_run_id,
             "source": source_type,
+            "environment": environment_id,
+            "among": among,
             "limit": limit,
         },
     )
     return [_decoder.decode(doc) for (doc,) in rows]
+
+
+# One of the two says who waits.
+_WITHIN = (
+    "CASE WHEN job_run_id IS NOT NULL THEN EXISTS (SELECT 1 FROM runs JOIN jobs "
+    "ON jobs.id = runs.job_id WHERE runs.id = event_triggers.job_run_id "
+    "AND jobs.doc ->> '$.environment_id' = :environment) "
+    "ELSE EXISTS (SELECT 1 FROM workflow_runs WHERE id = event_triggers.workflow_run_id "
+    "AND workflow_id IN (SELECT value FROM json_each(:among))) END"
+)
 
 
 def counts(db: sqlite3.Connection, project_id: str) -> tuple[dict[str, int], float]:

@@ -120,20 +120,26 @@ def page(
     *,
     tag_key: str = "",
     tag_value: str = "",
+    among: str | None = None,
     before: Timestamp,
     limit: int,
 ) -> list[Workflow]:
-    """Return workflows of a project that are older than `before`, newest first."""
+    """Return workflows of a project that are older than `before`, newest first.
+
+    `among` is a JSON list of the ids that count; None counts all.
+    """
     rows = db.execute(
         "SELECT doc FROM workflows WHERE project_id = :project AND created_at < :before "
         "AND (:tag_key = '' OR EXISTS (SELECT 1 FROM json_each(doc, '$.tags') "
         "WHERE key = :tag_key AND (:tag_value = '' OR value = :tag_value))) "
+        "AND (:among IS NULL OR id IN (SELECT value FROM json_each(:among))) "
         "ORDER BY created_at DESC LIMIT :limit",
         {
             "project": project_id,
             "before": before,
             "tag_key": tag_key,
             "tag_value": tag_value,
+            "among": among,
             "limit": limit,
         },
     )

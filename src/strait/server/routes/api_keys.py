@@ -90,7 +90,13 @@ def expiring(call: Call, db: sqlite3.Connection) -> Reply:
     """List the keys that end soon, and those that never do."""
     within = int(call.query.get("within_days") or 30) * _DAY
     horizon = to_timestamp(call.now + within * SECOND)
-    keys = meta.keys_of(db, call.project_id, before=checks.END_OF_TIME, limit=10_000)
+    keys = meta.keys_of(
+        db,
+        call.project_id,
+        environment_id=call.principal.environment_id,
+        before=checks.END_OF_TIME,
+        limit=10_000,
+    )
     soon = [k for k in keys if not k.revoked_at and (not k.expires_at or k.expires_at <= horizon)]
     return reply([_expiring(key, call.now) for key in soon])
 

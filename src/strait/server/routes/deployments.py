@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 from msgspec.structs import replace
 
 from strait.cron import CronError, duration_ns
+from strait.server import within
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, reply
@@ -22,9 +24,11 @@ _KIND = "deployment"
 
 
 def _prepare(call: Call, unit: Unit, deployment: Record) -> Record:
-    del unit
     fields = {**deployment.fields, "updated_by": call.principal.actor}
     if "status" not in fields:
+        own = call.principal.environment_id
+        if own and fields["environment"] not in within.names(unit.db, own):
+            raise ApiError(403, "environment does not match the environment of the key")
         fields |= {"status": "draft", "created_by": call.principal.actor, **_strategy(fields)}
     return replace(deployment, fields=fields)
 
@@ -50,16 +54,25 @@ DEPLOYMENTS = Resource(
     kind=_KIND,
     param="deploymentID",
     create="create-deployment",
-    list="list-deployments",
     shown={"environment": "", "runtime": "", "artifact_uri": "", "status": "", "strategy": ""},
     optional=(
         "manifest", "checksum", "canary_percent", "canary_duration", "finalized_at", "promoted_at",
         "rollback_from_deployment_id", "created_by", "updated_by",
     ),
-    filters=("environment",),
     prepare=_prepare,
 )  # fmt: skip
 DEPLOYMENTS.serve(registry)
+
+
+@registry.read("list-deployments")
+def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+    """List the deployments of the project or of an environment of it, newest first."""
+    asked, own = call.query.get("environment"), call.principal.environment_id
+    matching: dict[str, frozenset[str]] = {"environment": frozenset({str(asked)})} if asked else {}
+    if own:
+        allowed = within.names(db, own)
+        matching["environment"] = matching.get("environment", allowed) & allowed
+    return DEPLOYMENTS.listing(call, db, matching)
 
 
 @registry.write("finalize-deployment")
@@ -93,6 +106,9 @@ def _named(call: Call, unit: Unit) -> tuple[Record, str]:
     body = call.body(bodies.DeploymentVersionMutationRequest)
     if body.project_id != call.project_id:
         raise ApiError(403, "project_id does not match authenticated project")
+    own = call.principal.environment_id
+    if own and body.environment not in within.names(unit.db, own):
+        raise not_found("deployment version")
     deployment = records.get(unit.db, _KIND, call.params["deploymentID"])
     wanted = (call.project_id, body.environment)
     if deployment is None or (deployment.project_id, deployment.fields["environment"]) != wanted:

@@ -13,7 +13,7 @@ from strait.engine import filters
 from strait.engine.admission import Request
 from strait.engine.model import Job, Workflow
 from strait.engine.refusal import Refused
-from strait.server import checks, source_signatures
+from strait.server import checks, source_signatures, within
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, reply
@@ -96,6 +96,8 @@ def subscribe(call: Call, unit: Unit) -> Reply:
         unit.job(call.project_id, body.target_id)
     else:
         _workflow(unit.db, call.project_id, body.target_id)
+    if not _is_seen(call, unit.db, fields):
+        raise not_found(body.target_type)
     made = SUBSCRIPTIONS.insert(call, unit, fields, owner=source.id)
     return reply(SUBSCRIPTIONS.show(made, unit.db), 201)
 
@@ -105,7 +107,7 @@ def list_subscriptions(call: Call, db: sqlite3.Connection) -> Reply:
     """List the subscriptions of a source, newest first."""
     source = SOURCES.find(db, call)
     rows = records.owned(db, _SUBSCRIPTION, source.id)
-    return reply([SUBSCRIPTIONS.show(row, db) for row in rows])
+    return reply([SUBSCRIPTIONS.show(row, db) for row in rows if _is_seen(call, db, row.fields)])
 
 
 @registry.write("delete-event-subscription")
@@ -113,7 +115,8 @@ def unsubscribe(call: Call, unit: Unit) -> Reply:
     """End a subscription."""
     source = SOURCES.find(unit.db, call)
     subscription = SUBSCRIPTIONS.find(unit.db, call)
-    if subscription.owner_id != source.id:
+    is_seen = _is_seen(call, unit.db, subscription.fields)
+    if subscription.owner_id != source.id or not is_seen:
         raise not_found(SUBSCRIPTIONS.name)
     SUBSCRIPTIONS.remove(call, unit, subscription)
     return NO_CONTENT
@@ -140,6 +143,8 @@ def dispatch(call: Call, unit: Unit) -> Reply:
     passed_over = []
     for subscription in reversed(records.owned(unit.db, _SUBSCRIPTION, source.id)):
         fields = subscription.fields
+        if not _is_seen(call, unit.db, fields):
+            continue
         if not fields.get("enabled", True) or not filters.matches(fields.get("filter_expr"), event):
             continue
         try:
@@ -216,6 +221,13 @@ def _start_job(call: Call, unit: Unit, job: Job, text: str, tags: dict[str, str]
         scheduled_at=triggers.in_window(job, 0, unit.now),
     )
     triggers.admit(unit, job, request, text)
+
+
+def _is_seen(call: Call, db: sqlite3.Connection, fields: dict[str, Any]) -> bool:
+    """Say whether the target of a subscription is within the environment of the caller's key."""
+    own = call.principal.environment_id
+    is_within = within.job if fields["target_type"] == "job" else within.workflow
+    return not own or is_within(db, fields["target_id"], own)
 
 
 def _workflow(db: sqlite3.Connection, project_id: str, workflow_id: str) -> Workflow:

@@ -8,10 +8,11 @@ from msgspec import UNSET, Raw, json
 
 from strait.clock import SECOND, to_timestamp
 from strait.engine.model import EventTrigger
-from strait.server import checks
+from strait.server import checks, within
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
+from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.unit import Unit
 from strait.server.work import events
@@ -23,17 +24,30 @@ MAX_PURGE_DAYS = 36_500
 _DAY_US = 24 * 3600 * SECOND
 
 
-@registry.read("list-event-triggers")
-def list_all(call: Call, db: sqlite3.Connection) -> Reply:
-    """List the waits of the project, newest first."""
+@registry.other("list-event-triggers")
+async def list_all(call: Call, platform: Platform) -> Reply:
+    """List the waits of the project that fit the filters, newest first."""
+    if call.principal.environment_id or any(call.query.get(name) for name in _FILTERS):
+        # A filter may have to look at every wait that there was.
+        return await platform.analyst.ask(lambda db: _page(call, db))
+    return _page(call, platform.reader)
+
+
+_FILTERS = ("status", "workflow_run_id", "source_type")
+
+
+def _page(call: Call, db: sqlite3.Connection) -> Reply:
     query = call.query
     limit = query["limit"]
+    own = call.principal.environment_id
     rows = triggers.page(
         db,
         call.project_id,
         status=query.get("status") or "",
         workflow_run_id=query.get("workflow_run_id") or "",
         source_type=query.get("source_type") or "",
+        environment_id=own,
+        among=within.workflows_of(db, call.project_id, own) if own else "[]",
         before=checks.cursor(query),
         limit=limit + 1,
     )
@@ -97,10 +111,12 @@ def send(call: Call, unit: Unit) -> Reply:
 def send_by_prefix(call: Call, unit: Unit) -> Reply:
     """Hand an event to all who wait for a key that begins so."""
     payload = _payload(call)
+    own = call.principal.environment_id
     resolved = [
         events.receive(unit, trigger, payload, _sender(call))
         for trigger in triggers.waiting_under(unit.db, call.project_id, call.params["prefix"])
         if call.principal.grants(_scope(trigger))
+        and (not own or within.trigger(unit.db, trigger, own))
     ]
     return reply({"resolved": len(resolved), "triggers": resolved})
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from msgspec import Raw, json
 
 from strait.reserved import STATE_PREFIX, SUSPENDED_KEY
-from strait.server import checks
+from strait.server import checks, within
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, encode, page, raw, raw_page, reply
 from strait.server.platform import Platform
@@ -209,12 +209,12 @@ def children(call: Call, db: sqlite3.Connection) -> Reply:
     """List the runs that a run has spawned in its own project, newest first."""
     run_id = owned(call, db)
     limit = call.query["limit"]
-    rows = run_rows.documents(
-        db,
-        "parent_run_id = ? AND project_id = ? AND created_at < ?",
-        (run_id, call.project_id, checks.cursor(call.query)),
-        limit=limit + 1,
-    )
+    own = call.principal.environment_id
+    where, values = "parent_run_id = ? AND project_id = ? AND created_at < ?", [run_id]
+    values += [call.project_id, checks.cursor(call.query)]
+    if own:
+        where, values = f"{where} AND job_id IN ({within.OF_JOBS})", [*values, own]
+    rows = run_rows.documents(db, where, values, limit=limit + 1)
     return raw_page(rows, limit)
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from strait.clock import Timestamp, to_timestamp
 from strait.cron import next_fire
+from strait.server import within
 from strait.server.http import Call, Reply, reply
 from strait.server.registry import Registry
 from strait.server.work.schedules import Schedule, of_job, of_workflow
@@ -45,6 +46,7 @@ def list_all(call: Call, db: sqlite3.Connection) -> Reply:
     of_workflows = (
         _shown(of_workflow(each), each.slug, each.name, each.cron, call.now)
         for each in workflows.scheduled(db, call.project_id)
+        if not own or within.workflow(db, each.id, own)
     )
     everything = chain(of_jobs, of_workflows)
     return reply(sorted(everything, key=lambda each: (*each.next_runs[:1], _NEVER, each.slug)))

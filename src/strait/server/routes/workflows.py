@@ -14,11 +14,12 @@ from strait.engine.model import StepDefinition, Workflow
 from strait.engine.refusal import Refused
 from strait.engine.workflows import definitions
 from strait.engine.workflows.policies import policy_violation
-from strait.server import addresses, checks
+from strait.server import addresses, checks, within
 from strait.server._generated import bodies
 from strait.server.addresses import Reach
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
+from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.routes.triggers import trace
 from strait.server.unit import Unit
@@ -78,18 +79,27 @@ def insert(unit: Unit, workflow: Workflow, steps: Steps) -> None:
     schedules.begin(unit, schedules.of_workflow(workflow))
 
 
-@registry.read("list-workflows")
-def list_all(call: Call, db: sqlite3.Connection) -> Reply:
+@registry.other("list-workflows")
+async def list_all(call: Call, platform: Platform) -> Reply:
     """List the workflows of the project without their steps, newest first."""
     query = call.query
-    limit = query["limit"]
     if query.get("tag_value") and not query.get("tag_key"):
         raise ApiError(400, "tag_key is required when tag_value is provided")
+    if query.get("tag_key") or call.principal.environment_id:
+        return await platform.analyst.ask(lambda db: _page(call, db))
+    return _page(call, platform.reader)
+
+
+def _page(call: Call, db: sqlite3.Connection) -> Reply:
+    query = call.query
+    limit = query["limit"]
+    own = call.principal.environment_id
     rows = workflows.page(
         db,
         call.project_id,
         tag_key=query.get("tag_key") or "",
         tag_value=query.get("tag_value") or "",
+        among=within.workflows_of(db, call.project_id, own) if own else None,
         before=checks.cursor(query),
         limit=limit + 1,
     )
