@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from strait import AsyncClient
+from strait.clock import SECOND, from_timestamp
 from strait.engine.deliveries import Delivery
 from strait.server._generated.routes import ROUTES
+from strait.server.analytics import jobs
 from strait.server.errors import ApiError
-from strait.server.routes import registry
+from strait.server.routes import analytics, registry
 from strait.server.unit import Unit
 from strait.store import deliveries
 from support.handlers import Answer, Handlers, Received, ok
@@ -115,6 +119,56 @@ async def test_the_health_of_a_job_is_over_a_window(virtual: World) -> None:
     assert (empty["total_runs"], empty["health_score"]) == (0, 100)
     assert (await virtual.api.get(path)).json()["total_runs"] == 2
     assert (await virtual.api.get(path, params={"window": "2h"})).status_code == 400
+
+
+def _ended(unit: Unit, job_id: str, count: int) -> None:
+    """Have a job `count` runs that took 1, 2, … seconds, a second apart; every fourth failed."""
+    unit.db.execute(
+        """
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count),
+        run AS (SELECT i, strftime('%Y-%m-%dT%H:%M:%S.000000Z', :now, (i - :count) || ' seconds')
+                  AS created FROM n)
+        INSERT INTO runs (id, project_id, job_id, status, created_at, finished_at, doc)
+        SELECT :job || i, :project, :job, iif(i % 4, 'completed', 'failed'), created,
+               strftime('%Y-%m-%dT%H:%M:%S.000000Z', created, i || ' seconds'),
+               json_object('started_at', created) FROM run
+        """,
+        {"count": count, "job": job_id, "project": PROJECT, "now": unit.stamp},
+    )
+
+
+async def test_the_health_of_a_job_with_very_many_runs_is_that_of_the_newest(
+    virtual: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, other = await virtual.job(), await virtual.job()
+    for each in (job, other):
+        await virtual.platform.write(partial(_ended, job_id=each["id"], count=2_000))
+    path = f"/v1/jobs/{job['id']}/health"
+    whole = (await virtual.api.get(path)).json()
+    assert (whole["total_runs"], whole["failed_runs"]) == (2_000, 500)
+    assert whole["avg_duration_secs"] == 1_000.5
+    monkeypatch.setattr(analytics, "MAX_HEALTH_RUNS", 2_001)
+    assert (await virtual.api.get(path)).json() == whole
+    monkeypatch.setattr(analytics, "MAX_HEALTH_RUNS", 100)
+    newest = (await virtual.api.get(path)).json()
+    assert (newest["total_runs"], newest["failed_runs"]) == (100, 25)
+    assert newest["avg_duration_secs"] == 1_950.5
+    assert newest["since"] > whole["since"]
+    now = virtual.clock.now()
+    assert now - from_timestamp(newest["since"]) == 99 * SECOND
+
+
+async def test_the_health_of_a_job_is_found_by_its_index(virtual: World) -> None:
+    job, other = await virtual.job(), await virtual.job()
+    for each in (job, other):
+        await virtual.platform.write(partial(_ended, job_id=each["id"], count=2_000))
+    wanted = {"project": PROJECT, "from": "", "to": "9", "job_id": job["id"], "most": 10}
+    wanted["bucket"] = "day"
+    for sql in (jobs.NEWEST, jobs.HEALTH.sql, jobs.QUESTIONS["get-job-history"].sql):
+        plan = virtual.platform.reader.execute(f"EXPLAIN QUERY PLAN {sql}", wanted).fetchall()
+        of_runs = [detail for *_, detail in plan if detail.split()[1] == "runs"]
+        assert len(of_runs) == 1
+        assert re.match(r"SEARCH runs USING (COVERING )?INDEX runs_by_job \(job_id=\?", of_runs[0])
 
 
 async def test_costs_are_those_of_all_attempts_of_a_run(virtual: World) -> None:

@@ -7,6 +7,7 @@ from strait.server.analytics.sql import (
     COSTS,
     FAILED,
     RUNS,
+    RUNS_OF_JOB,
     SLUG,
     TIMED_OUT,
     UNSUCCESSFUL,
@@ -43,13 +44,12 @@ QUESTIONS = {
          GROUP BY job_id ORDER BY success_rate, failed DESC, job_id LIMIT :limit
     """),
     "get-runs-by-version": Question(f"""
-        WITH {RUNS}
+        WITH {RUNS_OF_JOB}
         SELECT coalesce(doc ->> 'job_version_id', CAST(doc ->> 'job_version' AS TEXT), '')
                  AS version_id,
                count(*) AS total, sum({COMPLETED}) AS completed, sum({UNSUCCESSFUL}) AS failed,
                {average("duration_ms")} AS avg_duration_ms
-          FROM run WHERE job_id = :job_id
-         GROUP BY version_id ORDER BY max(created_at) DESC
+          FROM run GROUP BY version_id ORDER BY max(created_at) DESC
     """),
     "get-top-failing-jobs": Question(f"""
         WITH {RUNS}
@@ -59,20 +59,26 @@ QUESTIONS = {
          ORDER BY failed_count DESC, job_id LIMIT :limit
     """),
     "get-job-history": Question(f"""
-        WITH {RUNS},
-        mine AS (SELECT *, {bucket("created_at")} AS period FROM run WHERE job_id = :job_id)
+        WITH {RUNS_OF_JOB},
+        mine AS (SELECT status, duration_ms, {bucket("created_at")} AS period FROM run)
         SELECT period, sum({COMPLETED}) AS completed, sum({UNSUCCESSFUL}) AS failed,
                {average("duration_ms")} AS avg_duration_ms, {_P95} AS p95_duration_ms
           FROM {ranked("mine", "duration_ms", "period")} GROUP BY period ORDER BY period
     """),
 }
 
+# Where the newest `:most` runs of a job begin, within the period; nothing when it has no more.
+NEWEST = """
+    SELECT created_at FROM runs WHERE job_id = :job_id AND created_at >= :from AND created_at < :to
+     ORDER BY created_at DESC LIMIT 1 OFFSET :most - 1
+"""
+
 # `GET /v1/jobs/{jobID}/health`. Runs that were canceled or expired say nothing of the job, so they
 # take nothing from its score.
 HEALTH = Question(
     f"""
-    WITH {RUNS},
-    mine AS (SELECT * FROM run WHERE job_id = :job_id)
+    WITH {RUNS_OF_JOB},
+    mine AS (SELECT status, duration_ms FROM run)
     SELECT count(*) AS total_runs, coalesce(sum({COMPLETED}), 0) AS completed_runs,
            coalesce(sum(status IN ('failed', 'system_failed', 'dead_letter')), 0) AS failed_runs,
            coalesce(sum({TIMED_OUT}), 0) AS timed_out_runs,

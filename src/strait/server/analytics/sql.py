@@ -95,16 +95,23 @@ def average(value: str) -> str:
     return f"coalesce(avg({value}), 0.0)"
 
 
-# Runs of the project that were created in the period and have ended.
-RUNS = f"""
+def _ended(which: str) -> str:
+    return f"""
 run AS (
   SELECT id, job_id, status, created_at, finished_at, doc,
          {span_ms("doc ->> 'started_at'", "finished_at")} AS duration_ms
     FROM runs
-   WHERE project_id = :project AND created_at >= :from AND created_at < :to
+   WHERE {which} AND created_at >= :from AND created_at < :to
      AND status NOT IN ({_ACTIVE_STATUSES})
 )
 """
+
+
+# Runs of the project that were created in the period and have ended.
+RUNS = _ended("project_id = :project")
+
+# The same of one job. Unary `+` keeps SQLite from the index of the project.
+RUNS_OF_JOB = _ended("job_id = :job_id AND +project_id = :project")
 
 # What was reported in the period as spent by runs of the project.
 COSTS = """
