@@ -228,6 +228,10 @@ flow = define_workflow(WorkflowOptions(name="F", slug="f", steps=[
         depends_on=["a"],
         output_transform="x",  # no
     ),
+    job_step("gated", "job-g", depends_on=["a"],
+        cost_gate_threshold_microusd=50_000,  # no
+        cost_gate_timeout_secs=60,
+    ),
 ]))
 """
 
@@ -243,6 +247,7 @@ def test_shapes_of_steps_are_told_at_the_step(tmp_path: Path) -> None:
         "join-after-continue",
         "skipped-by-condition",
         "step-output",
+        "cost-gates",
     ]
 
 

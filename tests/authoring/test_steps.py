@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from strait.authoring import (
     ApprovalStep,
     BaseStepOptions,
+    CostGateAction,
     DefinitionError,
     JobOptions,
     OnFailureAction,
@@ -60,6 +63,49 @@ def test_what_was_not_given_is_not_sent():
         "step_type": "job",
         "job_id": "b",
     }
+
+
+@pytest.mark.parametrize("make", [job_step, ai_step])
+def test_a_cost_gate_is_sent_with_its_step(make):
+    step = make(
+        "a",
+        "b",
+        cost_gate_threshold_microusd=50_000,
+        cost_gate_timeout_secs=60,
+        cost_gate_default_action="approve",
+    )
+    gate = {name: said for name, said in step_to_api(step).items() if name.startswith("cost_gate")}
+    assert gate == {
+        "cost_gate_threshold_microusd": 50_000,
+        "cost_gate_timeout_secs": 60,
+        "cost_gate_default_action": "approve",
+    }
+    assert step.cost_gate_default_action is CostGateAction.APPROVE
+
+
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [
+        ({"threshold_microusd": 0}, "`cost_gate_threshold_microusd` must be at least 1, not 0"),
+        ({"threshold_microusd": 0.5}, "`cost_gate_threshold_microusd` must be a whole number"),
+        (
+            {"threshold_microusd": 1, "timeout_secs": 2_592_001},
+            "`cost_gate_timeout_secs` must be between 1 and 2592000, not 2592001",
+        ),
+        (
+            {"threshold_microusd": 1, "default_action": "skip"},
+            "`cost_gate_default_action` must be one of `fail`, `approve`, not 'skip'",
+        ),
+        ({"timeout_secs": 60}, "`cost_gate_timeout_secs` needs `cost_gate_threshold_microusd`"),
+        (
+            {"default_action": "fail"},
+            "`cost_gate_default_action` needs `cost_gate_threshold_microusd`",
+        ),
+    ],
+)
+def test_a_cost_gate_that_cannot_work_is_refused(gate, told):
+    with pytest.raises(DefinitionError, match=re.escape(told)):
+        job_step("a", "b", **{f"cost_gate_{name}": value for name, value in gate.items()})
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,17 @@ from typing import Any
 import pytest
 
 from strait import AsyncClient
+from strait.authoring import (
+    JobOptions,
+    WorkflowDefinition,
+    WorkflowOptions,
+    define_job,
+    define_workflow,
+    job_step,
+)
 from support.handlers import Answer, Received, ok
 from support.workflows import Flows, Step, sleep, told
+from support.world import PROJECT
 
 HOUR = 3600
 
@@ -148,3 +157,54 @@ async def test_a_gate_is_declared_and_opened_through_the_client(flows: Flows) ->
         answer = await client.workflow_runs.approve_step(run.id, "a", {})
         assert answer.approval.status == "approved"
     await flows.until(run.id, "completed")
+
+
+# -------------------------------------------------------------------------------- as it is authored
+
+
+async def test_a_gate_of_the_authoring_is_planned_registered_and_asked(flows: Flows) -> None:
+    world = flows.world
+
+    async def script(call: Received) -> Answer:
+        body = {"provider": "p", "model": "m", "cost_microusd": 900}
+        path = f"/sdk/v1/runs/{call.run_id}/usage"
+        assert (await world.handler(call.token).post(path, json=body)).status_code == 201
+        return ok("done")
+
+    world.handlers.script = script
+    endpoint = world.handlers.url
+    draft = define_job(
+        JobOptions(name="Draft", slug="draft", endpoint_url=endpoint, project_id=PROJECT, run=_same)
+    )
+
+    def workflow(threshold: int) -> WorkflowDefinition[Any]:
+        steps = [
+            job_step(
+                "draft",
+                draft,
+                cost_gate_threshold_microusd=threshold,
+                cost_gate_default_action="fail",
+            )
+        ]
+        options = WorkflowOptions(name="W", slug="w", project_id=PROJECT, steps=steps)
+        return define_workflow(options)
+
+    async with AsyncClient(base_url=world.server.base_url, api_key=world.key) as client:
+        job = await draft.register(client)
+        await world.until(await world.trigger({"id": job.id}), "completed")
+        made = await workflow(899).register(client)
+        assert not await workflow(899).plan(client)
+        plan = await workflow(500).plan(client)
+        (change,) = plan.definitions[-1].changes
+        assert change.field == "steps.draft.cost_gate_threshold_microusd"
+        assert (change.before, change.after) == (899, 500)
+        run = await client.workflows.trigger(made.id)
+        await flows.until_step(run.id, "draft", "waiting")
+        assert len(world.handlers.received) == 1
+        await client.workflow_runs.approve_step(run.id, "draft")
+    await flows.until(run.id, "completed")
+    assert len(world.handlers.received) == 2
+
+
+async def _same(payload: Any, ctx: Any) -> Any:
+    return payload

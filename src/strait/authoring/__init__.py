@@ -60,6 +60,7 @@ from strait.authoring.session import AttemptSuspended
 from strait.authoring.steps import (
     ApprovalStep,
     BaseStepOptions,
+    CostGateAction,
     JobStep,
     OnFailureAction,
     ResourceClass,
@@ -86,6 +87,7 @@ __all__ = [
     "BlobStore",
     "ChildFailed",
     "Codec",
+    "CostGateAction",
     "CurrentStep",
     "DefinitionError",
     "DefinitionPlan",

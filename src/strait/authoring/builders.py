@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from strait.authoring.steps import (
     ApprovalStep,
     BaseStepOptions,
+    CostGateAction,
     JobStep,
     OnFailureAction,
     ResourceClass,
@@ -43,6 +44,9 @@ def job_step(
     expected_duration_secs: int | None = None,
     compensation_job_id: str | Definition | None = None,
     compensation_timeout_secs: int | None = None,
+    cost_gate_threshold_microusd: int | None = None,
+    cost_gate_timeout_secs: int | None = None,
+    cost_gate_default_action: CostGateAction | str | None = None,
 ) -> JobStep:
     """Make a step that runs a job.
 
@@ -65,6 +69,9 @@ def job_step(
         expected_duration_secs: see there.
         compensation_job_id: see there.
         compensation_timeout_secs: see there.
+        cost_gate_threshold_microusd: see `JobStep`, as for all that follow.
+        cost_gate_timeout_secs: see there.
+        cost_gate_default_action: see there.
     """
     options = BaseStepOptions(
         depends_on=[] if depends_on is None else depends_on,
@@ -84,7 +91,14 @@ def job_step(
         compensation_job_id=compensation_job_id,
         compensation_timeout_secs=compensation_timeout_secs,
     )
-    return JobStep(ref, job_id, options)
+    return JobStep(
+        ref,
+        job_id,
+        options,
+        cost_gate_threshold_microusd=cost_gate_threshold_microusd,
+        cost_gate_timeout_secs=cost_gate_timeout_secs,
+        cost_gate_default_action=cost_gate_default_action,
+    )
 
 
 def ai_step(
@@ -103,6 +117,9 @@ def ai_step(
     output_transform: str | None = None,
     concurrency_key: str | None = None,
     resource_class: ResourceClass | str | None = None,
+    cost_gate_threshold_microusd: int | None = None,
+    cost_gate_timeout_secs: int | None = None,
+    cost_gate_default_action: CostGateAction | str | None = None,
 ) -> JobStep:
     """Make a job step with defaults for work on language models.
 
@@ -126,6 +143,9 @@ def ai_step(
         output_transform=output_transform,
         concurrency_key=concurrency_key,
         resource_class=ResourceClass.LARGE if resource_class is None else resource_class,
+        cost_gate_threshold_microusd=cost_gate_threshold_microusd,
+        cost_gate_timeout_secs=cost_gate_timeout_secs,
+        cost_gate_default_action=cost_gate_default_action,
     )
 
 

@@ -173,6 +173,8 @@ def _labels(step: Step) -> tuple[str, str]:
     match step:
         case JobStep():
             what = f"job {target_name(step.job_id)}"
+            if step.cost_gate_threshold_microusd is not None:
+                what += f", asks above ${step.cost_gate_threshold_microusd / 1_000_000:g}"
         case SubWorkflowStep():
             what = f"workflow {target_name(step.sub_workflow_id)}"
         case WaitForEventStep():

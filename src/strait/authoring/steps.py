@@ -53,6 +53,13 @@ class ResourceClass(StrEnum):
     LARGE = "large"
 
 
+class CostGateAction(StrEnum):
+    """What becomes of a step whose cost gate nobody answered in time."""
+
+    FAIL = "fail"
+    APPROVE = "approve"
+
+
 @dataclass(frozen=True, slots=True)
 class BaseStepOptions:
     """What any step may say; what is None is left to the platform.
@@ -214,13 +221,35 @@ class JobStep(_StepBase):
         ref: the name of the step.
         job_id: the job: its slug, its id or its definition; registration finds the id.
         options: what every step has.
+        cost_gate_threshold_microusd: the step waits for an approval, by anybody, before it runs a
+            job whose runs have cost more than this in the mean, in millionths of a US dollar. The
+            embedded platform only.
+        cost_gate_timeout_secs: seconds until nobody has answered; the platform's default is an
+            hour.
+        cost_gate_default_action: what then becomes of the step; the platform's default is `fail`.
     """
 
     job_id: str | Definition
     options: BaseStepOptions = field(default_factory=BaseStepOptions)
+    cost_gate_threshold_microusd: int | None = None
+    cost_gate_timeout_secs: int | None = None
+    cost_gate_default_action: CostGateAction | str | None = None
 
     def __post_init__(self) -> None:
-        check_target(self._checks(self.options), "job_id", self.job_id, "job")
+        checks = self._checks(self.options)
+        check_target(checks, "job_id", self.job_id, "job")
+        checks.number("cost_gate_threshold_microusd", self.cost_gate_threshold_microusd, least=1)
+        checks.number(
+            "cost_gate_timeout_secs", self.cost_gate_timeout_secs, least=1, most=MAX_WAIT_SECS
+        )
+        action = checks.member(
+            "cost_gate_default_action", self.cost_gate_default_action, CostGateAction
+        )
+        object.__setattr__(self, "cost_gate_default_action", action)
+        if self.cost_gate_threshold_microusd is None:
+            for name in ("cost_gate_timeout_secs", "cost_gate_default_action"):
+                if getattr(self, name) is not None:
+                    raise checks.refuse(f"`{name}` needs `cost_gate_threshold_microusd`")
 
     def type(self) -> StepType:
         """Return the platform's type of the step."""
@@ -361,6 +390,7 @@ def step_to_api(step: Step) -> dict[str, Json]:
     match step:
         case JobStep():
             body["job_id"] = target_name(step.job_id)
+            body |= _given(step, *_COST_GATE)
         case ApprovalStep():
             body |= _given(step, "approval_timeout_secs")
             # An empty list says "anybody"; leaving it out would say the same less clearly.
@@ -375,6 +405,13 @@ def step_to_api(step: Step) -> dict[str, Json]:
         case _:
             raise DefinitionError(f"{step!r} is no step that can be sent to the platform")
     return body
+
+
+_COST_GATE = (
+    "cost_gate_threshold_microusd",
+    "cost_gate_timeout_secs",
+    "cost_gate_default_action",
+)
 
 
 def target_name(target: str | Definition) -> str:
