@@ -20,7 +20,7 @@ from strait.clock import to_timestamp
 from strait.engine.refusal import Refused
 from strait.server import access, auth, idempotency, sdk_version
 from strait.server._generated.routes import ROUTES
-from strait.server.audit_actions import is_recorded
+from strait.server.audit_actions import SELF_RECORDED, is_recorded
 from strait.server.auth import Principal
 from strait.server.dashboard.pages import Dashboard
 from strait.server.doors import Doors
@@ -209,7 +209,8 @@ class App:
 
     async def _follow_up(self, call: Call, answer: Reply | StreamReply) -> Reply | StreamReply:
         """Record what a coroutine has done, once it is done: it spoke to the outside first."""
-        if isinstance(answer, Reply) and is_recorded(call.route):
+        is_left = is_recorded(call.route) and call.route.id not in SELF_RECORDED
+        if isinstance(answer, Reply) and is_left:
             await self._platform.write(lambda unit: audit.record(call, unit, answer))
         return answer
 

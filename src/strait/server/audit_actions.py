@@ -97,6 +97,11 @@ UNRECORDED = {
 }
 
 
+SELF_RECORDED = frozenset({"bulk-cancel-all-runs"})
+"""Operations of several transactions, which record themselves in the first that changes something:
+whatever ends them in between, there is no change without its event."""
+
+
 def is_recorded(route: Route) -> bool:
     """Tell whether a call of the operation goes into the audit log."""
     changes = route.plane == "v1" and route.method not in {"GET", "HEAD"}

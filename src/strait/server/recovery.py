@@ -12,6 +12,7 @@ from strait.server.work import (
     buffers,
     canaries,
     deliveries,
+    descendants,
     events,
     housekeeping,
     log_drains,
@@ -55,6 +56,7 @@ def take_over(unit: Unit) -> None:
             runs.after_restart(unit, stored)
     for workflow in workflow_rows.everything(unit.db):
         schedules.take_over(unit, schedules.of_workflow(workflow))
+    descendants.after_restart(unit)
     events.after_restart(unit)
     workflows.after_restart(unit)
     buffers.after_restart(unit)

@@ -63,6 +63,8 @@ class Unit:
         self.now = platform.tick()
         self.stamp: Timestamp = to_timestamp(self.now)
         self.signals: deque[Signal] = deque()
+        # How many runs were canceled because one above them was (see `work.descendants`).
+        self.descendants = 0
 
     def tick(self) -> int:
         """Move on to an instant that no other record has, and return it."""

@@ -214,12 +214,6 @@ def same_payload(db: sqlite3.Connection, job_id: str, payload: str, since: Times
     return None if row is None else _decoder.decode(row[0])
 
 
-def children(db: sqlite3.Connection, run_id: str) -> list[Run]:
-    """Return the runs that a run has spawned, oldest first."""
-    rows = db.execute("SELECT doc FROM runs WHERE parent_run_id = ? ORDER BY seq", (run_id,))
-    return [_decoder.decode(doc) for (doc,) in rows]
-
-
 def children_among(db: sqlite3.Connection, run_id: str, ids: Sequence[str]) -> set[str]:
     """Return those of several ids that are children of a run."""
     rows = db.execute(

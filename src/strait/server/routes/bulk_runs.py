@@ -16,7 +16,7 @@ from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.routes.runs import replay_as_new, requeue_dead_letter
 from strait.server.unit import Unit
-from strait.server.work import records, runs
+from strait.server.work import audit, records, runs
 from strait.store import run_lists
 from strait.store import runs as run_rows
 from strait.store.run_lists import Wanted
@@ -62,10 +62,13 @@ def _cancel(call: Call, unit: Unit, run_id: str) -> dict[str, str]:
 
 @registry.other("bulk-cancel-all-runs")
 async def bulk_cancel_all(call: Call, platform: Platform) -> Reply:
-    """Cancel all runs that fit the filters, some at a time, so that other requests have theirs."""
+    """Cancel all runs that fit the filters, some at a time, so that other requests have theirs.
+
+    The first transaction holds the event of the audit log, too; the others belong to it.
+    """
     wanted = _fitting(call, platform.reader)
-    canceled: list[str] = []
-    for start in range(0, len(wanted), _AT_ONCE):
+    canceled = await platform.write(partial(_begin_to_cancel, call, wanted[:_AT_ONCE]))
+    for start in range(_AT_ONCE, len(wanted), _AT_ONCE):
         some = wanted[start : start + _AT_ONCE]
         canceled += await platform.write(partial(_cancel_some, call, some))
     return reply({"canceled": len(canceled), "run_ids": canceled})
@@ -93,6 +96,11 @@ def _fitting(call: Call, db: sqlite3.Connection) -> list[str]:
         ]
         found += run_rows.ids(db, " AND ".join(where), (call.project_id, *given.values()))
     return found
+
+
+def _begin_to_cancel(call: Call, run_ids: list[str], unit: Unit) -> list[str]:
+    audit.record(call, unit, reply({}))
+    return _cancel_some(call, run_ids, unit)
 
 
 def _cancel_some(call: Call, run_ids: list[str], unit: Unit) -> list[str]:

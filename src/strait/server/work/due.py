@@ -11,6 +11,7 @@ from strait.server.work import (
     buffers,
     canaries,
     deliveries,
+    descendants,
     events,
     housekeeping,
     log_drains,
@@ -87,4 +88,5 @@ _KINDS: dict[str, Callable[[Unit, str], None]] = {
     "key_rotation": api_keys.rotation_due,
     "log_drain": log_drains.due,
     "housekeeping": housekeeping.clean,
+    "descendants": descendants.due,
 }

@@ -127,14 +127,6 @@ def apply_by_id(unit: Unit, run_id: str, event: engine.Event) -> engine.Transiti
     return None if stored is None else apply(unit, stored, event)
 
 
-def cancel_descendants(unit: Unit, run: Run) -> None:
-    """Cancel the children of a run that was canceled; theirs follow by the same rule."""
-    for child in runs.children(unit.db, run.id):
-        stored = runs.load(unit.db, child.id)
-        if stored is not None and child.status in runs.ACTIVE:
-            apply(unit, stored, engine.Canceled("parent run canceled"))
-
-
 def after_restart(unit: Unit, stored: runs.Stored) -> None:
     """Bring a run that was not over when the last server ended into the new one's care."""
     reason = "the server that dispatched it is gone"

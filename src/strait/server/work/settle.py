@@ -10,9 +10,9 @@ from strait.server.work import (
     api_keys,
     chains,
     children,
+    descendants,
     events,
     held,
-    runs,
     steps,
     workflows,
 )
@@ -45,7 +45,7 @@ def _run_ended(unit: Unit, signal: RunEnded) -> None:
     for trigger in triggers.waiting_of_run(unit.db, run.id):
         events.close_quietly(unit, trigger, "canceled", f"run {run.status}")
     if run.status == "canceled":
-        runs.cancel_descendants(unit, run)
+        descendants.cancel(unit, run)
     if run.workflow_step_run_id:
         workflows.job_ended(unit, run, signal.result)
     if run.created_by == "system:workflow-compensation":
