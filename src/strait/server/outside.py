@@ -36,6 +36,7 @@ class Outside:
     Attributes:
         outbound: makes the clients that post to endpoints.
         executor: where commits wait for the disk; None is a thread of the writer's own.
+        analysts: where reads run that may take long; None is threads of their own.
         probe: told each commit point that is passed (`strait.store.writer.COMMIT_POINTS`).
         connect: opens connections to the database.
         chance: a number from 0 up to 1, for the spread of retries.
@@ -43,6 +44,7 @@ class Outside:
 
     outbound: MakeOutbound = Outbound
     executor: Executor | None = None
+    analysts: Executor | None = None
     probe: Callable[[str], None] = _ignore
     connect: Connect = sqlite3.connect
     chance: Callable[[], float] = random.random

@@ -136,7 +136,11 @@ class Platform:
             self.jobs = JobsCache(self.vault, self.reach)
             self.audit_keys = SigningKeys(self.vault)
             self.reader = open_reader(self.database, self.outside.connect)
-            self.analyst = Analyst(self.database, deadline_secs=self.settings.query_secs)
+            self.analyst = Analyst(
+                self.database,
+                deadline_secs=self.settings.query_secs,
+                threads=self.outside.analysts,
+            )
         except BaseException:
             self.owner.release()
             raise

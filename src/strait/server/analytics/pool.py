@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,12 +31,17 @@ class Analyst:
     Args:
         database: the file to read.
         deadline_secs: how long one answer may take, waiting for a free thread included.
+        threads: where they run; by default threads of its own.
     """
 
-    def __init__(self, database: Path, *, deadline_secs: float) -> None:
+    def __init__(
+        self, database: Path, *, deadline_secs: float, threads: Executor | None = None
+    ) -> None:
         self._database = database
         self._deadline_secs = deadline_secs
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="strait-analytics")
+        self._threads = threads or ThreadPoolExecutor(
+            _THREADS, thread_name_prefix="strait-analytics"
+        )
         self._free: asyncio.Queue[sqlite3.Connection] = asyncio.Queue()
         self._opened = 0
         self._closing = False
