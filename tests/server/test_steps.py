@@ -19,7 +19,8 @@ def record(name: str, occurrence: int = 0, **more: Any) -> dict[str, Any]:
     value = {
         "name": name, "occurrence": occurrence, "fingerprint": "f", "status": "completed",
         "started_at": AT, "finished_at": LATER, "attempts": 1, "at": "shop.py:7",
-        "idempotency_key": f"key-{name}", "output": {"of": name}, **more,
+        "idempotency_key": f"key-{name}", "output": {"of": name}, "input": {"args": [1]},
+        **more,
     }  # fmt: skip
     return {"key": step_key(name, occurrence), "value": value}
 
@@ -56,7 +57,7 @@ async def test_steps_are_listed_in_the_order_in_which_they_were_recorded(world: 
     assert first["data"][0] == {
         "name": "step-0", "occurrence": 0, "status": "completed", "attempts": 1, "undo": False,
         "undone": False, "duration_ms": 250, "at": "shop.py:7", "idempotency_key": "key-step-0",
-        "started_at": AT, "finished_at": LATER, "output": {"of": "step-0"},
+        "started_at": AT, "finished_at": LATER, "output": {"of": "step-0"}, "input": {"args": [1]},
     }  # fmt: skip
 
 

@@ -122,7 +122,8 @@ class RunSession(RunState):
     def make_ledger(self) -> Ledger:
         """Return what the steps of this attempt share; a replay in a test has another."""
         journal = Journal(lambda: self.api, self.run_id)
-        return Ledger(journal, self.run_id, self.codec, self.blobs)
+        secrets = tuple(self.secrets.values())
+        return Ledger(journal, self.run_id, self.codec, self.blobs, secrets)
 
     @property
     def undoable(self) -> bool:

@@ -123,6 +123,7 @@ class RunStep(StraitModel):
     idempotency_key: str
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    input: dict[str, Any] | None = None
     output: Any = None
     error: dict[str, str] | None = None
 

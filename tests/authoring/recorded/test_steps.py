@@ -120,6 +120,31 @@ async def test_a_recorded_step_that_is_asked_with_other_arguments_is_named(run: 
     assert "argument 1 differs" in str(caught.value)
 
 
+async def test_what_a_step_is_asked_with_is_kept_to_be_looked_at(run: Run) -> None:
+    async def take(*args: object, **kwargs: object) -> None:
+        return None
+
+    async def handler(ctx: RunContext) -> None:
+        await ctx.step("open", take, "o-1", b"raw", key="of whom")
+        await ctx.step("none", take)
+        await ctx.step("long", take, "x" * 2_048)
+        await ctx.step("redacted", take, "o-1", redact=["pin"])
+        await ctx.step("secret", take, {"bearer": f"Bearer {ctx.secrets['KEY']}"})
+
+    session = run.session()
+    # One so short would hide half of everything.
+    session.secrets = {"KEY": 'strange "key"', "SHORT": "o-1"}
+    await run.attempt(handler, session)
+    kept = {value["name"]: value.get("input") for value in run.runs.kept.values()}
+    assert kept == {
+        "open": {"args": ["o-1", "<builtins.bytes>"], "kwargs": {"key": "of whom"}},
+        "none": None,
+        "long": None,
+        "redacted": None,
+        "secret": {"args": [{"bearer": "Bearer [redacted]"}]},
+    }
+
+
 @pytest.mark.parametrize(("redact", "told"), [((), "argument 2 and `note` differ"), (("pin",), "")])
 async def test_a_mismatch_says_which_arguments_differ_unless_they_are_secret(
     run: Run, redact: tuple[str, ...], told: str

@@ -6,12 +6,19 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from strait.redaction import HIDDEN
+
 _OWN = str(Path(__file__).parents[1])
+# What a step is asked with is looked at, and never needed: it must not double what is kept.
+_LONGEST_SHOWN = 2_048
+_MOST_MARKS = 32
+# A shorter one is a part of other texts, which would hide them.
+_LEAST_SECRET = 4
 
 
 def fingerprint(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
@@ -26,10 +33,32 @@ def fingerprint(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
 def marks(args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, str]:
     """Return a short digest of each argument, by its number from 1 or its name.
 
-    They are there to say which one differs; whether any does, the fingerprint decides.
+    They are there to say which one differs; whether any does, the fingerprint decides. Of very
+    many arguments there are none.
     """
     named = {str(number): value for number, value in enumerate(args, 1)} | dict(kwargs)
+    if len(named) > _MOST_MARKS:
+        return {}
     return {name: _digest(value)[:6] for name, value in named.items()}
+
+
+def shown(
+    args: Sequence[object], kwargs: Mapping[str, object], secrets: Iterable[str]
+) -> dict[str, Any] | None:
+    """Return arguments for people to look at; None where they are none, or take too much room.
+
+    What is no JSON is there by the name of its type, and a secret of the job as `[redacted]`.
+    """
+    if not args and not kwargs:
+        return None
+    text = _encode({"args": list(args), "kwargs": dict(kwargs)})
+    if len(text.encode()) > _LONGEST_SHOWN:
+        return None
+    for secret in secrets:
+        if len(secret) >= _LEAST_SECRET:
+            text = text.replace(_encode(secret)[1:-1], HIDDEN)
+    found: dict[str, Any] = json.loads(text)
+    return {name: value for name, value in found.items() if value}
 
 
 def differing(before: Mapping[str, str], now: Mapping[str, str]) -> str:

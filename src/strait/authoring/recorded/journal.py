@@ -60,6 +60,8 @@ class Record:
         redact: paths in its output that nobody is shown.
         codec: the name of the codec that sealed its output.
         arguments: a short digest of each argument; of a step with secrets, none.
+        input: its arguments for people to look at, `args` and `kwargs`, unless they are long; of a
+            step with secrets, none.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Record:
     redact: tuple[str, ...] = ()
     codec: str = ""
     arguments: dict[str, str] | None = None
+    input: dict[str, Json] | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Return the value of its state key."""

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import random
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from strait.authoring.flow import Call
-from strait.authoring.recorded.arguments import differing, fingerprint, marks
+from strait.authoring.recorded.arguments import differing, fingerprint, marks, shown
 from strait.authoring.recorded.errors import StepFailed, StepMismatch, StepTimeout
 from strait.authoring.recorded.journal import Journal, Place, Record
 from strait.authoring.recorded.values import BlobStore, Codec, given_back, kept
@@ -163,6 +163,7 @@ class Ledger:
         run_id: the run.
         codec: seals results, unless a step has another.
         blobs: keeps results that are too large.
+        secrets: texts that are in no record of what a step was asked with.
         undoable: the steps that were undone last to first if the run failed now.
         only_recorded: whether nothing may be carried out any more that is not on record.
         beyond: of a replay in a test: asked about what is not on record, to raise or to let it be.
@@ -172,6 +173,7 @@ class Ledger:
     run_id: str
     codec: Codec | None = None
     blobs: BlobStore | None = None
+    secrets: Collection[str] = ()
     undoable: list[Undoable] = field(default_factory=list)
     only_recorded: bool = False
     beyond: Callable[[Beyond], None] | None = None
@@ -279,6 +281,7 @@ def course(
             ledger, place, asked, _told(error, hidden=False), started_at, attempts
         )
         raise
+    is_secret = codec is not None or bool(options.redact)
     record = Record(
         place.name,
         place.occurrence,
@@ -294,7 +297,8 @@ def course(
         redact=tuple(options.redact),
         codec=codec.name if codec is not None else "",
         # A digest so short of one value would tell it to whoever can guess.
-        arguments=None if codec is not None or options.redact else marks(args, kwargs),
+        arguments=None if is_secret else marks(args, kwargs),
+        input=None if is_secret else shown(args, kwargs, ledger.secrets),
     )
     yield from ledger.journal.keep(place, record)
     return _result(ledger, place, record, given, function, options)

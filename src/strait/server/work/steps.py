@@ -42,6 +42,7 @@ class Recorded(Struct):
     attempts: int = 1
     at: str = ""
     idempotency_key: str = ""
+    input: Any = UNSET
     output: Raw | UnsetType = UNSET
     error: dict[str, str] | UnsetType = UNSET
     undo: bool = False
@@ -62,6 +63,7 @@ class Shown(Struct, omit_defaults=True):
     idempotency_key: str
     started_at: Timestamp | UnsetType = UNSET
     finished_at: Timestamp | UnsetType = UNSET
+    input: Any = UNSET
     output: Any = UNSET
     error: dict[str, str] | UnsetType = UNSET
 
@@ -219,6 +221,7 @@ def _shown(db: sqlite3.Connection, undoing: str, step: Recorded) -> Shown:
         idempotency_key=step.idempotency_key,
         started_at=step.started_at or UNSET,
         finished_at=step.finished_at or UNSET,
+        input=step.input,
         output=output,
         error=step.error,
     )

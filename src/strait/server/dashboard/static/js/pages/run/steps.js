@@ -64,7 +64,8 @@ function step(each, attempt) {
       h("span", { class: "quiet" }, duration(ms)), attempt > 1 && h("span", { class: "tag" }, `in attempt ${attempt}`), each.attempts > 1 && h("span", { class: "tag" }, plural(each.attempts, "try", "tries")),
       each.undone ? h("span", { class: "tag" }, "undone") : each.undo && h("span", { class: "tag" }, "can be undone"),
       each.at && h("code", { class: "lo" }, each.at)],
-    () => [each.error ? h("div", {}, h("h3", {}, "Error"), json(each.error, { label: "error" })) : h("div", {}, h("h3", {}, "Output"), json(each.output, { label: "output", empty: "It gave nothing." })),
+    () => [each.input && h("div", {}, h("h3", {}, "Input"), json(each.input, { label: "input" })),
+    each.error ? h("div", {}, h("h3", {}, "Error"), json(each.error, { label: "error" })) : h("div", {}, h("h3", {}, "Output"), json(each.output, { label: "output", empty: "It gave nothing." })),
     each.idempotency_key && h("p", { class: "quiet" }, "idempotency key ", h("code", {}, each.idempotency_key))]));
 }
 
