@@ -110,6 +110,7 @@ def test_steps_tell_which_attempt_carried_them_out_and_two_runs_are_compared(
     expect(panel).to_contain_text("Attempt 1 carried out 1. Attempt 2 carried out 1 and found 1")
     expect(panel.get_by_role("listitem").nth(1)).to_contain_text("in attempt 2")
     panel.get_by_text("label", exact=True).click()
+    expect(panel.get_by_label("input", exact=True)).to_contain_text("Ada")
     expect(panel.get_by_label("output", exact=True)).to_contain_text("parcel to Ada")
     second = shop.trigger("pack", {"items": 2, "to": "Grace"})
     page.goto(f"/runs/{second}?tab=compare")
