@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# How many processes share the tests; 0 is this one alone, which is what a debugger wants.
-WORKERS ?= 2
+# How many processes share the tests; 0 is this one alone, which is what a debugger wants. Many of
+# the tests wait for other processes, so that two for each core are not too many.
+WORKERS ?= 4
 STAMP := $(VENV)/.installed
 DOCS := $(VENV)/.docs
 BROWSER := $(VENV)/.browser

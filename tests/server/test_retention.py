@@ -91,7 +91,7 @@ async def test_a_run_goes_with_all_that_is_its_own_once_it_is_too_old(keeping: K
 async def test_nothing_goes_unless_somebody_says_so(keeping: Keeping) -> None:
     async with keeping() as world:
         run_id = await a_run_with_everything(world)
-        await world.pass_time(400 * DAY)
+        await world.pass_time(100 * DAY)
         assert await status_of(world, run_id) == 200
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import jwt
 import msgspec
@@ -75,38 +77,37 @@ def read(key: str, text: str, *, now: int) -> RunToken:
     Raises:
         TokenError: with the contract's text for what is wrong.
     """
-    token, expires = _checked(key, text)
-    if expires * SECOND <= now:
+    claims = _claims(key, text)
+    if claims["exp"] * SECOND <= now:
         raise TokenError("invalid run token")
-    return token
+    run_id, attempt = claims.get("sub"), claims.get("attempt")
+    if not isinstance(run_id, str) or not run_id:
+        raise TokenError("missing run ID in token")
+    if not isinstance(attempt, int) or attempt < 1:
+        raise TokenError("missing run attempt in token")
+    return RunToken(run_id, attempt, str(claims.get("assignment_id", "")))
 
 
 # A handler shows its token at each step, and to check it anew takes longer than to keep the step.
 @lru_cache(maxsize=4_096)
-def _checked(key: str, text: str) -> tuple[RunToken, int]:
-    """Return what a token says, and when it expires, in unix seconds.
+def _claims(key: str, text: str) -> Mapping[str, Any]:
+    """Return what a token of ours says, whether it is too old or not.
 
     Raises:
         TokenError: it is none of ours.
     """
     try:
         # The clock of the server decides over expiry, not the one that the library would read.
-        claims = jwt.decode(
+        claims: dict[str, Any] = jwt.decode(
             text,
             key,
             algorithms=[_ALGORITHM],
             issuer=ISSUER,
             options={"require": ["exp", "iss"], "verify_exp": False, "verify_iat": False},
         )
-        expires = int(claims["exp"])
+        return {**claims, "exp": int(claims["exp"])}
     except (jwt.InvalidTokenError, ValueError, TypeError) as error:
         raise TokenError("invalid run token") from error
-    run_id, attempt = claims.get("sub"), claims.get("attempt")
-    if not isinstance(run_id, str) or not run_id:
-        raise TokenError("missing run ID in token")
-    if not isinstance(attempt, int) or attempt < 1:
-        raise TokenError("missing run attempt in token")
-    return RunToken(run_id, attempt, str(claims.get("assignment_id", ""))), expires
 
 
 # ------------------------------------------------------------------------------- event streams
