@@ -15,7 +15,7 @@ from tests.e2e.platform import start, until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 
-@pytest.mark.parametrize(("point", "count"), zip(COMMIT_POINTS, (6, 1, 6, 1), strict=True))
+@pytest.mark.parametrize(("point", "count"), list(zip(COMMIT_POINTS, (6, 1, 6, 1), strict=True)))
 def test_a_kill_at_a_commit_point_loses_and_doubles_nothing(
     tmp_path: Path, point: str, count: int
 ) -> None:
