@@ -73,11 +73,14 @@ async def _use(base_url: str, headers: dict[str, str], handlers: Handlers) -> li
             "/v1/event-sources", name="S", signature_algorithm="hmac-sha256", **source, **own
         )
         key = await post("/v1/api-keys", name="k", scopes=["jobs:read"], expires_in_days=1, **own)
+        stream = (await post("/v1/sse-token"))["token"]
+        await _follow(base_url, stream)
         run = await post(f"/v1/jobs/{job['id']}/trigger")
         (call, *_) = await handlers.wait(1, run["id"])
         assert SIGNING not in str(call.headers)
         secrets = [INTERNAL, SIGNING, VALUE, TOKEN, SOURCE, hook["signing_secret"], key["key"],
-                   call.token, headers["Authorization"].removeprefix("Bearer ")]  # fmt: skip
+                   stream, call.token,
+                   headers["Authorization"].removeprefix("Bearer ")]  # fmt: skip
         # Requests that are refused, with secrets where they do not belong.
         for shown in secrets:
             wrong = await api.get("/v1/jobs", headers={"Authorization": f"Bearer {shown}x"})
@@ -85,11 +88,37 @@ async def _use(base_url: str, headers: dict[str, str], handlers: Handlers) -> li
             odd = await api.post("/v1/secrets", json={**secret, "value": [shown], **own})
             assert odd.status_code == 400
             bad = await api.post("/v1/api-keys", content=b'{"name":"' + shown.encode())
-            assert not any(text in wrong.text + odd.text + bad.text for text in secrets)
+            answers = wrong.text + odd.text + bad.text + await _refused(base_url, shown)
+            assert not any(text in answers for text in secrets)
         async with asyncio.timeout(PATIENCE_SECS):
             while (await api.get(f"/v1/runs/{run['id']}")).json()["status"] != "completed":
                 await handlers.wait(len(handlers.received) + 1)
         return secrets
+
+
+_ACTIVITY = "/v1/projects/proj_local/activity/stream"
+
+
+async def _follow(base_url: str, token: str) -> None:
+    """Open an event stream as a browser does, with the token in the address."""
+    async with (
+        httpx.AsyncClient(base_url=base_url) as browser,
+        browser.stream("GET", _ACTIVITY, params={"token": token}) as answer,
+    ):
+        assert answer.status_code == 200
+        first = await anext(answer.aiter_text())
+        assert token not in first + str(answer.headers)
+
+
+async def _refused(base_url: str, secret: str) -> str:
+    """Give a secret as a token that it is not; return what was answered."""
+    async with httpx.AsyncClient(base_url=base_url) as browser:
+        answers = [
+            await browser.get(path, params={"token": f"{secret}x"})
+            for path in (_ACTIVITY, "/v1/events/key/stream")
+        ]
+        assert [answer.status_code for answer in answers] == [401, 401]
+        return "".join(answer.text for answer in answers)
 
 
 async def test_no_secret_is_written_down_anywhere(tmp_path: Path, handlers: Handlers) -> None:

@@ -72,6 +72,38 @@ def test_a_model_shows_what_the_platform_sent_and_not_too_much() -> None:
     assert len(repr(large)) == 1025
 
 
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        (
+            strait.models.CreateSseTokenResponse,
+            {"token": "hush.hush.hush", "expires_at": "2026-01-01"},
+        ),
+        (
+            strait.models.CreateAPIKeyResponse,
+            {"key": "strait_hush", "rotation_webhook_secret": "hush"},
+        ),
+        (strait.models.RotateApiKeyResponse, {"key": "strait_hush"}),
+        (strait.models.SetJobEndpointResponse, {"signing_secret": "esec_hush"}),
+        (strait.models.CreateWebhookSubscriptionResponse, {"signing_secret": "whsec_hush"}),
+    ],
+)
+def test_the_text_of_an_answer_shows_no_credential(
+    model: type[StraitModel], fields: dict[str, str]
+) -> None:
+    made = model.from_json(json.dumps(fields).encode())
+    name = next(iter(fields))
+    assert made[name] == fields[name]
+    for text in (repr(made), str(made), f"{[made]}"):
+        assert "hush" not in text
+        assert f"{name}='***'" in text
+
+
+def test_what_only_is_called_a_key_is_shown() -> None:
+    throttle = strait.models.JobThrottle(name="t", key="{{ payload.user }}")
+    assert repr(throttle) == "JobThrottle(name='t', key='{{ payload.user }}')"
+
+
 def test_numbers_of_any_size_survive() -> None:
     run = JobRun.from_json(b'{"id":"r","payload":123456789012345678901234567890}')
     assert run.payload == 123456789012345678901234567890

@@ -141,7 +141,8 @@ class StraitModel(BaseModel):
         yield from (self.__pydantic_extra__ or {}).items()
 
     def __repr__(self) -> str:
-        text = f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self)})"
+        shown = ", ".join(f"{k}={'***' if _is_secret(k, v) else v!r}" for k, v in self)
+        text = f"{type(self).__name__}({shown})"
         return text if len(text) <= _REPR_CHARS else f"{text[:_REPR_CHARS]}…"
 
     __str__ = __repr__
@@ -221,3 +222,14 @@ def _model_within(annotation: Any) -> type[StraitModel] | None:
         if inner is not None:
             return inner
     return None
+
+
+# What a platform shows once, when it has made it; its owner reads the field, and no log should.
+_SECRETS = frozenset({"device_code", "rotation_webhook_secret", "signing_secret", "token"})
+
+
+def _is_secret(name: str, value: object) -> bool:
+    """Say whether a field holds a credential; other things than API keys are called `key`, too."""
+    if name == "key":
+        return isinstance(value, str) and value.startswith("strait_")
+    return name in _SECRETS and bool(value)
