@@ -21,7 +21,7 @@ from strait.cli.dev_console import Console
 from strait.cli.dev_target import Target, find, remote_settings
 from strait.config import FILE_NAME
 from strait.errors import StraitError
-from strait.server import bootstrap, configuration, logs
+from strait.server import bootstrap, configuration, exporting, logs
 from strait.server.errors import ApiError
 from strait.server.options import OPTIONS
 from strait.server.run import Server
@@ -108,7 +108,13 @@ async def _serve(options: Options, console: Console) -> None:
             # It gets ready while the platform starts.
             handlers.prepare()
             stack.push_async_callback(handlers.stop)
-        server = await _started(stack, options, hold=handlers is not None)
+        export = exporting.begin(os.environ)
+        if export is not None:
+            # What the platform does last has its spans, too.
+            stack.push_async_callback(export.stop)
+        server = await _started(
+            stack, options, hold=handlers is not None, traces=export is not None
+        )
         # What was imported stays; looking at it again in every full collection costs milliseconds.
         gc.collect()
         gc.freeze()
@@ -151,8 +157,11 @@ async def _serve(options: Options, console: Console) -> None:
         server.platform.scheduler.stop()
 
 
-async def _started(stack: AsyncExitStack, options: Options, *, hold: bool) -> Server:
+async def _started(stack: AsyncExitStack, options: Options, *, hold: bool, traces: bool) -> Server:
     """Start the platform, on the next free port where none was asked for."""
+    given = configuration.load(options.settings, os.environ, Path(FILE_NAME))
+    if traces:
+        given = {"traces": True, **given}
     last = options.port + (_MORE_PORTS if options.any_port else 0)
     for port in range(options.port, last + 1):
         settings = Settings(
@@ -161,7 +170,7 @@ async def _started(stack: AsyncExitStack, options: Options, *, hold: bool) -> Se
             port=port,
             # Runs that wait from the last time would fail while their handlers are not there yet.
             hold=hold,
-            **configuration.load(options.settings, os.environ, Path(FILE_NAME)),
+            **given,
         )
         try:
             return await stack.enter_async_context(Server(settings))

@@ -29,9 +29,10 @@ _EXTRAS = {
     "httpx2": ("httpx2",),
     "aiohttp": ("aiohttp",),
     "otel": ("opentelemetry",),
+    "otlp": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
 }
 # What a command line works without.
-_OPTIONAL = {"httpx2", "aiohttp", "otel"}
+_OPTIONAL = {"httpx2", "aiohttp", "otel", "otlp"}
 
 
 def findings() -> Iterator[Finding]:
@@ -57,7 +58,7 @@ def _sqlite() -> Finding:
 
 def _extras() -> Finding:
     missing = {
-        extra: [name for name in modules if find_spec(name) is None]
+        extra: [name for name in modules if not _is_there(name)]
         for extra, modules in _EXTRAS.items()
     }
     there = ", ".join(extra for extra, names in missing.items() if not names) or "none"
@@ -67,6 +68,13 @@ def _extras() -> Finding:
         install = f"`pip install 'strait-python[{','.join(needed)}]'`"
         return warn("extras", f"{there}; {what} is not installed", install)
     return ok("extras", there)
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package that it would be in
+        return False
 
 
 def _database(path: Path) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 A trigger's span continues the trace of its caller; it is kept with the run, so that each dispatch,
 the first and those of later attempts, is a child of it. A handler gets the context of its dispatch
 and may go on with it (`strait.serve` does). Where spans go is the business of the SDK that the
-process was started with, as by `opentelemetry-instrument strait serve`.
+process was started with, as by `opentelemetry-instrument strait serve`, or of `exporting`.
 """
 
 from __future__ import annotations
