@@ -19,11 +19,11 @@ export async function show(outlet, { who, signal }) {
 
   async function numbers() {
     const [health, stats, summary] = await Promise.all([
-      api.get("/health", {}, signal), api.get("/v1/stats", {}, signal), api.get("/v1/analytics/runs/summary", span, signal).catch(() => null),
+      api.get("/health", {}, signal), api.get("/v1/stats", {}, signal).catch(unlessRefused), api.get("/v1/analytics/runs/summary", span, signal).catch(() => null),
     ]);
     put(figures, h("div", { class: "figures" }, [
-      ["Platform", chip(health.status === "ok" ? "ready" : "failed", health.status)], ["Queued", count(stats.queued)], ["Executing", count(stats.executing)], ["Delayed", count(stats.delayed)],
-      ["Runs in 24 h", count(summary?.total)], ["Successful", summary?.total ? percent(summary.success_rate * (summary.success_rate <= 1 ? 100 : 1)) : "–"], ["95 of 100 within", duration(summary?.p95_duration_ms)],
+      ["Platform", chip(health.status === "ok" ? "ready" : "failed", health.status)], ["Queued", known(stats.queued)], ["Executing", known(stats.executing)], ["Delayed", known(stats.delayed)],
+      ["Runs in 24 h", known(summary?.total)], ["Successful", summary?.total ? percent(summary.success_rate * (summary.success_rate <= 1 ? 100 : 1)) : "–"], ["95 of 100 within", duration(summary?.p95_duration_ms)],
     ].map(([name, value]) => h("div", { class: "figure" }, h("span", { class: "quiet" }, name), h("strong", {}, value)))));
   }
 
@@ -55,4 +55,14 @@ async function verify() {
   if (told) await attempt(told.valid ? `The audit log is whole: ${count(told.events_checked)} events` : "", async () => {
     if (!told.valid) throw new Error(`the audit log is broken at ${told.broken_at_id}: ${told.error}`);
   });
+}
+
+// A key of one environment may not see what is counted over the whole project; the rest is there.
+function unlessRefused(error) {
+  if (error.status !== 403) throw error;
+  return {};
+}
+
+function known(value) {
+  return value === undefined ? "–" : count(value);
 }
