@@ -163,6 +163,12 @@ async def a(payload, ctx):
     await ctx.spawn(
         "b", await_completion=True)
     payload.wait_for_event("not ours")
+    child = await ctx.spawn("b")
+    await child.result()
+    await ctx.spawn("b").result()
+    payload.result()
+    await ctx.step("charge", len, "", undo=print)
+    await ctx.step("ship", len, "")
     return await paid(ctx, order=payload["id"])
 
 class Loop:
@@ -182,8 +188,11 @@ def test_calls_of_a_context_are_found_without_running_them(tmp_path: Path) -> No
     assert found == [
         (4, "wait-for-event"),
         (10, "spawn-await"),
-        (17, "usage-reports"),
-        (20, "usage-reports"),
+        (14, "spawn-await"),
+        (15, "spawn-await"),
+        (17, "undo"),
+        (23, "usage-reports"),
+        (26, "usage-reports"),
     ]
 
 

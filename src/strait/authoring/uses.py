@@ -136,6 +136,8 @@ def _calls_of_context(place: Place) -> Iterator[tuple[str, Place]]:
         if (function.name, context) in seen:
             continue
         seen.add((function.name, context))
+        for node in _results_of_children(function, context):
+            yield "ctx.spawn().result", place.at(node)
         for node in ast.walk(function):
             if isinstance(node, ast.Constant) and node.value == _PARENT_OUTPUTS:
                 yield f"shape.{_PARENT_OUTPUTS}", place.at(node)
@@ -149,6 +151,32 @@ def _calls_of_context(place: Place) -> Iterator[tuple[str, Place]]:
                         yield used, place.at(node)
                 case ast.Name(id=name) if name in functions:
                     waiting += _passed(node, functions[name], context)
+
+
+def _results_of_children(
+    function: ast.FunctionDef | ast.AsyncFunctionDef, context: str
+) -> Iterator[ast.Call]:
+    """Yield the calls that wait for a child: of `ctx.spawn(…).result()`, or of a name of it."""
+
+    def spawns(node: ast.expr | None) -> bool:
+        match node:
+            case ast.Await(value=inner):
+                return spawns(inner)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="spawn")):
+                return name == context
+            case ast.Name(id=name):
+                return name in children
+        return False
+
+    children: set[str] = set()
+    for node in ast.walk(function):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if spawns(value):
+                children.add(name)
+    for node in ast.walk(function):
+        match node:
+            case ast.Call(func=ast.Attribute(value=value, attr="result")) if spawns(value):
+                yield node
 
 
 def _passed(
