@@ -136,8 +136,7 @@ def _calls_of_context(place: Place) -> Iterator[tuple[str, Place]]:
         if (function.name, context) in seen:
             continue
         seen.add((function.name, context))
-        for node in _results_of_children(function, context):
-            yield "ctx.spawn().result", place.at(node)
+        yield from _results_of_children(place, function, context)
         for node in ast.walk(function):
             if isinstance(node, ast.Constant) and node.value == _PARENT_OUTPUTS:
                 yield f"shape.{_PARENT_OUTPUTS}", place.at(node)
@@ -154,8 +153,8 @@ def _calls_of_context(place: Place) -> Iterator[tuple[str, Place]]:
 
 
 def _results_of_children(
-    function: ast.FunctionDef | ast.AsyncFunctionDef, context: str
-) -> Iterator[ast.Call]:
+    place: Place, function: ast.FunctionDef | ast.AsyncFunctionDef, context: str
+) -> Iterator[tuple[str, Place]]:
     """Yield the calls that wait for a child: of `ctx.spawn(…).result()`, or of a name of it."""
 
     def spawns(node: ast.expr | None) -> bool:
@@ -176,7 +175,7 @@ def _results_of_children(
     for node in ast.walk(function):
         match node:
             case ast.Call(func=ast.Attribute(value=value, attr="result")) if spawns(value):
-                yield node
+                yield "ctx.spawn().result", place.at(node)
 
 
 def _passed(
