@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +120,32 @@ async def test_a_recorded_step_that_is_asked_with_other_arguments_is_named(run: 
     assert isinstance(caught.value, NonRetryable)
     assert (caught.value.step, caught.value.occurrence) == ("price", 0)
     assert "argument 1 differs" in str(caught.value)
+
+
+async def test_sealing_and_blobs_keep_nobody_else_waiting(run: Run, tmp_path: Path) -> None:
+    threads: set[int] = set()
+
+    class Reversed:
+        name = "reversed"
+
+        def seal(self, value: bytes) -> bytes:
+            threads.add(threading.get_ident())
+            return value[::-1]
+
+        open = seal
+
+    async def large() -> str:
+        return "x" * 100_000
+
+    async def handler(ctx: RunContext) -> int:
+        return len(await ctx.step("large", large))
+
+    for _ in range(2):
+        session = run.session()
+        session.codec, session.blobs = Reversed(), DirectoryBlobs(tmp_path)
+        assert await run.attempt(handler, session) == 100_000
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_what_a_step_is_asked_with_is_kept_to_be_looked_at(run: Run) -> None:

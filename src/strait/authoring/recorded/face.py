@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from strait.authoring.recorded import calls, waits
 from strait.authoring.recorded.arguments import place
+from strait.authoring.recorded.carrying import drive
 from strait.authoring.recorded.decorator import unwrapped
-from strait.authoring.recorded.step import StepOptions, course, drive, running
+from strait.authoring.recorded.step import StepOptions, course, running
 from strait.authoring.validation import Checks
 
 if TYPE_CHECKING:

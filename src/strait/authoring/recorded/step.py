@@ -1,25 +1,23 @@
 """One step: found on record, or carried out and recorded before its result is given.
 
-The course of a step is written once, as a generator that yields what is to be done; `drive` and
-`drive_in_thread` do it, for handlers that are `async` and for plain ones.
+The course of a step is written once, as a generator that yields what is to be done; `carrying` does
+it, for handlers that are `async` and for plain ones.
 """
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import random
 import time
-from collections.abc import Callable, Collection, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from strait.authoring.flow import Call
 from strait.authoring.recorded.arguments import differing, fingerprint, marks, shown
-from strait.authoring.recorded.errors import StepFailed, StepMismatch, StepTimeout
+from strait.authoring.recorded.errors import StepFailed, StepMismatch
 from strait.authoring.recorded.journal import Journal, Place, Record
 from strait.authoring.recorded.values import BlobStore, Codec, given_back, kept
 from strait.authoring.typed import DataType, result_type
@@ -120,6 +118,16 @@ def current_step() -> CurrentStep:
     return found
 
 
+@contextmanager
+def current(step: CurrentStep) -> Iterator[None]:
+    """Have this be the step that runs now."""
+    token = _current.set(step)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def running() -> CurrentStep | None:
     """Return the step that runs now; None if none does."""
     return _current.get()
@@ -140,7 +148,14 @@ class Pause:
     secs: float
 
 
-Course: TypeAlias = Generator[Call | Execute | Pause, Any, object]
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Do what may take a while and awaits nothing: seal a value, or put it where there is room."""
+
+    call: Callable[[], object]
+
+
+Course: TypeAlias = Generator[Call | Execute | Pause | Seal, Any, object]
 
 
 @dataclass(slots=True)
@@ -248,7 +263,7 @@ def course(
             differs = differing(record.arguments or {}, marks(args, kwargs))
             given = (args, kwargs)
             raise StepMismatch(place.name, place.occurrence, place.at, record.at, given, differs)
-        return _replayed(ledger, place, record, function, options)
+        return (yield from _replayed(ledger, place, record, function, options))
     ledger.must_be_recorded("step", place.name, place.at)
     started_at = _now()
     attempts = 0
@@ -274,7 +289,9 @@ def course(
     codec = options.codec or ledger.codec
     key = step_key(place.name, place.occurrence)
     try:
-        stored, given = kept(place.name, key, value, codec, ledger.blobs)
+        keep = partial(kept, place.name, key, value, codec, ledger.blobs)
+        may_take_long = codec is not None or ledger.blobs is not None
+        stored, given = (yield Seal(keep)) if may_take_long else keep()
     except NonRetryable as error:
         # It was done, and is not to be done again only because nobody can keep what came of it.
         yield from _keep_failure(
@@ -310,11 +327,13 @@ def _replayed(
     record: Record,
     function: Callable[..., object],
     options: StepOptions,
-) -> object:
+) -> Course:
     if record.error is not None:
         raise StepFailed(place.name, record.error["type"], record.error["message"])
     codec = options.codec or ledger.codec
-    given = given_back(place.name, record.output, record.codec, codec, ledger.blobs)
+    read = partial(given_back, place.name, record.output, record.codec, codec, ledger.blobs)
+    may_take_long = bool(record.codec) or ledger.blobs is not None
+    given = (yield Seal(read)) if may_take_long else read()
     return _result(ledger, place, record, given, function, options)
 
 
@@ -378,100 +397,3 @@ def _type_of(function: Callable[..., object]) -> DataType | None:
 
 def _now() -> str:
     return to_timestamp(time.time_ns() // 1_000)
-
-
-# ------------------------------------------------------------------------------------- carrying out
-
-
-async def drive(
-    steps: Course,
-    call: Callable[[], object],
-    ask: Callable[[Call], Coroutine[Any, Any, object]],
-    *,
-    is_async: bool,
-) -> Any:
-    """Carry out a step on the loop.
-
-    Args:
-        steps: the course.
-        call: the function with its arguments.
-        ask: makes a call to the platform.
-        is_async: whether the function is `async def`; a plain one is called in a thread.
-    """
-    answer: object = None
-    failure: BaseException | None = None
-    try:
-        while True:
-            todo = steps.throw(failure) if failure is not None else steps.send(answer)
-            answer, failure = None, None
-            try:
-                if isinstance(todo, Execute):
-                    answer = await _execute(todo, call, is_async=is_async)
-                elif isinstance(todo, Pause):
-                    await asyncio.sleep(todo.secs)
-                else:
-                    answer = await ask(todo)
-            except Exception as error:  # noqa: BLE001 - the course decides what it means
-                failure = error
-    except StopIteration as end:
-        return end.value
-
-
-async def _execute(todo: Execute, call: Callable[[], object], *, is_async: bool) -> object:
-    token = _current.set(todo.step)
-    limit = asyncio.timeout(todo.timeout_secs)
-    try:
-        async with limit:
-            # A plain function may block, and the loop is everybody's.
-            value = call() if is_async else await asyncio.to_thread(call)
-            return await value if inspect.isawaitable(value) else value
-    except TimeoutError as error:
-        if limit.expired():
-            raise _too_long(todo) from error
-        raise
-    finally:
-        _current.reset(token)
-
-
-def drive_in_thread(
-    steps: Course, call: Callable[[], object], ask: Callable[[Call], object]
-) -> Any:
-    """Carry out a step in the thread of a plain handler."""
-    answer: object = None
-    failure: BaseException | None = None
-    try:
-        while True:
-            todo = steps.throw(failure) if failure is not None else steps.send(answer)
-            answer, failure = None, None
-            try:
-                if isinstance(todo, Execute):
-                    answer = _execute_in_thread(todo, call)
-                elif isinstance(todo, Pause):
-                    time.sleep(todo.secs)
-                else:
-                    answer = ask(todo)
-            except Exception as error:  # noqa: BLE001 - the course decides what it means
-                failure = error
-    except StopIteration as end:
-        return end.value
-
-
-def _execute_in_thread(todo: Execute, call: Callable[[], object]) -> object:
-    token = _current.set(todo.step)
-    began = time.monotonic()
-    try:
-        value = call()
-    finally:
-        _current.reset(token)
-    if inspect.iscoroutine(value):
-        value.close()
-        raise TypeError(
-            f"step `{todo.step.name}` has an `async def` function; a plain handler cannot await it"
-        )
-    if todo.timeout_secs is not None and time.monotonic() - began > todo.timeout_secs:
-        raise _too_long(todo)
-    return value
-
-
-def _too_long(todo: Execute) -> StepTimeout:
-    return StepTimeout(f"step `{todo.step.name}` took over {todo.timeout_secs:g} s")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from strait.authoring.recorded import calls
 from strait.authoring.recorded.arguments import place
+from strait.authoring.recorded.carrying import drive_in_thread
 from strait.authoring.recorded.decorator import unwrapped
 from strait.authoring.recorded.face import Undo
-from strait.authoring.recorded.step import StepOptions, course, drive_in_thread, running
+from strait.authoring.recorded.step import StepOptions, course, running
 from strait.authoring.validation import Checks
 
 if TYPE_CHECKING:

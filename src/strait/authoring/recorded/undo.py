@@ -7,8 +7,9 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from strait.authoring.recorded.carrying import drive
 from strait.authoring.recorded.journal import Place
-from strait.authoring.recorded.step import Ledger, StepOptions, course, drive
+from strait.authoring.recorded.step import Ledger, StepOptions, course
 from strait.reserved import UNDO_STEP_PREFIX
 
 if TYPE_CHECKING:
