@@ -28,6 +28,8 @@ from strait.worker_protocol.worker_pb2_grpc import WorkerServiceStub
 # The platform takes a worker for dead that says nothing for 30 s (`contract/runs.md` §10).
 HEARTBEAT_SECS = 8.0
 _REGISTER_SECS = 10.0
+# Who ends need not wait long for a platform that does not answer.
+_FINISH_SECS = 1.0
 # A platform that never says that it has a result has taken it when its stream stood for so long.
 _TAKEN_SECS = 60.0
 _OPTIONS = (
@@ -79,6 +81,8 @@ class Connection:
         tasks.begin_stream()
         self._takes_none = False
         self._heartbeat_due = 0.0
+        # A stream takes one message after the other.
+        self._sending = asyncio.Lock()
 
     def take_none(self) -> None:
         """Say that no more work is taken."""
@@ -104,9 +108,14 @@ class Connection:
         await self.raise_end()
 
     async def finish(self) -> None:
-        """End the stream as one does who is done."""
+        """End the stream as one does who is done.
+
+        The platform is told before that no more work is taken: what is unfinished goes to another
+        worker at once then, and not only when it is sure that this one does not come back.
+        """
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(_FINISH_SECS):
+                await self._beat()
                 await self._call.done_writing()
                 while await self._call.read() is not aio.EOF:
                     pass
@@ -200,7 +209,8 @@ class Connection:
         return [each for each in self._tasks.outcomes.values() if each.assignment not in sent]
 
     async def _send(self, **payload: Any) -> None:
-        await self._call.write(pb.WorkerMessage(**payload))
+        async with self._sending:
+            await self._call.write(pb.WorkerMessage(**payload))
 
     def _registration(self) -> pb.WorkerRegistration:
         who = self._identity

@@ -238,7 +238,7 @@ class Worker:
         finally:
             ended.cancel()
             done.cancel()
-        if self._connection is not None and not self._ended.is_set():
+        if self._connection is not None:
             await self._connection.finish()
 
     # ------------------------------------------------------------------------------------ streams
