@@ -103,7 +103,7 @@ async def messages(scene: Scene) -> None:
     job = await key("jobs.create", a_job(scene, "heard"))
     run = await key("jobs.trigger", job.id)
     await scene.world.until(run.id, "completed")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (rows := await key("webhooks.list_all_deliveries"))[0].status != "dead":
             await scene.world.settled()
     (row,) = rows
@@ -111,7 +111,7 @@ async def messages(scene: Scene) -> None:
     assert [one.id for one in await key("webhooks.list_legacy_deliveries")] == [row.id]
     handlers.scripts["/hook"] = lambda call: ok()
     await key("webhooks.retry_delivery_by_id", row.id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await key("webhooks.get_delivery_by_id", row.id)).status != "delivered":
             await scene.world.settled()
     assert (await key("webhooks.replay_delivery", row.id)) is not None
@@ -136,7 +136,7 @@ async def messages(scene: Scene) -> None:
     failing = await key("jobs.create", a_job(scene, "fails", max_attempts=1))
     failed = await key("jobs.trigger", failing.id)
     await scene.world.until(failed.id, "dead_letter")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await key("notification_channels.list_deliveries"):
             await scene.world.settled()
     await key("notification_channels.delete", channel.id)
@@ -162,7 +162,7 @@ async def _given_up(scene: Scene, job_id: str) -> str:
     run = await key("jobs.trigger", job_id)
     await scene.world.until(run.id, "completed")
     dead: list[str] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not dead:
             await scene.world.settled()
             rows = await key("webhooks.list_all_deliveries")

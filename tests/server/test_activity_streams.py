@@ -17,7 +17,7 @@ async def frames(response: httpx.Response, count: int) -> list[dict[str, str]]:
     """The first frames that are no comments."""
     found: list[dict[str, str]] = []
     fields: dict[str, str] = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for line in response.aiter_lines():
             if line:
                 name, _, value = line.partition(":")

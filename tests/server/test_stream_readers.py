@@ -208,7 +208,7 @@ async def test_activity_tells_how_runs_and_workflow_runs_move_on(world: World) -
             await until(lambda: PROJECT in world.platform.activity_hub.topics)
             started = await client.workflows.trigger(flow.id)
             told: list[Any] = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 async for item in stream:
                     told.append(item.model_dump())
                     if told[-1].get("workflow_run_id") == started.id and (

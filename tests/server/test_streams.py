@@ -29,7 +29,7 @@ class Events:
         A block that only tells an id is where the stream begins, and no frame.
         """
         fields: dict[str, str] = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for line in self._lines:
                 if not line and fields.keys() == {"id"}:
                     fields = {}
@@ -158,7 +158,7 @@ async def test_a_listener_that_leaves_is_forgotten(world: World) -> None:
             await handler.post(f"/sdk/v1/runs/{run_id}/stream", json={"chunk": "x"})
             await stream.frame()
     hubs = (world.platform.hub, world.platform.chunks.hub)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while any(run_id in hub.topics for hub in hubs):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0)
     gate.open()

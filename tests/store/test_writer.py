@@ -59,7 +59,7 @@ async def test_an_operation_that_runs_out_of_items_tells_its_caller(
         next(iter(()))
 
     failing, after = writer.submit(runs_out), write(writer, "after")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         with pytest.raises(RuntimeError, match="raised StopIteration"):
             await failing
         await after

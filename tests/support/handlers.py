@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE_SECS = 10
+PATIENCE_SECS = 30
 
 
 @dataclass(frozen=True, slots=True)
