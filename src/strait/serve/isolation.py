@@ -74,7 +74,7 @@ def place_of(job: JobDefinition[Any]) -> Place:
 def _begin(connection: Connection) -> None:
     """Be one of the processes."""
     # It imports what imports this.
-    from strait.serve.isolated import main  # noqa: PLC0415
+    from strait.serve.isolated import main  # noqa: PLC0415 - in the child only
 
     main(connection)
 

@@ -126,7 +126,7 @@ def _warm() -> None:
         importlib.import_module(name)
     # Builds what clients share: services, models and the trusted certificates. What sends is
     # imported behind the start.
-    client = AsyncClient(base_url="http://127.0.0.1:9", run_token="none", transport="httpx")  # noqa: S106
+    client = AsyncClient(base_url="http://127.0.0.1:9", run_token="none", transport="httpx")  # noqa: S106 - no secret
     client.sdk_runs  # noqa: B018 - it is made when it is asked for
     shared_ssl_context()
 

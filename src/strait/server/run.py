@@ -89,7 +89,7 @@ class Server:
             return None
         try:
             # Nobody whose jobs are all called over HTTP needs it.
-            from strait.server.workers.listener import Listener  # noqa: PLC0415
+            from strait.server.workers.listener import Listener  # noqa: PLC0415 - needs grpc
         except ModuleNotFoundError as error:
             raise StoreError(
                 f"`--grpc-port` needs `{error.name}`: pip install 'strait-python[grpc]'"

@@ -178,7 +178,7 @@ class Worker:
             ConfigurationError: the extra `grpc` is not installed, or a certificate cannot be read.
         """
         try:
-            from strait.worker.connection import connected  # noqa: PLC0415
+            from strait.worker.connection import connected  # noqa: PLC0415 - needs grpc
         except ModuleNotFoundError as error:
             raise ConfigurationError(
                 f"a worker needs `{error.name}`: pip install 'strait-python[grpc]'"
@@ -272,7 +272,7 @@ class Worker:
             await asyncio.sleep(pause)
 
     def _identity(self) -> Identity:
-        from strait.worker.connection import Identity  # noqa: PLC0415
+        from strait.worker.connection import Identity  # noqa: PLC0415 - needs grpc
 
         return Identity(
             addr=self.addr,
