@@ -122,7 +122,7 @@ async def test_an_action_that_fails_stops_neither_the_others_nor_the_writer(
         await asyncio.gather(first, write(writer, "next"))
     assert seen == ["before", "after"]
     assert notes(database) == ["next"]
-    assert "an action after a commit failed" in caplog.text
+    assert "what follows a transaction failed" in caplog.text
 
 
 async def test_an_action_may_submit_and_what_waited_before_goes_first(

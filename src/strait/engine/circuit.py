@@ -22,6 +22,11 @@ class Circuit:
     open_until: int = 0
     probing: bool = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether calls may go out, all of them."""
+        return not self.open_until
+
     def admit(self, now: int) -> bool:
         """Return whether a call may go out now; if not, ask again at `open_until`."""
         if not self.open_until:

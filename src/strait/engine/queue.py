@@ -177,6 +177,18 @@ class ReadyQueue:
             return ticket
         return None
 
+    def take(self, ticket: Ticket) -> bool:
+        """Count a run as executing that was never queued, if none stands before it.
+
+        It stays with what is cheap to know: whoever is refused may be pushed, and start at once.
+        """
+        if self._ready or ticket.lane is not None or ticket.uses:
+            return False
+        if self._holder(ticket) is not None:
+            return False
+        self._count(ticket)
+        return True
+
     def resume(self, ticket: Ticket) -> None:
         """Count a run as executing that has been before, as one that an earlier server began."""
         self._queued.pop(ticket.run_id, None)

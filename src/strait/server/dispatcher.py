@@ -85,6 +85,38 @@ class Dispatcher:
         started = self._platform.write(lambda unit: self._start(unit, ticket))
         started.add_done_callback(lambda done: self._begun(ticket, done))
 
+    def start_new(
+        self, unit: Unit, state: engine.State, payload: str | None
+    ) -> engine.Transition | None:
+        """Start a run in the transaction that makes it, and call its handler after the commit.
+
+        None says that it has to wait, or that somebody has to look closer: it takes the way
+        through the queue.
+        """
+        run = state.run
+        if self._stopping or run.status != "queued" or run.execution_mode == "worker":
+            return None
+        entry = unit.platform.jobs.for_run(unit.db, run)
+        if entry is None or not self._circuit(entry.job, entry.endpoint_url).is_closed:
+            return None
+        ticket = self._platform.scheduler.take(state)
+        if ticket is None:
+            return None
+        self._beginning += 1
+        unit.if_undone(lambda: self._not_begun(ticket))
+        timeout = self._timeout_secs(run, entry.job)
+        transition, dispatch = dispatches.start_new(unit, state, payload, entry, timeout)
+        unit.after(lambda: self._launch_begun(dispatch))
+        return transition
+
+    def _not_begun(self, ticket: Ticket) -> None:
+        self._beginning -= 1
+        self._platform.scheduler.freed(ticket.run_id)
+
+    def _launch_begun(self, dispatch: Dispatch) -> None:
+        self._beginning -= 1
+        self._launch(dispatch)
+
     def abort(self, run_id: str) -> None:
         """End the call of a run that no longer matters."""
         call = self._calls.pop(run_id, None)
@@ -297,6 +329,11 @@ class Dispatcher:
                 return
 
     def _answered(self, unit: Unit, dispatch: Dispatch, event: engine.Event) -> None:
-        stored = run_rows.load(unit.db, dispatch.run.id)
+        try:
+            # As a rule nobody has touched the run since its start, and it need not be read.
+            runs.apply(unit, dispatch.stored, event)
+            return
+        except run_rows.StaleWrite:
+            stored = run_rows.load(unit.db, dispatch.run.id)
         if stored is not None and stored.state.assignment == dispatch.assignment:
             runs.apply(unit, stored, event)

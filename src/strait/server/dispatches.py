@@ -25,7 +25,7 @@ class Dispatch(NamedTuple):
     """All that is needed to call a handler once.
 
     Attributes:
-        run: the run, which executes.
+        stored: the run, which executes, as it is on disk.
         entry: the job that it follows.
         assignment: the id of this dispatch.
         payload: the JSON text of the run's payload.
@@ -33,12 +33,17 @@ class Dispatch(NamedTuple):
         timeout_secs: how long the attempt may take.
     """
 
-    run: Run
+    stored: run_rows.Stored
     entry: JobEntry
     assignment: str
     payload: bytes
     headers: tuple[Header, ...]
     timeout_secs: int
+
+    @property
+    def run(self) -> Run:
+        """The run, as it was when it was dispatched."""
+        return self.stored.run
 
     @property
     def job(self) -> Job:
@@ -80,11 +85,36 @@ def start(unit: Unit, ticket: Ticket, found: Startable, timeout_secs: int) -> Di
     throttles.started(unit, ticket)
     if not stored.state.assignment:
         _count_wait(unit, transition.run)
-    headers = _headers(unit, transition.run, entry, assignment, timeout_secs, stored.run.error)
+    now_stored = run_rows.Stored(transition.state, stored.revision + 1)
+    return _dispatch(unit, now_stored, payload, entry, timeout_secs, stored.run.error)
+
+
+def start_new(
+    unit: Unit, state: engine.State, payload: str | None, entry: JobEntry, timeout_secs: int
+) -> tuple[engine.Transition, Dispatch]:
+    """Return how a queued run starts that is not written yet, and what to call its handler with."""
+    event = engine.Dispatched(unit.platform.new_assignment(), timeout_secs)
+    transition = engine.decide(state, event, unit.now)
+    assert transition is not None  # it is queued
+    _count_wait(unit, transition.run)
+    stored = run_rows.Stored(transition.state, 0)
+    return transition, _dispatch(unit, stored, payload, entry, timeout_secs, "")
+
+
+def _dispatch(
+    unit: Unit,
+    stored: run_rows.Stored,
+    payload: str | None,
+    entry: JobEntry,
+    timeout_secs: int,
+    last_error: str,
+) -> Dispatch:
+    assignment = stored.state.assignment
+    headers = _headers(unit, stored.run, entry, assignment, timeout_secs, last_error)
     body = (payload or "{}").encode()
     if entry.signing_secret:
         headers += signing_headers.signature(entry.signing_secret, body, unit.now)
-    return Dispatch(transition.run, entry, assignment, body, tuple(headers), timeout_secs)
+    return Dispatch(stored, entry, assignment, body, tuple(headers), timeout_secs)
 
 
 def _count_wait(unit: Unit, run: Run) -> None:

@@ -113,6 +113,18 @@ class Scheduler:
             if due:
                 self._platform.timers.set(("run", state.run.id), from_timestamp(due))
 
+    def take(self, state: engine.State) -> Ticket | None:
+        """Count a run as executing while it is being made, if nothing stands before it."""
+        if not self._running or not self._platform.dispatcher.has_room():
+            return None
+        ticket = self._ticket(state.run, self._platform.clock.now())
+        return ticket if self._queue.take(ticket) else None
+
+    def observe_started(self, made: Run, started: engine.State) -> None:
+        """Take note of a run that was made and started in one transaction."""
+        self._tell(made)
+        self.observe(started)
+
     def _may_start(self, state: engine.State) -> bool:
         return state.run.status == "queued" and self._offer(state)
 

@@ -84,6 +84,10 @@ class Unit:
         """Have `action` called once the transaction is on disk."""
         self.platform.writer.after_commit(action)
 
+    def if_undone(self, action: Callable[[], None]) -> None:
+        """Have `action` called if the transaction does not reach the disk."""
+        self.platform.writer.if_undone(action)
+
     def signal(self, signal: Signal) -> None:
         """Have something that follows in the database worked off before the commit."""
         self.signals.append(signal)

@@ -49,8 +49,8 @@ def insert(db: sqlite3.Connection, made: Sequence[tuple[State, str | None]]) -> 
     """Insert new runs, each with the JSON text of its payload."""
     db.executemany(
         "INSERT INTO runs (id, project_id, job_id, status, created_at, idempotency_key, "
-        "parent_run_id, workflow_step_run_id, batch_id, ttl_secs, doc, payload) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "parent_run_id, workflow_step_run_id, batch_id, assignment, deadline_at, ttl_secs, doc, "
+        "payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [_row(state, payload) for state, payload in made],
     )
     tags = [
@@ -79,6 +79,8 @@ def _row(state: State, payload: str | None) -> tuple[object, ...]:
         run.parent_run_id or None,
         run.workflow_step_run_id or None,
         run.batch_id or None,
+        state.assignment,
+        state.deadline_at,
         state.ttl_secs,
         _encoder.encode(run).decode(),
         payload,
@@ -136,7 +138,7 @@ def save(
 def beat(db: sqlite3.Connection, run_id: str, assignment: str, at: Timestamp) -> None:
     """Mark a run as alive while the dispatch `assignment` executes it."""
     db.execute(
-        "UPDATE runs SET doc = json_set(doc, '$.heartbeat_at', ?) "
+        "UPDATE runs SET revision = revision + 1, doc = json_set(doc, '$.heartbeat_at', ?) "
         "WHERE id = ? AND assignment = ? AND status = 'executing'",
         (at, run_id, assignment),
     )

@@ -13,7 +13,8 @@ from strait.clock import Timestamp
 _SCRIPT = """
 DELETE FROM run_tags WHERE run_id IN temp.reached;
 UPDATE runs
-   SET payload = iif(payload IS NULL, NULL, :tombstone),
+   SET revision = revision + 1,
+       payload = iif(payload IS NULL, NULL, :tombstone),
        result = iif(result IS NULL, NULL, :tombstone),
        doc = json_remove(doc, '$.error', '$.tags', '$.metadata', '$.concurrency_key')
  WHERE id IN temp.reached;

@@ -34,12 +34,13 @@ class StoreUnavailable(Exception):  # noqa: N818 - the name is the state that ca
 
 
 class _Operation(Generic[T]):
-    __slots__ = ("after", "error", "future", "value", "work")
+    __slots__ = ("after", "error", "future", "undone", "value", "work")
 
     def __init__(self, work: Callable[[], T], future: asyncio.Future[T]) -> None:
         self.work = work
         self.future = future
         self.after: list[Callable[[], None]] = []
+        self.undone: list[Callable[[], None]] = []
         self.value: T | None = None
         self.error: BaseException | None = None
 
@@ -116,6 +117,12 @@ class Writer:
             raise RuntimeError("`after_commit` is for operations of the writer")
         self._current.after.append(action)
 
+    def if_undone(self, action: Callable[[], None]) -> None:
+        """Have `action` called if the operation that is running now does not reach the disk."""
+        if self._current is None:
+            raise RuntimeError("`if_undone` is for operations of the writer")
+        self._current.undone.append(action)
+
     async def drain(self) -> None:
         """Return when everything that was submitted is on disk."""
         await self._idle.wait()
@@ -163,6 +170,7 @@ class Writer:
             return
         self.connection.execute("ROLLBACK TO operation")
         self.connection.execute("RELEASE operation")
+        _act_once(operation.undone)
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -229,6 +237,14 @@ class Writer:
             operation.after.clear()
             operation.fail(_unavailable(error))
         self._on_rollback()
+        for operation in batch:
+            _act_once(operation.undone)
+
+
+def _act_once(actions: list[Callable[[], None]]) -> None:
+    done = actions.copy()
+    actions.clear()  # the operation's batch may be undone after it
+    _act(done)
 
 
 def _act(actions: list[Callable[[], None]]) -> None:
@@ -237,7 +253,7 @@ def _act(actions: list[Callable[[], None]]) -> None:
             action()
         except Exception:
             # What is on disk stands; one action that fails must not stop the writer.
-            logger.exception("an action after a commit failed")
+            logger.exception("what follows a transaction failed")
 
 
 def is_about_the_disk(error: BaseException) -> bool:

@@ -26,7 +26,11 @@ def create(
 ) -> Run:
     """Put a new run of a job into the queue, under an id that is known already or a new one."""
     made = _admitted(unit, job, request, payload, run_id)
-    _begin(unit, job, [made])
+    started = unit.platform.dispatcher.start_new(unit, made.state, payload)
+    if started is None:
+        _begin(unit, job, [made])
+    else:
+        _begin_started(unit, job, made, started)
     return made.state.run
 
 
@@ -59,13 +63,24 @@ def _admitted(
 
 
 def _begin(unit: Unit, job: Job, made: Sequence[_Made]) -> None:
+    _insert(unit, job, made)
+    scheduler = unit.platform.scheduler
+    unit.after(lambda: scheduler.observe_new([state for state, *_ in made]))
+
+
+def _begin_started(unit: Unit, job: Job, made: _Made, started: engine.Transition) -> None:
+    """Write a run and its start at once, without a queued row that nobody would see."""
+    _insert(unit, job, [_Made(started.state, made.payload, made.entries + started.entries)])
+    scheduler, queued = unit.platform.scheduler, made.state.run
+    unit.after(lambda: scheduler.observe_started(queued, started.state))
+
+
+def _insert(unit: Unit, job: Job, made: Sequence[_Made]) -> None:
     runs.insert(unit.db, [(state, payload) for state, payload, _ in made])
     histories = [(state.run.id, state.run.created_at, entries) for state, _, entries in made]
     unit.record_new(job.project_id, histories)
     if logger.isEnabledFor(logging.DEBUG):
         unit.after(lambda: _log_made([state.run for state, *_ in made]))
-    scheduler = unit.platform.scheduler
-    unit.after(lambda: scheduler.observe_new([state for state, *_ in made]))
 
 
 def load(unit: Unit, project_id: str, run_id: str) -> runs.Stored:
@@ -90,8 +105,8 @@ def apply(unit: Unit, stored: runs.Stored, event: engine.Event) -> engine.Transi
     transition = engine.decide(stored.state, event, unit.now)
     if transition is None:
         return None
-    _log(unit, stored.run.status, transition)
     runs.save(unit.db, stored, transition.state, result=transition.result)
+    _log(unit, stored.run.status, transition)
     unit.record(transition.run.id, transition.run.project_id, transition.entries)
     scheduler, state, abort = unit.platform.scheduler, transition.state, transition.abort
     unit.after(lambda: scheduler.observe(state, abort=abort))
