@@ -17,6 +17,7 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "glusterfs"}
 )
 _MMAP_BYTES = 256 * 1024 * 1024
+_LOG_PAGES = 8_000
 # The first with `->>`.
 _MINIMUM_VERSION = (3, 38, 0)
 
@@ -42,6 +43,8 @@ def open_writer(path: Path | str, connect: Connect = sqlite3.connect) -> sqlite3
         # fsync() on macOS leaves data in the drive's cache.
         connection.execute("PRAGMA fullfsync=ON")
         connection.execute("PRAGMA checkpoint_fullfsync=ON")
+    # The writer empties the log where that holds nobody up; this is for rows of unusual size.
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(f"PRAGMA mmap_size={_MMAP_BYTES}")

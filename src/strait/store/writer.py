@@ -4,7 +4,10 @@ An operation is a plain function that reads and writes through the connection. I
 the transaction that is open, inside a savepoint of its own. When the loop has nothing more to run,
 the transaction is committed in a helper thread; what arrives meanwhile waits and forms the next
 batch. So operations never interleave, a slow disk is shared by all who wait for it, and nobody is
-answered before the disk has it.
+answered before the disk has it. Where the disk is faster than waking a thread and being woken by
+it, a small batch is committed on the loop.
+
+The write-ahead log goes into the database while nobody waits, as long as that happens often enough.
 """
 
 from __future__ import annotations
@@ -27,6 +30,15 @@ logger = logging.getLogger("strait.store")
 COMMIT_POINTS = ("worked", "committed", "answered", "acted")
 # One batch takes at most this many operations, so that the first of them is not kept waiting.
 _BATCH_LIMIT = 1_000
+# A commit that the disk takes in less time than this is not worth two changes of threads.
+_QUICK_SECS = 0.0005
+# Where more operations than this share a commit as a rule, others come while the disk is at work.
+_ALONE = 1.2
+# How much the newest commit counts in what is usual.
+_WEIGHT = 0.1
+# How many changed rows are left in the write-ahead log while nobody writes, and at most.
+_CHANGES_AT_REST = 1_500
+_CHANGES_AT_MOST = 6_000
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - the name is the state that callers see
@@ -64,7 +76,8 @@ class Writer:
         connection: the database's only writing connection, in autocommit mode.
         on_rollback: called when a batch, or an operation that had written, was undone, to drop what
             memory holds of it.
-        executor: where commits wait for the disk; by default a thread of the writer's own.
+        executor: where commits wait for the disk, all of them; by default a thread of the writer's
+            own, and the loop for those that hardly wait.
         on_commit: told how long the disk took for each commit, in seconds, and how many operations
             shared it.
         probe: told each commit point that a batch passes, see `COMMIT_POINTS`.
@@ -82,9 +95,13 @@ class Writer:
         self.connection = connection
         self._on_rollback = on_rollback
         self._thread = executor or ThreadPoolExecutor(1, thread_name_prefix="strait-commit")
+        self._may_hold_up = executor is None
         self._probe = probe
         self._on_commit = on_commit
-        self._commit_began = 0.0
+        # What a commit takes on this disk as a rule, and how many share it; not known yet.
+        self._usual_secs = 1.0
+        self._usual_batch = 1.0
+        self._changes_logged = connection.total_changes
         self._batch: list[_Operation[object]] = []
         self._waiting: deque[_Operation[object]] = deque()
         self._current: _Operation[object] | None = None
@@ -183,15 +200,25 @@ class Writer:
             self._next_batch()
         elif self.connection.total_changes == self._changes_before:
             # Nothing was written, so there is nothing to sync.
+            self._finish(self._try_commit(), synced=False)
+        elif self._is_quick():
+            self._committing = True
             self._finish(self._try_commit())
         else:
             self._committing = True
-            self._commit_began = time.perf_counter()
-            loop = asyncio.get_running_loop()
-            commit = loop.run_in_executor(self._thread, self._try_commit)
-            commit.add_done_callback(lambda done: self._finish(done.result()))
+            self._in_thread(self._try_commit, self._finish)
 
-    def _try_commit(self) -> sqlite3.Error | None:
+    def _is_quick(self) -> bool:
+        alone = len(self._batch) == 1 and self._usual_batch < _ALONE
+        return alone and self._may_hold_up and self._usual_secs < _QUICK_SECS
+
+    def _in_thread(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        done = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        done.add_done_callback(lambda done: then(done.result()))
+
+    def _try_commit(self) -> sqlite3.Error | float:
+        """Commit, and return how long the disk took in seconds, or why it failed."""
+        began = time.perf_counter()
         try:
             if self.connection.in_transaction:
                 self._probe("worked")
@@ -199,19 +226,20 @@ class Writer:
                 self._probe("committed")
         except sqlite3.Error as error:
             return error
-        return None
+        return time.perf_counter() - began
 
-    def _finish(self, error: sqlite3.Error | None) -> None:
-        synced, self._committing = self._committing, False
-        if error is not None:
-            self.failing = error
-            self._abandon(error)
+    def _finish(self, outcome: sqlite3.Error | float, *, synced: bool = True) -> None:
+        if isinstance(outcome, sqlite3.Error):
+            self.failing = outcome
+            self._abandon(outcome)
         else:
             self.commits += 1
             if synced and not any(isinstance(op.error, StoreUnavailable) for op in self._batch):
                 self.failing = None
             if synced:
-                self._on_commit(time.perf_counter() - self._commit_began, len(self._batch))
+                self._usual_secs += (outcome - self._usual_secs) * _WEIGHT
+                self._usual_batch += (len(self._batch) - self._usual_batch) * _WEIGHT
+                self._on_commit(outcome, len(self._batch))
             batch, self._batch = self._batch, []
             for operation in batch:
                 operation.settle()
@@ -219,6 +247,28 @@ class Writer:
             for operation in batch:
                 _act(operation.after)
             self._probe("acted")
+        if self._log_is_long():
+            self._committing = True
+            self._in_thread(self._empty_log, self._log_emptied)
+        else:
+            self._committing = False
+            self._next_batch()
+
+    def _log_is_long(self) -> bool:
+        """Return whether the write-ahead log should go into the database now."""
+        logged = self.connection.total_changes - self._changes_logged
+        return logged >= (_CHANGES_AT_MOST if self._waiting else _CHANGES_AT_REST)
+
+    def _empty_log(self) -> None:
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            # What is in the log is safe there; SQLite tries again once it is much longer.
+            logger.warning("the write-ahead log could not be emptied: %s", error)
+
+    def _log_emptied(self, _: None) -> None:
+        self._committing = False
+        self._changes_logged = self.connection.total_changes
         self._next_batch()
 
     def _next_batch(self) -> None:
