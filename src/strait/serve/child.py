@@ -126,6 +126,9 @@ def serve(
             access_log=False,
             ws="none",
             lifespan="on",
+            # Nobody stands between the platform and a process of its own.
+            proxy_headers=False,
+            server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECS,
             timeout_graceful_shutdown=grace_secs,
             h11_max_incomplete_event_size=_LARGEST_HEADERS,
