@@ -1,7 +1,7 @@
 """The one writer: operations run on the event loop, commits are shared and synced in a thread.
 
 An operation is a plain function that reads and writes through the connection. It runs at once, in
-the transaction that is open, inside a savepoint of its own. When the loop has nothing more to run,
+the transaction that is open, inside a savepoint of its own, or opens one. When the loop has nothing more to run,
 the transaction is committed in a helper thread; what arrives meanwhile waits and forms the next
 batch. So operations never interleave, a slow disk is shared by all who wait for it, and nobody is
 answered before the disk has it. Where the disk is faster than waking a thread and being woken by
@@ -157,36 +157,40 @@ class Writer:
             self._changes_before = changes
         self._batch.append(operation)
         self._current = operation
+        # The first one is undone with its transaction. A savepoint costs a copy of each page.
+        shares = connection.in_transaction
         try:
-            if not connection.in_transaction:
-                connection.execute("BEGIN IMMEDIATE")
-            connection.execute("SAVEPOINT operation")
+            connection.execute("SAVEPOINT operation" if shares else "BEGIN IMMEDIATE")
             operation.value = operation.work()
-            connection.execute("RELEASE operation")
+            if shares:
+                connection.execute("RELEASE operation")
         except StopIteration as error:
             # A future refuses to carry it, and its caller would wait for ever.
             stopped = RuntimeError("an operation of the writer raised StopIteration")
             stopped.__cause__ = error
-            self._undo(operation, stopped)
+            self._undo(operation, stopped, shares=shares)
         except Exception as error:  # noqa: BLE001 - it is handed to whoever submitted the work
-            self._undo(operation, error)
-            if connection.total_changes != changes:
+            self._undo(operation, error, shares=shares)
+            if connection.total_changes != changes or is_about_the_disk(error):
                 self._on_rollback()
         finally:
             self._current = None
 
-    def _undo(self, operation: _Operation[object], error: Exception) -> None:
+    def _undo(self, operation: _Operation[object], error: Exception, *, shares: bool) -> None:
         operation.after.clear()
         operation.error = error
         if is_about_the_disk(error):
             operation.error = _unavailable(error)
             self.failing = error
-        if not self.connection.in_transaction:
+        if shares and not self.connection.in_transaction:
             # After an I/O error SQLite may have undone the whole transaction.
             self._abandon(error)
             return
-        self.connection.execute("ROLLBACK TO operation")
-        self.connection.execute("RELEASE operation")
+        if shares:
+            self.connection.execute("ROLLBACK TO operation")
+            self.connection.execute("RELEASE operation")
+        elif self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
         _act_once(operation.undone)
 
     def _schedule(self) -> None:
