@@ -209,6 +209,51 @@ def test_a_run_that_goes_on_counts_and_is_started_no_more() -> None:
     assert slots.started() == ["r2"]
 
 
+def test_a_run_that_nothing_stands_before_is_taken_and_counts_until_it_is_released() -> None:
+    queue = ReadyQueue()
+    queue.set_limits("a", Limits(max_concurrency=2, max_concurrency_per_key=1))
+    assert queue.take(ticket("x1", key="x"))
+    assert queue.executing == 1
+    assert len(queue) == 0
+    assert not queue.take(ticket("x2", key="x")), "its key is at its limit"
+    assert queue.take(ticket("y1", key="y"))
+    assert not queue.take(ticket("z1", key="z")), "its job is at its limit"
+    assert queue.take(ticket("b1", job="b"))
+    queue.release("x1")
+    assert queue.take(ticket("x2", key="x"))
+    assert queue.executing == 3
+
+
+def test_a_run_is_not_taken_where_another_may_start() -> None:
+    queue = ReadyQueue()
+    queue.push(ticket("first"))
+    assert not queue.take(ticket("second", priority=9))
+    assert drained(queue) == ["first"]
+    assert queue.take(ticket("second"))
+
+
+def test_a_run_of_a_closed_job_for_a_worker_or_under_a_throttle_is_not_taken() -> None:
+    queue = ReadyQueue(lambda lane: True)
+    queue.set_limits("a", Limits(closed=True))
+    refused = [
+        ticket("closed"),
+        Ticket("throttled", "b", (0, "1"), uses=(Use("t", ""),)),
+        Ticket("for a worker", "b", (0, "1"), lane=LANE),
+    ]
+    assert [one.run_id for one in refused if queue.take(one)] == []
+    assert queue.executing == 0
+
+
+def test_a_run_that_was_taken_and_did_not_start_lets_the_one_go_that_it_held_back() -> None:
+    queue = ReadyQueue()
+    queue.set_limits("a", Limits(max_concurrency=1))
+    assert queue.take(ticket("undone"))
+    queue.push(ticket("held"))
+    assert drained(queue) == []
+    queue.release("undone")
+    assert drained(queue) == ["held"]
+
+
 class AgainstTheNaiveQueue(RuleBasedStateMachine):
     """The same as a list that is searched from the start each time."""
 
@@ -231,6 +276,19 @@ class AgainstTheNaiveQueue(RuleBasedStateMachine):
         made = ticket(f"r{self.serial}", job=job, priority=priority, age=self.serial, key=key)
         self.waiting[made.run_id] = made
         self.queue.push(made)
+
+    @rule(job=st.sampled_from(JOBS), key=st.sampled_from(KEYS))
+    def take(self, job: str, key: str) -> None:
+        self.serial += 1
+        made = ticket(f"r{self.serial}", job=job, age=self.serial, key=key)
+        startable = [t for t in self.waiting.values() if self.may_start(t)]
+        if self.queue.take(made):
+            assert self.may_start(made), f"{made} started over a limit"
+            assert not startable, f"{made} started before {startable}"
+            self.running[made.run_id] = made
+        else:
+            self.waiting[made.run_id] = made
+            self.queue.push(made)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data(), priority=st.none() | st.integers(0, 2))

@@ -11,6 +11,7 @@ import pytest
 
 from strait.store.connection import open_writer
 from strait.store.writer import StoreUnavailable, Writer
+from support.disks import Disk
 
 from .conftest import notes, write
 
@@ -104,6 +105,89 @@ async def test_actions_of_an_operation_that_failed_are_dropped(writer: Writer) -
     with pytest.raises(ValueError, match="no"):
         await failing
     assert seen == ["worked"]
+
+
+class Undone:
+    """Writes whose undoing is seen."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.seen: list[str] = []
+
+    def write(self, text: str, error: Exception | None = None) -> asyncio.Future[None]:
+        def work() -> None:
+            self._writer.if_undone(lambda: self.seen.append(text))
+            self._writer.connection.execute("INSERT INTO notes VALUES (?)", (text,))
+            if error is not None:
+                raise error
+
+        return self._writer.submit(work)
+
+
+async def test_what_an_operation_asks_for_if_it_is_undone_is_done_once_where_it_fails(
+    writer: Writer, database: Path
+) -> None:
+    undone = Undone(writer)
+    kept, failing = undone.write("kept"), undone.write("gone", KeyError("reason"))
+    assert undone.seen == ["gone"], "what follows in its batch relies on it"
+    await kept
+    with pytest.raises(KeyError):
+        await failing
+    await undone.write("later")
+    assert undone.seen == ["gone"]
+    assert notes(database) == ["kept", "later"]
+
+
+@pytest.mark.parametrize("undoes", [False, True], ids=["sqlite-keeps-it", "sqlite-undoes-it"])
+async def test_what_operations_ask_for_if_they_are_undone_is_done_once_where_their_commit_fails(
+    database: Path, undoes: bool
+) -> None:
+    full = [False]
+    disk = Disk(lambda sql: sql == "COMMIT" and full[0], lambda: undoes)
+    connection = open_writer(database, disk.connect)
+    connection.execute("CREATE TABLE notes (text TEXT)")
+    memory: list[str] = []
+    writer = Writer(connection, on_rollback=lambda: memory.append("rolled back"))
+    undone = Undone(writer)
+    undone.seen = memory
+    full[0] = True
+    futures = [undone.write("a"), undone.write("b", KeyError("reason")), undone.write("c")]
+    for future in futures:
+        with pytest.raises(StoreUnavailable):
+            await future
+    assert memory == ["rolled back", "b", "rolled back", "a", "c"]
+    full[0] = False
+    await undone.write("d")
+    assert len(memory) == 5
+    await writer.close()
+    assert notes(database) == ["d"]
+
+
+async def test_what_an_operation_asks_for_is_done_where_a_later_one_loses_them_all(
+    database: Path,
+) -> None:
+    broken = [False]
+    disk = Disk(lambda sql: "INSERT" in sql and broken[0], lambda: True)
+    connection = open_writer(database, disk.connect)
+    connection.execute("CREATE TABLE notes (text TEXT)")
+    writer = Writer(connection)
+    undone = Undone(writer)
+    first = undone.write("first")
+    broken[0] = True
+    second = undone.write("second")
+    assert undone.seen == ["first", "second"]
+    for future in (first, second):
+        with pytest.raises(StoreUnavailable):
+            await future
+    await writer.drain()
+    assert undone.seen == ["first", "second"]
+    await writer.close()
+    assert notes(database) == []
+
+
+async def test_if_undone_is_refused_outside_of_an_operation(writer: Writer) -> None:
+    with pytest.raises(RuntimeError, match="if_undone"):
+        writer.if_undone(lambda: None)
 
 
 async def test_an_action_that_fails_stops_neither_the_others_nor_the_writer(
@@ -204,6 +288,14 @@ async def test_memory_is_told_of_an_operation_that_is_undone_if_it_had_written(
         with pytest.raises(KeyError):
             await writer.submit(lambda writes=writes: fails(writes=writes))
         assert told == expected
+
+    def runs_out() -> None:
+        connection.execute("INSERT INTO notes VALUES ('half')")
+        next(iter(()))
+
+    with pytest.raises(RuntimeError):
+        await writer.submit(runs_out)
+    assert told == [True, True]
     await writer.close()
 
 

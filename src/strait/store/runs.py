@@ -110,6 +110,9 @@ def save(
 ) -> None:
     """Write a run over the revision that was read.
 
+    What was read in a transaction that was undone since may have a number that another change has
+    been given instead, but never with the same assignment.
+
     Raises:
         StaleWrite: the row has another revision by now.
     """
@@ -117,7 +120,7 @@ def save(
     done = db.execute(
         "UPDATE runs SET status = ?, finished_at = ?, idempotency_key = ?, assignment = ?, "
         "deadline_at = ?, ttl_secs = ?, revision = revision + 1, doc = ?, "
-        "result = coalesce(?, result) WHERE id = ? AND revision = ?",
+        "result = coalesce(?, result) WHERE id = ? AND revision = ? AND assignment = ?",
         (
             run.status,
             run.finished_at,
@@ -129,6 +132,7 @@ def save(
             result,
             run.id,
             before.revision,
+            before.state.assignment,
         ),
     )
     if done.rowcount != 1:

@@ -168,15 +168,15 @@ class Writer:
             # A future refuses to carry it, and its caller would wait for ever.
             stopped = RuntimeError("an operation of the writer raised StopIteration")
             stopped.__cause__ = error
-            self._undo(operation, stopped, shares=shares)
+            self._undo(operation, stopped, changes, shares=shares)
         except Exception as error:  # noqa: BLE001 - it is handed to whoever submitted the work
-            self._undo(operation, error, shares=shares)
-            if connection.total_changes != changes or is_about_the_disk(error):
-                self._on_rollback()
+            self._undo(operation, error, changes, shares=shares)
         finally:
             self._current = None
 
-    def _undo(self, operation: _Operation[object], error: Exception, *, shares: bool) -> None:
+    def _undo(
+        self, operation: _Operation[object], error: Exception, changes_before: int, *, shares: bool
+    ) -> None:
         operation.after.clear()
         operation.error = error
         if is_about_the_disk(error):
@@ -191,6 +191,8 @@ class Writer:
             self.connection.execute("RELEASE operation")
         elif self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
+        if self.connection.total_changes != changes_before or is_about_the_disk(error):
+            self._on_rollback()
         _act_once(operation.undone)
 
     def _schedule(self) -> None:
