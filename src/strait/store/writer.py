@@ -1,11 +1,11 @@
 """The one writer: operations run on the event loop, commits are shared and synced in a thread.
 
-An operation is a plain function that reads and writes through the connection. It runs at once, in
-the transaction that is open, inside a savepoint of its own, or opens one. When the loop has nothing more to run,
-the transaction is committed in a helper thread; what arrives meanwhile waits and forms the next
-batch. So operations never interleave, a slow disk is shared by all who wait for it, and nobody is
-answered before the disk has it. Where the disk is faster than waking a thread and being woken by
-it, a small batch is committed on the loop.
+An operation is a plain function that reads and writes through the connection. It runs at once: in
+the transaction that is open, inside a savepoint of its own, or in one that it opens. When the loop
+has nothing more to run, the transaction is committed in a helper thread; what arrives meanwhile
+waits and forms the next batch. So operations never interleave, a slow disk is shared by all who
+wait for it, and nobody is answered before the disk has it. Where the disk is faster than waking a
+thread and being woken by it, a small batch is committed on the loop.
 
 The write-ahead log goes into the database while nobody waits, as long as that happens often enough.
 """
