@@ -64,6 +64,7 @@ def _admitted(
 
 def _begin(unit: Unit, job: Job, made: Sequence[_Made]) -> None:
     _insert(unit, job, made)
+    _log_made(unit, [state.run for state, *_ in made])
     scheduler = unit.platform.scheduler
     unit.after(lambda: scheduler.observe_new([state for state, *_ in made]))
 
@@ -71,6 +72,8 @@ def _begin(unit: Unit, job: Job, made: Sequence[_Made]) -> None:
 def _begin_started(unit: Unit, job: Job, made: _Made, started: engine.Transition) -> None:
     """Write a run and its start at once, without a queued row that nobody would see."""
     _insert(unit, job, [_Made(started.state, made.payload, made.entries + started.entries)])
+    _log_made(unit, [made.state.run])
+    _log(unit, made.state.run.status, started)
     scheduler, queued = unit.platform.scheduler, made.state.run
     unit.after(lambda: scheduler.observe_started(queued, started.state))
 
@@ -79,8 +82,6 @@ def _insert(unit: Unit, job: Job, made: Sequence[_Made]) -> None:
     runs.insert(unit.db, [(state, payload) for state, payload, _ in made])
     histories = [(state.run.id, state.run.created_at, entries) for state, _, entries in made]
     unit.record_new(job.project_id, histories)
-    if logger.isEnabledFor(logging.DEBUG):
-        unit.after(lambda: _log_made([state.run for state, *_ in made]))
 
 
 def load(unit: Unit, project_id: str, run_id: str) -> runs.Stored:
@@ -115,10 +116,18 @@ def apply(unit: Unit, stored: runs.Stored, event: engine.Event) -> engine.Transi
     return transition
 
 
-def _log_made(made: list[Run]) -> None:
+def _log_made(unit: Unit, made: list[Run]) -> None:
+    """Have a line logged for each new run once it is on disk."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
     for run in made:
         fields = {"run_id": run.id, "project_id": run.project_id}
-        logger.debug("run was made, %s, by %s", run.status, run.triggered_by, extra=fields)
+        told = (run.status, run.triggered_by)
+        unit.after(
+            lambda told=told, fields=fields: logger.debug(  # type: ignore[misc]  # mypy infers no lambda with defaults
+                "run was made, %s, by %s", *told, extra=fields
+            )
+        )
 
 
 def _log(unit: Unit, before: str, transition: engine.Transition) -> None:
