@@ -1,8 +1,9 @@
 """`python -m tests.server.behaviours` finds which test holds each operation's behaviour.
 
 It runs the tests of the server, notes which operations each of them saw succeed, and writes for
-each operation the test that saw the fewest others: the one that is about it. The list is
-`behaviours.txt`; a test holds that no operation that is served is missing from it.
+each operation the test that is about it: whose file and name speak of it, and of those the one that
+saw the fewest others. The list is `behaviours.txt`; a test holds that no operation that is served is
+missing from it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,22 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+from .recording import VARIABLE
+
 ROOT = Path(__file__).parents[2]
 LISTED = Path(__file__).with_name("behaviours.txt")
 
+_PYTEST = (sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "tests.server.recording")
+# A test that sees so many operations is about none of them.
+_SWEEP = 15
 # Tests that see operations succeed on the way to something else.
 _ASIDE = re.compile(r"another_projects?_|stranger|refused|scope|restart|_are_checked")
+# What tests say for the verbs of operations, which are nouns and participles in their names.
+_SAID = {
+    "batch": "batch|several|many", "bulk": "bulk|several|many|all_", "create": "create|made|make|new",
+    "get": "shown|shows|read|told", "list": "list", "update": "update|change|replace|moved",
+    "put": "put|made|change", "sdk": "sdk|handler", "upsert": "set|change",
+}  # fmt: skip
 # No test here sees these succeed; the scenarios of both clients do, and assert what came of it.
 THROUGH_CLIENTS = (
     "delete-project",
@@ -43,15 +55,34 @@ def listed() -> dict[str, str]:
 
 
 def chosen(seen: dict[str, set[str]]) -> dict[str, str]:
-    """Return for each operation the test that saw the fewest others, of what tests saw."""
+    """Return for each operation the test that is about it, of what tests saw."""
     by_operation: dict[str, list[str]] = defaultdict(list)
     for test, operations in seen.items():
         for operation in operations:
             by_operation[operation].append(test)
     return {
-        operation: min(tests, key=lambda test: (bool(_ASIDE.search(test)), len(seen[test]), test))
+        operation: min(
+            tests,
+            key=lambda test: (
+                len(seen[test]) > _SWEEP or bool(_ASIDE.search(test)), -_spoken_of(operation, test), len(seen[test]), test
+            ),
+        )
         for operation, tests in sorted(by_operation.items())
-    }
+    }  # fmt: skip
+
+
+def _spoken_of(operation: str, test: str) -> int:
+    """Count the words of an operation that the file and the name of a test have."""
+    named = test.removeprefix("tests/").replace("::test_", "_")
+    return sum(
+        bool(re.search(rf"_({_SAID.get(word, _stem(word))})", named))
+        for word in operation.split("-")
+    )
+
+
+def _stem(word: str) -> str:
+    """`approve` is in `approval`, and `policy` in `policies`."""
+    return word.rstrip("ey") if len(word) > 4 else word
 
 
 def recorded() -> dict[str, set[str]]:
@@ -60,9 +91,9 @@ def recorded() -> dict[str, set[str]]:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "seen"
         subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-n", "2", "tests/server", "tests/worker"],
+            [*_PYTEST, "tests/server", "tests/worker"],
             cwd=ROOT,
-            env={**os.environ, "STRAIT_TEST_RECORD": str(file)},
+            env={**os.environ, VARIABLE: str(file)},
             check=False,
         )
         for line in file.read_text("utf-8").splitlines():

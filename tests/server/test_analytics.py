@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -19,8 +17,9 @@ from strait.server.errors import ApiError
 from strait.server.routes import analytics, registry
 from strait.server.unit import Unit
 from strait.store import deliveries
-from support.handlers import Answer, Handlers, Received, ok
-from support.workflows import Flows, approval, event, told
+from support.analytics import get, period
+from support.handlers import Answer, Handlers, ok
+from support.workflows import told
 from support.world import PROJECT, World, world
 
 ROUTE = {route.id: route for route in ROUTES}
@@ -33,58 +32,7 @@ BY_PERIOD = sorted(
 FOREVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
 
 
-def period(world: World, days: float = 30, **more: Any) -> dict[str, Any]:
-    """The last days until a day from now, by the clock of the server."""
-    now = datetime.fromtimestamp(world.platform.clock.now() / 1_000_000, UTC)
-    return {
-        "from": (now - timedelta(days=days - 1)).isoformat().replace("+00:00", "Z"),
-        "to": (now + timedelta(days=1)).isoformat().replace("+00:00", "Z"),
-        **more,
-    }
-
-
-async def get(world: World, path: str, **params: Any) -> Any:
-    answer = await world.api.get(f"/v1/analytics{path}", params=period(world) | params)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-async def spend(world: World, run_id: str, token: str, cost: int) -> None:
-    """Report a cost as the handler of a run does."""
-    body = {"provider": "p", "model": "m", "cost_microusd": cost}
-    answer = await world.handler(token).post(f"/sdk/v1/runs/{run_id}/usage", json=body)
-    assert answer.status_code == 201, answer.text
-
-
-async def spent(world: World, job: dict[str, Any], cost: int, **fields: Any) -> str:
-    """Have a run report a cost and complete."""
-
-    async def script(call: Received) -> Answer:
-        await spend(world, call.run_id, call.token, cost)
-        return ok()
-
-    world.handlers.script = script
-    run_id = await world.trigger(job, **fields)
-    await world.until(run_id, "completed")
-    return run_id
-
-
 # ------------------------------------------------------------------------------------ what is shown
-
-
-async def test_a_summary_counts_the_runs_that_ended(virtual: World) -> None:
-    good, bad = await virtual.job(), await virtual.job("bad", max_attempts=1)
-    virtual.handlers.scripts["/bad"] = lambda call: Answer(500, b"broken")
-    for job, status in ((good, "completed"), (good, "completed"), (bad, "dead_letter")):
-        await virtual.until(await virtual.trigger(job), status, "failed")
-    shown = await get(virtual, "/runs/summary")
-    assert (shown["total"], shown["completed"], shown["failed"]) == (3, 2, 1)
-    assert shown["success_rate"] == 0.6667
-    (reason,) = await get(virtual, "/runs/failure-reasons")
-    assert reason["count"] == 1
-    assert (await virtual.run(reason["example_run_id"]))["error"] == reason["message"]
-    (failing,) = await get(virtual, "/jobs/top-failing")
-    assert (failing["job_id"], failing["slug"]) == (bad["id"], bad["slug"])
 
 
 async def test_performance_is_of_the_last_hours(virtual: World) -> None:
@@ -169,79 +117,6 @@ async def test_the_health_of_a_job_is_found_by_its_index(virtual: World) -> None
         of_runs = [detail for *_, detail in plan if detail.split()[1] == "runs"]
         assert len(of_runs) == 1
         assert re.match(r"SEARCH runs USING (COVERING )?INDEX runs_by_job \(job_id=\?", of_runs[0])
-
-
-async def test_costs_are_those_of_all_attempts_of_a_run(virtual: World) -> None:
-    costs = [100, 30]
-
-    async def script(call: Received) -> Answer:
-        await spend(virtual, call.run_id, call.token, costs[call.attempt - 1])
-        return Answer(503) if call.attempt == 1 else ok()
-
-    virtual.handlers.script = script
-    job = await virtual.job(max_attempts=2)
-    run_id = await virtual.trigger(job)
-    await virtual.handlers.wait(1, run_id)
-    await virtual.until(run_id, "queued", attempt=2)
-    await virtual.pass_time(600)
-    await virtual.until(run_id, "completed")
-    assert await get(virtual, "/costs") == {
-        "total_spend_microusd": 130,
-        "run_count": 1,
-        "by_job": [
-            {
-                "job_id": job["id"],
-                "job_slug": job["slug"],
-                "cost_microusd": 130,
-                "run_count": 1,
-            }
-        ],
-    }
-    (trigger,) = await get(virtual, "/costs/by-trigger")
-    assert trigger == {"trigger": "manual", "cost": 130, "run_count": 1, "pct": 100}
-
-
-async def test_a_run_that_cost_far_more_than_others_is_found(virtual: World) -> None:
-    job = await virtual.job()
-    for _ in range(9):
-        await spent(virtual, job, 10)
-    dear = await spent(virtual, job, 1_000, tags={"team": "a"})
-    shown = await get(virtual, "/cost-insights")
-    assert [found["run_id"] for found in shown["outliers"]] == [dear]
-    assert shown["threshold"] == 2
-    assert (await get(virtual, "/cost-insights", threshold=4))["outliers"] == []
-    (tag,) = await get(virtual, "/tags/cost")
-    assert tag == {"tag_key": "team", "tag_value": "a", "total_cost": 1_000, "run_count": 1}
-
-
-async def test_workflows_approvals_and_events_are_counted(still: Flows) -> None:
-    one = await still.job("one", returns=1)
-    flow = await still.create(one, approval("ok", "one"), event("told", "go", "ok"))
-    run_id = await still.trigger(flow)
-    await still.until_step(run_id, "ok", "waiting")
-    await still.world.pass_time(30)
-    answer = await still.api.post(f"/v1/workflow-runs/{run_id}/steps/ok/approve", json={})
-    assert answer.status_code == 200, answer.text
-    await still.until_step(run_id, "told", "waiting")
-    await still.world.pass_time(7)
-    sent = await still.api.post("/v1/events/go/send", json={"payload": 1})
-    assert sent.status_code == 200, sent.text
-    await still.until(run_id, "completed")
-    world = still.world
-    approvals = await get(world, "/approvals")
-    assert approvals.pop("avg_approval_time_secs") == pytest.approx(30, abs=1)
-    assert approvals == {
-        "total_requested": 1, "total_approved": 1, "total_timed_out": 0, "total_pending": 0
-    }  # fmt: skip
-    assert (await get(world, "/workflows/summary"))["completed"] == 1
-    (rates,) = await get(world, "/workflows/completion-rates")
-    assert (rates["completed"], rates["failed"], rates["timed_out"]) == (1, 0, 0)
-    steps = await get(world, f"/workflows/{flow['id']}/step-durations")
-    assert {step["step_ref"]: step["count"] for step in steps} == {"one": 1, "ok": 1, "told": 1}
-    (volume,) = await get(world, "/events/volume", bucket="day")
-    assert volume["received"] == volume["created"]
-    latency = await get(world, "/events/latency")
-    assert latency["p99_ms"] >= latency["p50_ms"] > 0
 
 
 async def test_the_typed_client_reads_them(virtual: World) -> None:

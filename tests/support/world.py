@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +20,7 @@ from strait.server.settings import Settings
 from strait.server.unit import Unit
 from strait.server.work import api_keys
 from strait.store import meta, runs
-from support.description import operation_of, problems
+from support.description import problems
 from support.handlers import PATIENCE_SECS, Handlers
 
 PROJECT = "proj-1"
@@ -92,12 +91,9 @@ class World:
         request = response.request
         path = request.url.raw_path.decode().partition("?")[0]
         if kind.startswith("text/event-stream"):
-            _record(request.method, path)
             return
         body = await response.aread()
         self.unlawful += problems(request.method, path, response.status_code, body, kind)
-        if response.is_success:
-            _record(request.method, path)
         if response.status_code >= 400 and kind.startswith("application/json"):
             assert b"Traceback" not in body
 
@@ -212,15 +208,6 @@ async def world(
         finally:
             await made.aclose()
     assert not made.unlawful, "not as described: " + "; ".join(made.unlawful)
-
-
-def _record(method: str, path: str) -> None:
-    """Note for `tests.server.behaviours` which test saw an operation succeed."""
-    if file := os.environ.get("STRAIT_TEST_RECORD"):
-        test = os.environ["PYTEST_CURRENT_TEST"].partition(" (")[0].partition("[")[0]
-        if operation := operation_of(method, path):
-            with open(file, "a", encoding="utf-8") as out:
-                out.write(f"{operation} {test}\n")
 
 
 def _project_and_key(unit: Unit) -> str:
