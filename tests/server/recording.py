@@ -25,9 +25,7 @@ def pytest_configure() -> None:
     def heard(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
         return _noted(request, answer(self, request))
 
-    async def heard_async(
-        self: httpx.AsyncHTTPTransport, request: httpx.Request
-    ) -> httpx.Response:
+    async def heard_async(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
         return _noted(request, await answer_async(self, request))
 
     patch.setattr(httpx.HTTPTransport, "handle_request", heard)

@@ -26,6 +26,7 @@ from support.receivers import (
     until_received,
     until_settled,
 )
+from support.workflows import told
 from support.world import World, world
 
 from .conftest import STEADY
@@ -161,6 +162,26 @@ async def test_a_delivery_that_was_given_up_is_retried_and_replayed(world: World
     assert first.body == second.body == third.body
     assert first.headers["x-strait-replay-key"] == third.headers["x-strait-replay-key"]
     assert third.headers["x-strait-delivery-id"] == replayed.json()["id"]
+
+
+async def test_the_older_path_lists_and_retries_the_same_deliveries(world: World) -> None:
+    await subscribe(world, "run.completed")
+    world.handlers.scripts["/hook"] = lambda call: Answer(404)
+    await ended(world)
+    (row,) = await until_settled(world)
+    assert (row["status"], row["attempts"], row["last_status_code"]) == ("dead", 1, 404)
+    assert (await world.api.get("/v1/webhook-deliveries")).json()["data"] == [row]
+    world.handlers.scripts["/hook"] = lambda call: ok()
+    path = f"/v1/webhook-deliveries/{row['id']}/retry"
+    stranger = world.client(await world.key_for("*", project="other"))
+    assert (await stranger.post(path)).status_code == 404
+    retried = (await world.api.post(path)).json()
+    assert (retried["id"], retried["status"]) == (row["id"], "pending")
+    (row,) = await until_deliveries(world, lambda rows: rows[0]["status"] == "delivered")
+    first, second = await until_received(world, 2)
+    assert first.body == second.body
+    again = await world.api.post(path)
+    assert told(again) == (409, "only failed and dead deliveries can be retried, not delivered")
 
 
 async def test_deliveries_are_listed_in_pages_by_status_and_show_no_path(world: World) -> None:

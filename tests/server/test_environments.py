@@ -10,6 +10,7 @@ import pytest
 
 from strait.store.connection import StoreError
 from support.handlers import Handlers
+from support.workflows import told
 from support.world import PROJECT, World
 from support.world import world as serving
 
@@ -84,6 +85,41 @@ async def test_an_environment_that_others_inherit_from_stays(world: World) -> No
     assert (await world.api.delete(f"/v1/environments/{top['id']}")).status_code == 204
 
 
+async def test_environments_are_listed_newest_first_shown_and_deleted(world: World) -> None:
+    kept = [await made(world, slug, variables={"A": slug}) for slug in ("one", "two", "three")]
+    first = (await world.api.get("/v1/environments", params={"limit": 2})).json()
+    assert (first["data"], first["has_more"]) == (kept[:0:-1], True)
+    params = {"limit": 2, "cursor": first["next_cursor"]}
+    second = (await world.api.get("/v1/environments", params=params)).json()
+    assert second == {"data": kept[:1], "has_more": False}
+    path = f"/v1/environments/{kept[1]['id']}"
+    assert (await world.api.get(path)).json() == {**kept[1], "resolved_variable_keys": ["A"]}
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert (await stranger.get("/v1/environments")).json()["data"] == []
+    for method in ("GET", "PATCH", "DELETE"):
+        answer = await stranger.request(method, path, json={"name": "Mine"})
+        assert told(answer) == (404, "environment not found")
+    assert (await world.api.delete(path)).status_code == 204
+    assert told(await world.api.get(path)) == (404, "environment not found")
+    assert [row["slug"] for row in (await world.api.get("/v1/environments")).json()["data"]] == [
+        "three", "one"
+    ]  # fmt: skip
+
+
+async def test_an_environment_has_its_slug_alone(world: World) -> None:
+    one = await made(world, "one")
+    assert (one["slug"], one["name"], one["is_standard"]) == ("one", "One", False)
+    other = await made(world, "other")
+    body = {"project_id": PROJECT, "name": "Again", "slug": "one"}
+    taken = (409, "an environment with slug 'one' already exists in this project")
+    assert told(await world.api.post("/v1/environments", json=body)) == taken
+    path = f"/v1/environments/{other['id']}"
+    assert told(await world.api.patch(path, json={"slug": "one"})) == taken
+    foreign = {**body, "project_id": "proj-2"}
+    refused = await world.api.post("/v1/environments", json=foreign)
+    assert told(refused) == (403, "project_id does not match authenticated project")
+
+
 async def test_variables_need_the_scope_of_secrets(world: World) -> None:
     writer = world.client(await world.key_for("jobs:write", "jobs:read"))
     body = {"project_id": PROJECT, "name": "E", "slug": "e"}
@@ -109,6 +145,45 @@ async def test_a_secret_reaches_the_handlers_and_nothing_else(world: World) -> N
     listed = await world.api.get("/v1/secrets")
     assert [entry["secret_key"] for entry in listed.json()["data"]] == ["API_TOKEN"]
     assert "s3cr3t-value" not in listed.text
+
+
+async def test_a_secret_is_shown_without_its_value_and_deleted(world: World) -> None:
+    kept = await secret(world, "TOKEN", "s3cr3t-value")
+    assert (kept["secret_key"], kept["environment"], kept["key_version"]) == (
+        "TOKEN", "production", 1
+    )  # fmt: skip
+    path = f"/v1/secrets/{kept['id']}"
+    shown = await world.api.get(path)
+    assert (shown.status_code, shown.json()) == (200, kept)
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    for method in ("GET", "DELETE"):
+        assert told(await stranger.request(method, path)) == (404, "secret not found")
+    reader = world.client(await world.key_for("secrets:read"))
+    assert (await reader.get(path)).json() == kept
+    assert (await reader.delete(path)).status_code == 403
+    assert (await world.api.delete(path)).status_code == 204
+    assert told(await world.api.get(path)) == (404, "secret not found")
+
+
+async def test_secrets_are_listed_by_job_and_environment_in_pages(world: World) -> None:
+    base = await made(world, "base")
+    await made(world, "other")
+    job = await world.job()
+    await secret(world, "A", "value-a", environment="base")
+    await secret(world, "B", "value-b", environment="other")
+    await secret(world, "C", "value-c", environment="base", job_id=job["id"])
+
+    async def keys(**params: Any) -> list[str]:
+        answer = await world.api.get("/v1/secrets", params=params)
+        assert answer.status_code == 200, answer.text
+        return [row["secret_key"] for row in answer.json()["data"]]
+
+    assert await keys() == ["C", "B", "A"]
+    assert await keys(environment="base") == await keys(environment=base["id"]) == ["C", "A"]
+    assert await keys(job_id=job["id"]) == ["C"]
+    assert await keys(job_id=job["id"], environment="other") == []
+    page = (await world.api.get("/v1/secrets", params={"limit": 1})).json()
+    assert await keys(limit=1, cursor=page["next_cursor"]) == ["B"]
 
 
 async def test_a_secret_of_a_job_wins_over_that_of_its_environment(world: World) -> None:

@@ -56,6 +56,31 @@ async def test_a_secret_is_never_shown(world: World) -> None:
     assert "a-very-secret-secret" not in answer.text
 
 
+async def test_a_job_is_deleted_once_nothing_of_it_is_under_way(world: World) -> None:
+    job, other = await world.job(), await world.job()
+    path = f"/v1/jobs/{job['id']}"
+    world.handlers.script = gate = Gate()
+    run_id, _ = await world.executing(job)
+    busy = (409, "job has active runs — cancel them first or wait for completion")
+    assert told(await world.api.delete(path)) == busy
+    gate.open()
+    ended = await world.until(run_id, "completed")
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert told(await stranger.delete(path)) == (404, "job not found")
+    assert (await world.api.delete(path)).status_code == 204
+    for answer in (
+        await world.api.get(path),
+        await world.api.patch(path, json={"name": "again"}),
+        await world.api.post(f"{path}/trigger", json={}),
+        await world.api.delete(path),
+    ):
+        assert told(answer) == (404, "job not found")
+    listed = (await world.api.get("/v1/jobs")).json()["data"]
+    assert [row["id"] for row in listed] == [other["id"]]
+    # What it has done can still be read.
+    assert await world.run(run_id) == ended
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "text"),
     [

@@ -62,6 +62,23 @@ async def test_a_project_is_deleted_once_it_has_no_jobs_and_workflows(flows: Flo
     assert told(await operator.delete(path)) == (404, "project not found")
 
 
+async def test_nobody_gets_into_what_was_left_by_a_project_that_was_deleted(world: World) -> None:
+    await made(world, "proj-2")
+    key = await world.key_for("*", project="proj-2")
+    own, body = world.client(key), {"project_id": "proj-2", "secret_key": "A", "value": "v"}
+    kept = (await own.post("/v1/secrets", json=body)).json()
+    assert (await world.internal().delete("/v1/projects/proj-2")).status_code == 204
+    assert told(await own.get("/v1/secrets")) == (401, "api key has been revoked")
+    taken = {"id": "proj-2", "org_id": "org-2", "name": "Taken"}
+    refused = await world.internal().post("/v1/projects", json=taken)
+    assert told(refused) == (409, "project existed in a different organization")
+    # Its own organization has it back, and its old keys stay at an end.
+    await made(world, "proj-2")
+    assert (await own.get("/v1/secrets")).status_code == 401
+    again = world.client(await world.key_for("*", project="proj-2"))
+    assert (await again.get("/v1/secrets")).json()["data"] == [kept]
+
+
 async def test_settings_of_a_project_are_its_own(world: World) -> None:
     await made(world, "proj-2")
     own, path = f"/v1/projects/{PROJECT}/settings", "/v1/projects/proj-2/settings"

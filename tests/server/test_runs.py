@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from strait.clock import SECOND, from_timestamp
 from support.handlers import Answer, Gate, ok
-from support.world import World
+from support.world import PROJECT, World
 
 
 def told(answer: httpx.Response) -> tuple[int, str]:
@@ -208,6 +209,36 @@ async def test_dead_letters_are_replayed_by_id_or_by_project(world: World) -> No
 
 
 # -------------------------------------------------------------------------------------- listings
+
+
+async def test_a_run_is_shown_from_its_trigger_to_its_end(virtual: World) -> None:
+    job = await virtual.job(tags={"team": "a"})
+    virtual.handlers.script = gate = Gate(ok({"total": 7}))
+    run_id, _ = await virtual.executing(job, {"n": 1})
+    executing = await virtual.run(run_id)
+    expected = {
+        "id": run_id, "job_id": job["id"], "project_id": PROJECT, "status": "executing",
+        "attempt": 1, "payload": {"n": 1}, "triggered_by": "manual", "tags": {"team": "a"},
+        "priority": 0, "job_version": 1, "job_version_id": job["version_id"],
+    }  # fmt: skip
+    assert {name: executing[name] for name in expected} == expected
+    assert executing["created_by"].startswith("apikey:")
+    assert not {"finished_at", "result", "error"} & set(executing)
+    await virtual.pass_time(90)
+    gate.open()
+    ended = await virtual.until(run_id, "completed")
+    assert {**executing, "status": "completed"}.items() <= {
+        **ended, "heartbeat_at": executing["heartbeat_at"]
+    }.items()  # fmt: skip
+    assert ended["result"] == {"total": 7}
+    took = from_timestamp(ended["finished_at"]) - from_timestamp(ended["started_at"])
+    assert took // SECOND in {89, 90}
+    stranger = virtual.client(await virtual.key_for("*", project="proj-2"))
+    for answer in (
+        await stranger.get(f"/v1/runs/{run_id}"),
+        await virtual.api.get("/v1/runs/unknown"),
+    ):
+        assert told(answer) == (404, "run not found")
 
 
 async def test_runs_are_listed_newest_first_and_no_page_loses_one(world: World) -> None:

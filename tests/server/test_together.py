@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.handlers import Answer, ok
+from support.workflows import told
 
 if TYPE_CHECKING:
     from support.handlers import Handlers
@@ -204,6 +205,37 @@ async def test_jobs_cannot_depend_on_each_other_in_a_circle(world: World) -> Non
     assert await depends(world, second, first) == 409
     assert await depends(world, third, second) == 201
     assert await depends(world, first, third) == 400
+
+
+async def test_the_dependencies_of_a_job_are_listed_and_each_is_there_once(world: World) -> None:
+    job, one, two = await world.job(), await world.job(), await world.job()
+    path = f"/v1/jobs/{job['id']}/dependencies"
+    made = []
+    for other, condition in ((one, "completed"), (two, "any")):
+        body = {"depends_on_job_id": other["id"], "condition": condition}
+        answer = await world.api.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        made.append(answer.json())
+    assert [(row["depends_on_job_id"], row["condition"]) for row in made] == [
+        (one["id"], "completed"), (two["id"], "any"),
+    ]  # fmt: skip
+    listed = (await world.api.get(path)).json()["data"]
+    assert sorted(listed, key=str) == sorted(made, key=str)
+    twice = await world.api.post(path, json={"depends_on_job_id": one["id"]})
+    assert told(twice) == (409, "the job depends on that job already")
+    unknown = await world.api.post(path, json={"depends_on_job_id": "unknown"})
+    assert told(unknown) == (404, "dependency job not found")
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    for answer in (
+        await stranger.get(path),
+        await stranger.post(path, json={"depends_on_job_id": one["id"]}),
+        await stranger.delete(f"{path}/{made[0]['id']}"),
+    ):
+        assert told(answer) == (404, "job not found")
+    of_another = await world.api.delete(f"/v1/jobs/{one['id']}/dependencies/{made[0]['id']}")
+    assert of_another.status_code == 404
+    assert (await world.api.delete(f"{path}/{made[0]['id']}")).status_code == 204
+    assert (await world.api.get(path)).json()["data"] == made[1:]
 
 
 async def test_a_dependency_that_is_deleted_holds_nobody_back(world: World) -> None:

@@ -320,6 +320,31 @@ async def test_many_runs_are_made_at_once(world: World) -> None:
     assert len((await world.api.get("/v1/batch-operations")).json()["data"]) == 1
 
 
+async def test_bulk_triggers_are_listed_newest_first_and_kept(world: World) -> None:
+    job = await world.job()
+    path = f"/v1/jobs/{job['id']}/trigger/bulk"
+    body = {"items": [{"payload": 1, "idempotency_key": "once"}, {"payload": 2}]}
+    first = (await world.api.post(path, json=body)).json()
+    body["items"][1:] = [{"payload": n} for n in range(3)]
+    second = (await world.api.post(path, json=body)).json()
+    assert (first["created"], second["total"], second["created"]) == (2, 4, 3)
+    page = (await world.api.get("/v1/batch-operations", params={"limit": 1})).json()
+    (newest,) = page["data"]
+    assert (newest["id"], newest["job_id"]) == (second["batch_id"], job["id"])
+    assert (newest["item_count"], newest["created_count"]) == (4, 3)
+    assert newest["created_by"].startswith("apikey:")
+    params = {"limit": 1, "cursor": page["next_cursor"]}
+    rest = (await world.api.get("/v1/batch-operations", params=params)).json()
+    (oldest,) = rest["data"]
+    assert (oldest["id"], oldest["created_count"]) == (first["batch_id"], 2)
+    assert rest["has_more"] is False
+    shown = f"/v1/batch-operations/{oldest['id']}"
+    assert (await world.api.get(shown)).json() == oldest
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert (await stranger.get(shown)).status_code == 404
+    assert (await stranger.get("/v1/batch-operations")).json()["data"] == []
+
+
 async def test_items_under_one_key_are_one_run(world: World) -> None:
     job = await world.job()
     keys = ("a", "b", "a", "", "", "b")

@@ -164,6 +164,27 @@ async def test_sending_needs_the_scope_of_who_waits(world: World) -> None:
     assert told(answer) == (403, "insufficient permissions: requires jobs:trigger")
 
 
+async def test_the_newest_wait_for_a_key_is_shown(virtual: World) -> None:
+    first, _ = await waiting(virtual, "paid")
+    shown = (await virtual.api.get("/v1/events/paid")).json()
+    assert (shown["event_key"], shown["status"]) == ("paid", "waiting")
+    assert (shown["source_type"], shown["job_run_id"]) == ("job_run", first)
+    assert (await virtual.api.get("/v1/events")).json()["data"] == [shown]
+    stranger = virtual.client(await virtual.key_for("*", project="proj-2"))
+    for answer in (
+        await stranger.get("/v1/events/paid"),
+        await virtual.api.get("/v1/events/unknown"),
+    ):
+        assert told(answer) == (404, "event trigger not found")
+    await virtual.api.post("/v1/events/paid/send", json={"payload": {"by": "ada"}})
+    received = (await virtual.api.get("/v1/events/paid")).json()
+    assert (received["id"], received["status"]) == (shown["id"], "received")
+    assert received["response_payload"] == {"by": "ada"}
+    second, _ = await waiting(virtual, "paid")
+    newest = (await virtual.api.get("/v1/events/paid")).json()
+    assert (newest["job_run_id"], newest["status"]) == (second, "waiting")
+
+
 async def test_waits_are_listed_counted_and_purged(virtual: World) -> None:
     await waiting(virtual, "a")
     await virtual.api.post("/v1/events/a/send")

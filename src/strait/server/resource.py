@@ -265,8 +265,9 @@ class Resource:
             (records.insert if new else records.update)(unit.db, self.kind, record)
         except sqlite3.IntegrityError as error:
             values = " and ".join(f"{n} {record.fields.get(n, '')!r}" for n in self.unique)
+            article = "an" if self.name[0] in "aeiou" else "a"
             raise ApiError(
-                409, f"a {self.name} with {values} already exists in this project"
+                409, f"{article} {self.name} with {values} already exists in this project"
             ) from error
         if self.changed is not None:
             self.changed(call, unit, record)

@@ -118,9 +118,9 @@ def projects_of(db: sqlite3.Connection, org_id: str) -> list[Project]:
     return [_project(row) for row in rows]
 
 
-def delete_project(db: sqlite3.Connection, project_id: str) -> bool:
-    """Delete a project; return whether it was there."""
-    return db.execute("DELETE FROM projects WHERE id = ?", (project_id,)).rowcount > 0
+def delete_project(db: sqlite3.Connection, project_id: str) -> None:
+    """Delete a project."""
+    db.execute("DELETE FROM projects WHERE id = ?", (project_id,))
 
 
 def _project(row: tuple[str, str, str, str, str]) -> Project:

@@ -18,6 +18,7 @@ from strait.server.routes import projects
 from strait.server.unit import Unit
 from strait.server.work import environments
 from strait.server.work.api_keys import DEFAULT_GRACE_MINUTES, make, save, successor
+from strait.server.work.api_keys import revoke as end
 from strait.store import meta, records
 
 registry = Registry()
@@ -153,8 +154,7 @@ def rotate(call: Call, unit: Unit) -> Reply:
 @registry.write("revoke-api-key")
 def revoke(call: Call, unit: Unit) -> Reply:
     """End a key at once."""
-    key = _own(call, unit.db)
-    save(unit, replace(key, revoked_at=key.revoked_at or unit.stamp, grace_expires_at=""))
+    end(unit, _own(call, unit.db))
     return reply({"status": "revoked"})
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 
+from strait.server import checks
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import rbac
+from strait.server.work import api_keys, rbac
 from strait.store import meta
 
 registry = Registry()
@@ -24,6 +25,8 @@ def create(call: Call, unit: Unit) -> Reply:
     present = meta.get_project(unit.db, body.id)
     if present is not None and present.org_id != body.org_id:
         raise ApiError(409, "project already exists in a different organization")
+    if present is None:
+        _check_name_is_free(unit, body.id, body.org_id)
     project = meta.Project(
         id=body.id,
         org_id=body.org_id,
@@ -34,6 +37,12 @@ def create(call: Call, unit: Unit) -> Reply:
     meta.put_project(unit.db, project)
     rbac.seed(unit, project.id)
     return reply(project, 201)
+
+
+def _check_name_is_free(unit: Unit, project_id: str, org_id: str) -> None:
+    """Check that no other organization had a project of this name: its history is still there."""
+    if meta.get_meta(unit.db, _owner(project_id)) not in {None, org_id}:
+        raise ApiError(409, "project existed in a different organization")
 
 
 @registry.read("list-projects")
@@ -59,7 +68,7 @@ def get(call: Call, db: sqlite3.Connection) -> Reply:
 
 @registry.write("delete-project")
 def delete(call: Call, unit: Unit) -> Reply:
-    """Delete a project that has no jobs left."""
+    """Delete a project that has no jobs left, and end its keys."""
     if not call.principal.internal:
         raise ApiError(403, "project deletion requires internal secret")
     project_id = call.params["projectID"]
@@ -70,8 +79,13 @@ def delete(call: Call, unit: Unit) -> Reply:
     ).fetchone()
     if row is not None:
         raise ApiError(409, "project has jobs or workflows -- delete them first")
-    if not meta.delete_project(unit.db, project_id):
+    project = meta.get_project(unit.db, project_id)
+    if project is None:
         raise not_found("project")
+    for key in meta.keys_of(unit.db, project_id, before=checks.END_OF_TIME, limit=-1):
+        api_keys.revoke(unit, key)
+    meta.set_meta(unit.db, _owner(project_id), project.org_id)
+    meta.delete_project(unit.db, project_id)
     return NO_CONTENT
 
 
@@ -107,6 +121,10 @@ def _settings(db: sqlite3.Connection, project_id: str) -> dict[str, object]:
 
 def _setting(project_id: str) -> str:
     return f"project:{project_id}:max_key_lifetime_days"
+
+
+def _owner(project_id: str) -> str:
+    return f"project:{project_id}:organization"
 
 
 def _own(call: Call) -> str:

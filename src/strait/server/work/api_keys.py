@@ -95,6 +95,11 @@ def save(unit: Unit, key: meta.ApiKey) -> None:
     unit.after(unit.platform.keys.forget)
 
 
+def revoke(unit: Unit, key: meta.ApiKey) -> None:
+    """End a key at once, whatever grace it had."""
+    save(unit, replace(key, revoked_at=key.revoked_at or unit.stamp, grace_expires_at=""))
+
+
 # ------------------------------------------------------------------------------------- by the clock
 
 
