@@ -10,15 +10,13 @@ import pytest
 
 from strait import AsyncClient
 from strait.clock import SECOND, from_timestamp
-from strait.engine.deliveries import Delivery
 from strait.server._generated.routes import ROUTES
 from strait.server.analytics import jobs
 from strait.server.errors import ApiError
 from strait.server.routes import analytics, registry
 from strait.server.unit import Unit
-from strait.store import deliveries
-from support.analytics import get, period
-from support.handlers import Answer, Handlers, ok
+from support.analytics import BROKEN, canceled, get, period, stranger, took
+from support.handlers import Handlers
 from support.workflows import told
 from support.world import PROJECT, World, world
 
@@ -36,37 +34,70 @@ FOREVER = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELE
 
 
 async def test_performance_is_of_the_last_hours(virtual: World) -> None:
-    job = await virtual.job()
+    slow, quick, rare = [await virtual.job(max_attempts=1) for _ in range(3)]
+    for secs in (10, 20, 30, 40):
+        await took(virtual, slow, secs)
+    await took(virtual, slow, 50, BROKEN)
     for _ in range(5):
-        await virtual.until(await virtual.trigger(job), "completed")
+        await took(virtual, quick, 2)
+    # One run, or four, do not make a slow job.
+    await took(virtual, rare, 200)
+    await canceled(virtual, rare, 8)
+    disabled = await virtual.api.post("/v1/jobs/batch-disable", json={"ids": [rare["id"]]})
+    assert disabled.json() == {"updated": 1}
     path = "/v1/analytics/performance"
-    shown = (await virtual.api.get(path)).json()
+    shown = await get(virtual, "/performance")
     assert shown["throughput"] == {
-        "completed": 5, "failed": 0, "timed_out": 0, "canceled": 0, "period_hours": 24
+        "completed": 10, "failed": 1, "timed_out": 0, "canceled": 1, "period_hours": 24
     }  # fmt: skip
-    assert [slow["job_id"] for slow in shown["slowest_jobs"]] == [job["id"]]
+    # 0.95 * (5 - 1) = 3.8: 40 s + 0.8 * 10 s.
+    assert shown["slowest_jobs"] == [
+        {"job_id": slow["id"], "job_slug": slow["slug"], "avg_duration_secs": 30,
+         "p95_duration_secs": 48, "total_runs": 5, "failed_runs": 1},
+        {"job_id": quick["id"], "job_slug": quick["slug"], "avg_duration_secs": 2,
+         "p95_duration_secs": 2, "total_runs": 5, "failed_runs": 0},
+    ]  # fmt: skip
+    assert shown["health_summary"] == {
+        "total_jobs": 3, "active_jobs": 2, "success_rate": 0.8333, "queue_depth": 0,
+        "avg_duration_secs": round(368 / 12, 4),
+    }  # fmt: skip
     await virtual.pass_time(2 * 3600)
     later = (await virtual.api.get(path, params={"period_hours": 1})).json()
-    assert later["throughput"]["completed"] == 0
+    assert (later["throughput"]["completed"], later["throughput"]["period_hours"]) == (0, 1)
     assert later["slowest_jobs"] == []
-    assert later["health_summary"]["total_jobs"] == 1
+    assert later["health_summary"]["total_jobs"] == 3
+    foreign = (await (await stranger(virtual)).get(path)).json()
+    assert (foreign["throughput"]["completed"], foreign["health_summary"]["total_jobs"]) == (0, 0)
+    for hours in (0, 721):
+        odd = await virtual.api.get(path, params={"period_hours": hours})
+        assert odd.status_code == 400
 
 
 async def test_the_health_of_a_job_is_over_a_window(virtual: World) -> None:
     job = await virtual.job(max_attempts=1)
-    virtual.handlers.script = lambda call: Answer(500)
-    await virtual.until(await virtual.trigger(job), "failed", "dead_letter")
-    virtual.handlers.script = lambda call: ok()
-    await virtual.until(await virtual.trigger(job), "completed")
+    await took(virtual, await virtual.job(), 99)
+    for secs, answer in ((1, None), (2, None), (3, BROKEN)):
+        await took(virtual, job, secs, answer)
+    await canceled(virtual, job, 6)
     path = f"/v1/jobs/{job['id']}/health"
     shown = (await virtual.api.get(path, params={"window": "1h"})).json()
-    assert (shown["total_runs"], shown["completed_runs"], shown["failed_runs"]) == (2, 1, 1)
-    assert (shown["success_rate"], shown["health_score"]) == (0.5, 50)
+    counts = {
+        "total_runs": 4, "completed_runs": 2, "failed_runs": 1, "timed_out_runs": 0,
+        "crashed_runs": 0, "canceled_runs": 1, "expired_runs": 0,
+    }  # fmt: skip
+    assert {name: shown[name] for name in counts} == counts
+    # What was canceled says nothing of the job: two of the three others went well.
+    assert (shown["success_rate"], shown["health_score"]) == (0.5, 66.67)
+    # Of 1, 2, 3 and 6 seconds: 3 + 0.85 * 3, and 3 + 0.97 * 3.
+    durations = [shown[f"{name}_duration_secs"] for name in ("avg", "p95", "p99")]
+    assert durations == pytest.approx([3, 5.55, 5.91], abs=0.001)
     await virtual.pass_time(3700)
     empty = (await virtual.api.get(path, params={"window": "1h"})).json()
     assert (empty["total_runs"], empty["health_score"]) == (0, 100)
-    assert (await virtual.api.get(path)).json()["total_runs"] == 2
-    assert (await virtual.api.get(path, params={"window": "2h"})).status_code == 400
+    assert (await virtual.api.get(path)).json()["total_runs"] == 4
+    odd = await virtual.api.get(path, params={"window": "2h"})
+    assert told(odd) == (400, "window is invalid")
+    assert told(await (await stranger(virtual)).get(path)) == (404, "job not found")
 
 
 def _ended(unit: Unit, job_id: str, count: int) -> None:
@@ -215,42 +246,3 @@ async def test_who_does_not_get_a_turn_is_told_so(handlers: Handlers) -> None:
         outcomes = await asyncio.gather(*slow, return_exceptions=True)
         statuses = {outcome.status for outcome in outcomes if isinstance(outcome, ApiError)}
         assert statuses == {503, 504}
-
-
-# --------------------------------------------------------------------------------------- webhooks
-
-
-async def test_deliveries_are_counted_by_their_receiver(world: World) -> None:
-    def write(unit: Unit) -> None:
-        for number, (url, status, latency, error) in enumerate(
-            [
-                ("https://a.example", "delivered", 10, ""),
-                ("https://a.example", "delivered", 30, ""),
-                ("https://a.example", "dead", 0, "status 500"),
-                ("https://b.example", "failed", 0, "refused"),
-                ("https://b.example", "pending", 0, "later"),
-            ]
-        ):
-            delivery = Delivery(
-                id=f"d{number}", kind="webhook", project_id=PROJECT, target_id="t", address=url,
-                event_type="run.failed", body="{}", created_at=unit.stamp, updated_at=unit.stamp,
-                due_at="", max_attempts=3, status=status, latency_ms=latency, last_error=error,
-            )  # fmt: skip
-            deliveries.insert(unit.db, delivery)
-            unit.tick()
-
-    await world.platform.write(write)
-    first, second = await get(world, "/webhooks/delivery-stats")
-    assert first == {
-        "url": "https://a.example", "total": 3, "delivered": 2, "failed": 0, "dead": 1,
-        "avg_latency_ms": 20, "p95_latency_ms": 29,
-    }  # fmt: skip
-    assert (second["total"], second["failed"]) == (2, 1)
-    health = await get(world, "/webhooks/endpoint-health")
-    assert {row["url"]: row["success_rate"] for row in health} == {
-        "https://a.example": 0.6667, "https://b.example": 0
-    }  # fmt: skip
-    failing = await get(world, "/webhooks/top-failing")
-    assert [(row["url"], row["failed"], row["last_error"]) for row in failing] == [
-        ("https://a.example", 1, "status 500"), ("https://b.example", 1, "later")
-    ]  # fmt: skip
