@@ -11,7 +11,7 @@ import pytest
 
 from strait import AsyncClient
 from support.handlers import Gate
-from support.workflows import Flows, sleep
+from support.workflows import Flows, sleep, told
 from support.world import PROJECT, World
 
 SECRET = "event-secret-0123456789"
@@ -268,6 +268,27 @@ async def test_half_of_a_signature_is_refused(
     answer = await world.api.post("/v1/event-sources", json=body)
     assert answer.status_code == 400
     assert message in answer.json()["error"]["message"]
+
+
+async def test_an_event_source_is_made_shown_changed_and_deleted(world: World) -> None:
+    made = await source(world, description="from outside", schema={"type": "object"})
+    assert (made["name"], made["enabled"]) == ("github", True)
+    assert (made["description"], made["schema"]) == ("from outside", {"type": "object"})
+    path = f"/v1/event-sources/{made['id']}"
+    assert (await world.api.get(path)).json() == made
+    changed = await world.api.patch(path, json={"name": "gitlab", "enabled": False})
+    assert (changed.status_code, changed.content) == (204, b"")
+    shown = (await world.api.get(path)).json()
+    assert (shown["name"], shown["enabled"], shown["description"]) == (
+        "gitlab", False, "from outside",
+    )  # fmt: skip
+    other = await source(world)
+    assert (await world.api.get("/v1/event-sources")).json() == [other, shown]
+    assert (await world.api.delete(path)).status_code == 204
+    for method in ("GET", "PATCH", "DELETE"):
+        answer = await world.api.request(method, path, json={"name": "x"})
+        assert told(answer) == (404, "event source not found")
+    assert (await world.api.get("/v1/event-sources")).json() == [other]
 
 
 async def test_subscriptions_are_listed_ended_and_go_with_their_source(world: World) -> None:
