@@ -12,6 +12,9 @@ from support.description import problems
 
 _HEADERS = ("x-request-id", "x-content-type-options", "content-security-policy")
 
+# Usage is exported as CSV only.
+_WHOLLY_SERVED = registry.operations() - {"export-usage"}
+
 
 def faults(request: Request, answer: Answer, place: Place, secrets: tuple[str, ...]) -> list[str]:
     """Return what is wrong with an answer, each line beginning with the operation."""
@@ -23,7 +26,7 @@ def _faults(
 ) -> Iterator[str]:
     status, body = answer.status, answer.body
     kind = answer.headers.get("content-type", "")
-    if status >= 500 and not (status == 501 and request.route.id not in registry.operations()):
+    if status >= 500 and not (status == 501 and request.route.id not in _WHOLLY_SERVED):
         yield f"answered {status}"
     if status < 400 and request.unauthorized:
         yield f"answered {status} without credentials"

@@ -113,12 +113,14 @@ async def _work(
         report.requests += 1
         report.statuses[answer.status] += 1
         shown = f"{request} -> {answer.status} {answer.body[:300]!r}"
-        for fault in checks.faults(request, answer, caller.place, (caller.key, INTERNAL)):
+        secrets = (caller.key, caller.organization_key, INTERNAL)
+        for fault in checks.faults(request, answer, caller.place, secrets):
             report.add(fault, shown)
-        if answer.status < 300:
+        if answer.status < 400:
             report.succeeded.add(request.route.id)
             _learn(caller, request, answer)
-        if answer.status == 401 and f"Bearer {caller.key}" in request.headers.values():
+        keys = {f"Bearer {caller.key}", f"Bearer {caller.organization_key}"}
+        if answer.status == 401 and keys & set(request.headers.values()):
             # It has revoked its own key, or deleted its project.
             await _renew(wire, caller)
     wire.close()
@@ -126,7 +128,8 @@ async def _work(
 
 def _learn(caller: Caller, request: Request, answer: Answer) -> None:
     if answer.headers.get("content-type", "").startswith("application/json"):
-        caller.known.learn(request.route.path, json.loads(answer.body or b"null"))
+        answered = json.loads(answer.body or b"null")
+        caller.known.learn(request.route.path, answered, request.placed)
 
 
 async def _renew(wire: Wire, caller: Caller) -> None:
@@ -138,17 +141,24 @@ async def _renew(wire: Wire, caller: Caller) -> None:
         "Content-Type": "application/json",
     }
     project = {"id": place.project_id, "org_id": place.org_id, "name": "fuzz"}
-    key = {"project_id": place.project_id, "name": "all", "scopes": ["*"], "expires_in_days": 1}
     await wire.send(
         Request(
             _ROUTES["create-project"], "/v1/projects", "", headers, json.dumps(project).encode()
         )
     )
+    caller.key = await _key(wire, headers, project_id=place.project_id)
+    caller.organization_key = await _key(
+        wire, headers, project_id=place.project_id, org_id=place.org_id
+    )
+
+
+async def _key(wire: Wire, headers: dict[str, str], **of: str) -> str:
+    body = {**of, "name": "all", "scopes": ["*"], "expires_in_days": 1}
     answer = await wire.send(
-        Request(_ROUTES["create-api-key"], "/v1/api-keys", "", headers, json.dumps(key).encode())
+        Request(_ROUTES["create-api-key"], "/v1/api-keys", "", headers, json.dumps(body).encode())
     )
     assert answer.status == 201, answer
-    caller.key = json.loads(answer.body)["key"]
+    return str(json.loads(answer.body)["key"])
 
 
 async def _check_alive(platform: Running, report: Report) -> None:
@@ -189,7 +199,7 @@ class _FuzzHandlers(Handlers):
     async def _answer(self, call: Received) -> HandlerAnswer:
         self.received.clear()
         if "x-run-token" not in call.headers:
-            return HandlerAnswer()  # a webhook or a drain
+            return HandlerAnswer(self._rng.choice((200, 404)))  # a webhook or a drain
         mine = (call.run_id, call.token)
         self.executing.append(mine)
         await asyncio.sleep(self._rng.random() * 2)

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +22,50 @@ _RAW_BODIES = (b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"{\"a\":1,}", b"
                b'{"name":1,"name":"b"}')  # fmt: skip
 # So often is something made, compared with everything else: what is there is deleted, too.
 _MAKES = 4
-_STARTS = {"create-job": 12, "create-workflow": 12, "trigger-job": 40, "trigger-workflow": 24}
+# What needs a thing in a state is late for it more often than not.
+_FITS = 3
+_STARTS = {
+    "create-job": 12,
+    "create-workflow": 12,
+    "dispatch-event": 4,
+    "diff-workflow-versions": 4,
+    "list-workflow-step-runs": 8,
+    "list-workflow-versions": 4,
+    "subscribe-to-event-source": 4,
+    "trigger-job": 40,
+    "trigger-workflow": 24,
+    "update-workflow": 4,
+}
+# What an operation needs the thing to be in that its path names.
+_DEAD, _GIVEN_UP, _BROKEN = ("dead_letter",), ("dead", "failed"), ("failed", "timed_out")
+_STATES: dict[str, tuple[str, ...]] = {
+    "admin-purge-dlq": _DEAD,
+    "admin-purge-outbox": _GIVEN_UP,
+    "admin-replay-dlq": _DEAD,
+    "admin-retry-outbox": _GIVEN_UP,
+    "admin-unmask-dlq": _DEAD,
+    "approve-workflow-step": ("waiting",),
+    "cancel-run": ("executing", "queued", "delayed"),
+    "cancel-workflow-run": ("running", "paused"),
+    "compensate-workflow-run": _BROKEN,
+    "force-complete-workflow-step": ("waiting", "pending"),
+    "get-canary-status": ("active",),
+    "get-compensation-plan": _BROKEN,
+    "pause-run": ("executing", "queued"),
+    "reject-workflow-step": ("waiting",),
+    "replay-dead-letter-run": _DEAD,
+    "reschedule-run": ("delayed",),
+    "resume-run": ("paused",),
+    "resume-workflow-run": ("paused",),
+    "restart-run": ("executing",),
+    "retry-webhook-delivery": _GIVEN_UP,
+    "retry-webhook-delivery-legacy": _GIVEN_UP,
+    "rollback-canary-deployment": ("active",),
+    "skip-workflow-step": ("waiting", "pending"),
+    "update-canary-deployment": ("active",),
+}
+# Who operates the server may do these, and no key of a project.
+_OPERATORS = {"upsert-workflow-policy"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +75,7 @@ class Request:
     Attributes:
         refused: why no success may answer it, or "".
         unauthorized: it has no valid credentials, so that it must be told so.
+        placed: what its path names, as kinds and texts.
     """
 
     route: Route
@@ -40,6 +85,7 @@ class Request:
     body: bytes | None = None
     refused: str = ""
     unauthorized: bool = False
+    placed: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         body = "" if self.body is None else f" {self.body[:300]!r}"
@@ -57,6 +103,8 @@ class Caller:
     internal_secret: str
     # The runs whose handlers are being called, and their tokens.
     executing: Sequence[tuple[str, str]]
+    # A key for all projects of the organization.
+    organization_key: str = ""
 
 
 class Requests:
@@ -73,12 +121,13 @@ class Requests:
         rng, route = self._rng, self._rng.choice(self._routes)
         operation = description()["paths"][route.path][route.method.lower()]
         headers, run_id, unauthorized = self._credentials(route)
-        path = self._path(route, run_id)
+        placed = self._placed(route, run_id)
+        path = _path(route, [text for _, text in placed])
         query = self._query(operation)
         body, refused = self._body(operation, headers)
         if route.idempotent and rng.random() < 0.2:
             headers["Idempotency-Key"] = rng.choice(("k1", "k2", "k3", "k" * 300))
-        return Request(route, path, query, headers, body, refused, unauthorized)
+        return Request(route, path, query, headers, body, refused, unauthorized, tuple(placed))
 
     def _credentials(self, route: Route) -> tuple[dict[str, str], str, bool]:
         rng, caller = self._rng, self._caller
@@ -100,31 +149,37 @@ class Requests:
                 )
             )
             return wrong, "", needs
-        if chance < 0.1 or route.auth == "internal":
+        if chance < 0.1 or route.auth == "internal" or route.id in _OPERATORS:
             headers = {"X-Internal-Secret": caller.internal_secret}
             if rng.random() < 0.8:
                 headers["X-Project-Id"] = caller.place.project_id
             if rng.random() < 0.3:
                 headers["X-Actor-Id"] = rng.choice(("user_1", "user_2"))
             return headers, "", False
-        return {"Authorization": f"Bearer {caller.key}"}, "", False
+        key = caller.organization_key if "{orgID}" in route.path else caller.key
+        return {"Authorization": f"Bearer {key}"}, "", False
 
-    def _path(self, route: Route, run_id: str) -> str:
-        parts: list[str] = []
-        for segment in route.path.split("/"):
-            if not segment.startswith("{"):
-                parts.append(segment)
-                continue
-            kind = kind_of(segment[1:-1])
-            kind = COLLECTIONS.get(parts[-1], kind) if kind == "id" else kind
-            if run_id and kind == "run":
-                text, run_id = run_id, ""
-            else:
-                text = self._identifier(kind)
-            parts.append(quote(text, safe="", errors="surrogatepass") or "x")
-        return "/".join(parts)
+    def _placed(self, route: Route, run_id: str) -> list[tuple[str, str]]:
+        """Return what the path of a request names: the last thing, and before it where it is."""
+        kinds = _kinds(route)
+        if not kinds:
+            return []
+        known, rng = self._caller.known, self._rng
+        *outer, last = kinds
+        thing = known.find(last, rng, _STATES.get(route.id, ()), outer)
+        around = dict(thing.around) if thing else {}
+        placed = []
+        for kind in outer:
+            fitting = around.get(kind)
+            if thing and kind == last:
+                fitting = known.sibling(kind, thing, rng)
+            placed.append((kind, self._identifier(kind, fitting)))
+        placed.append((last, self._identifier(last, thing.text if thing else None)))
+        if run_id and kinds[0] == "run":
+            placed[0] = ("run", run_id)
+        return placed
 
-    def _identifier(self, kind: str) -> str:
+    def _identifier(self, kind: str, fitting: str | None) -> str:
         rng, place = self._rng, self._caller.place
         if rng.random() < 0.06:
             return rng.choice(ODD_TEXTS)[:500]
@@ -132,8 +187,7 @@ class Requests:
             return place.project_id
         if kind == "org":
             return place.org_id
-        found = self._caller.known.pick(kind, rng)
-        return found or f"{kind}-{rng.randrange(3)}"
+        return fitting or self._caller.known.pick(kind, rng) or f"{kind}-{rng.randrange(3)}"
 
     def _query(self, operation: dict[str, Any]) -> str:
         parts = []
@@ -193,6 +247,25 @@ class Requests:
         return f"`{name}` is no {kind}"
 
 
+def _kinds(route: Route) -> list[str]:
+    """Return the kinds of what a path names, in their order."""
+    return [
+        COLLECTIONS.get(before, kind_of(segment[1:-1]))
+        for before, segment in pairwise(route.path.split("/"))
+        if segment.startswith("{")
+    ]
+
+
+def _path(route: Route, texts: list[str]) -> str:
+    left = iter(texts)
+    return "/".join(
+        quote(next(left), safe="", errors="surrogatepass") or "x" if part.startswith("{") else part
+        for part in route.path.split("/")
+    )
+
+
 def _weight(operation: str) -> int:
+    if operation in _STATES:
+        return _FITS
     makes = _MAKES if operation.startswith(("create-", "sdk-")) else 1
     return _STARTS.get(operation, makes)

@@ -42,7 +42,11 @@ def _workflow(rng: random.Random, known: Known, place: Place) -> dict[str, Any]:
     job = known.pick("job", rng)
     kinds: list[dict[str, Any]] = [
         {"step_type": "sleep", "sleep_duration_secs": 1},
-        {"step_type": "approval", "approval_timeout_secs": 60, "approval_approvers": ["user_1"]},
+        {
+            "step_type": "approval",
+            "approval_timeout_secs": 60,
+            "approval_approvers": rng.choice(([], ["user_1"])),
+        },
         {"step_type": "wait_for_event", "event_key": "order:{{id}}", "event_timeout_secs": 5},
     ]
     if job is not None:
@@ -80,7 +84,76 @@ def _resource_policy(rng: random.Random, known: Known, place: Place) -> dict[str
     }  # fmt: skip
 
 
+def _canary(rng: random.Random, known: Known, place: Place) -> dict[str, Any]:
+    workflow = known.pick("workflow", rng, ("changed",)) or "x"
+    share = rng.choice((1, 50, 99))
+    return {
+        "workflow_id": workflow, "source_version": 1, "target_version": 2, "traffic_pct": share
+    }  # fmt: skip
+
+
+def _deployment(rng: random.Random, known: Known, place: Place) -> dict[str, Any]:
+    return {"project_id": place.project_id, "environment": "live"}
+
+
+def _kept(rng: random.Random, known: Known, place: Place) -> dict[str, Any]:
+    return {"key": rng.choice(("one", "two")), "value": rng.randrange(9)}
+
+
 _RECIPES: dict[str, Make] = {
+    "approve-device-code": lambda rng, known, place: {
+        "user_code": known.pick("user_code", rng) or "x",
+        "project_id": place.project_id,
+    },
+    "batch-create-jobs": lambda rng, known, place: {
+        "jobs": [_job(rng, known, place) for _ in range(rng.randint(1, 3))]
+    },
+    "bulk-replay-dead-letter-runs": lambda rng, known, place: {
+        "run_ids": [known.pick("run", rng, ("dead_letter",)) or "x"]
+    },
+    "create-canary-deployment": _canary,
+    "create-deployment": lambda rng, known, place: {
+        **_deployment(rng, known, place),
+        "runtime": "python3.12",
+        "artifact_uri": "https://artifacts.example/1.tar.gz",
+    },
+    "create-event-source": lambda rng, known, place: {
+        "project_id": place.project_id,
+        "name": f"n{rng.randrange(1_000_000)}",
+    },
+    "create-secret": lambda rng, known, place: {
+        "project_id": place.project_id,
+        "environment": known.pick("environment", rng) or "production",
+        "secret_key": f"K{rng.randrange(1_000_000)}",
+        "value": place.hush(rng),
+    },
+    "create-webhook-subscription": lambda rng, known, place: {
+        "project_id": place.project_id,
+        "webhook_url": place.handlers,
+        "event_types": ["run.completed", "run.failed"],
+    },
+    "dispatch-event": lambda rng, known, place: {
+        "project_id": place.project_id,
+        "source": known.pick("source_name", rng) or "x",
+        "payload": {"a": rng.randrange(9)},
+    },
+    "dry-run-workflow": _workflow,
+    "poll-device-token": lambda rng, known, place: {
+        "device_code": known.pick("device_code", rng) or "x",
+        "grant_type": "device_code",
+    },
+    "promote-deployment": _deployment,
+    "rollback-deployment": _deployment,
+    "finalize-deployment": _deployment,
+    "sdk-set-state": _kept,
+    "sdk-spawn": lambda rng, known, place: {
+        "job_slug": known.pick("job_slug", rng) or "x",
+        "project_id": place.project_id,
+    },
+    "subscribe-to-event-source": lambda rng, known, place: {
+        "target_type": "job",
+        "target_id": known.pick("job", rng) or "x",
+    },
     "create-job": _job,
     "create-workflow": _workflow,
     "update-workflow": lambda rng, known, place: {"steps": _workflow(rng, known, place)["steps"]},

@@ -149,8 +149,8 @@ class Values:
             return place.hush(rng)
         if form == "uri" or name.endswith("_url") or name == "url":
             return self._url()
-        if form == "date-time":
-            return self._instant()
+        if form in {"date-time", "date"}:
+            return self._instant(name)[: 10 if form == "date" else None]
         if "cron" in name:
             return rng.choice(_ZONES if "zone" in name else _CRONS)
         if "timezone" in name:
@@ -160,8 +160,11 @@ class Values:
     def _url(self) -> str:
         return self._rng.choice(_ODD_URLS) if self._rng.random() < 0.1 else self._place.handlers
 
-    def _instant(self) -> str:
+    def _instant(self, name: str) -> str:
         seconds = self._rng.choice((-86_400, -1, 1, 60, 86_400, 40 * 365 * 86_400))
+        if name in {"from", "to"} and self._rng.random() < 0.8:
+            # A period that has something in it.
+            seconds = self._rng.randint(1, 86_400) * (-1 if name == "from" else 1)
         at = self._place.now + timedelta(seconds=seconds)
         return at.isoformat().replace("+00:00", "Z")
 
