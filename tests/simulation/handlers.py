@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 
 from simulation.machine import LostError, Machine, Said
@@ -33,6 +35,8 @@ class Handlers:
         healthy: no faults from now on, so that everything can come to its end.
         given: what handlers gave as results, by run.
         events: the keys that somebody began to wait for.
+        dispatched: all runs that were sent to a handler.
+        users_token: with which people act on runs while handlers are at work.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -40,7 +44,10 @@ class Handlers:
         self.healthy = False
         self.given: dict[str, list[object]] = defaultdict(list)
         self.events: list[str] = []
+        self.dispatched: set[str] = set()
+        self.users_token = ""
         self._dispatches = 0
+        self._asides: set[asyncio.Future[None]] = set()
         self._newest: dict[str, str] = {}
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -54,11 +61,16 @@ class Handlers:
             json.loads(body or b"null"),
         )
         self._newest[attempt.run_id] = attempt.token
+        self.dispatched.add(attempt.run_id)
         self._machine.note("dispatch", attempt.run_id, attempt.number)
         if not self.healthy and (fault := chance.random()) < 0.1:
             await clock.sleep(chance.choice((0.0, 0.5)))
             reusable = fault < 0.03
             raise CallError("the endpoint closed it", "connection", reusable_broke=reusable)
+        # What is done where a start may be lost finds most.
+        often = 0.5 if self._machine.is_full else 0.03
+        if not self.healthy and chance.random() < often:
+            self._asides.add(asyncio.ensure_future(self._canceled_by_someone(attempt.run_id)))
         try:
             answer = await self._handled(url.rpartition("/")[2], attempt)
         except (GoneError, LostError):
@@ -66,6 +78,11 @@ class Handlers:
         if not self.healthy and chance.random() < 0.05:
             raise CallError("the answer was lost", "connection")
         return answer
+
+    async def _canceled_by_someone(self, run_id: str) -> None:
+        """Have somebody cancel a run in the moment in which its handler has it."""
+        with suppress(LostError):
+            await self._machine.ask("DELETE", f"/v1/runs/{run_id}", token=self.users_token)
 
     async def _handled(self, kind: str, attempt: Attempt) -> Answer:
         chance, clock = self._machine.chance, self._machine.clock
@@ -97,6 +114,7 @@ class Handlers:
             await self._sdk(attempt, "progress", {"percent": 25 * number, "message": "on it"})
             await self._sdk(attempt, "checkpoint", {"state": {"number": number}})
             await self._sdk(attempt, "state", {"key": "n", "value": number})
+        await self._sdk(attempt, "annotate", {"annotations": {"said": str(attempt.number)}})
 
     async def _waits(self, attempt: Attempt) -> None:
         """Wait for an event once; the next dispatch finds that it came, or does without."""
@@ -140,10 +158,13 @@ class Handlers:
         path = f"/sdk/v1/runs/{attempt.run_id}/{what}"
         is_old = self._newest[attempt.run_id] != attempt.token
         said = await self._machine.ask(method, path, body, token=attempt.token)
+        if said.status == 503:
+            await self._machine.clock.sleep(1.0)
+            said = await self._machine.ask(method, path, body, token=attempt.token)
         if not self.healthy and chance.random() < 0.1:
             await self._machine.ask(method, path, body, token=attempt.token)
         if is_old and said.status < 300:
             self._machine.faults.append(f"an old dispatch of {attempt.run_id} could {what}")
-        if said.status in {401, 403, 404, 410}:
+        if said.status in {401, 403, 404, 410, 503}:
             raise GoneError
         return said

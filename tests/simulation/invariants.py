@@ -54,6 +54,7 @@ def broken(database: Path, story: Story) -> list[str]:
         return [
             *_lost(db, story),
             *_doubled(db, story),
+            *_refused(db, story),
             *_histories(db),
             *_outputs(db),
             *_compensations(db),
@@ -61,6 +62,9 @@ def broken(database: Path, story: Story) -> list[str]:
             *_ticks(db),
             *_gathered(db, story),
             *_attempts(db),
+            *_limited(db),
+            *_dispatched(db, story),
+            *_needless_timeouts(db, story),
             *_results(db, story),
             *_leftovers(db),
             *(
@@ -93,6 +97,14 @@ def _doubled(db: sqlite3.Connection, story: Story) -> list[str]:
         *(f"key {key} has more than one run" for (key,) in twice),
         *(f"key {k} was answered with {ids}" for k, ids in story.by_key.items() if len(ids) > 1),
     ]
+
+
+def _refused(db: sqlite3.Connection, story: Story) -> list[str]:
+    """Check that what was refused because the disk was full has changed nothing."""
+    rows = db.execute(
+        "SELECT id, payload ->> 'n' FROM runs WHERE doc ->> 'triggered_by' = 'manual'"
+    )
+    return [f"run {run} is there, and was refused" for run, n in rows if n in story.refused]
 
 
 def _histories(db: sqlite3.Connection) -> list[str]:
@@ -275,6 +287,59 @@ def _attempts(db: sqlite3.Connection) -> list[str]:
         for run, attempt, override, job in rows
         if int(attempt) > int(override or most[job])
     ]
+
+
+def newest_line(db: sqlite3.Connection) -> int:
+    """Return the number of the newest line of all histories."""
+    (newest,) = db.execute("SELECT max(id) FROM ledger").fetchone()
+    return int(newest)
+
+
+def _limited(db: sqlite3.Connection) -> list[str]:
+    """Check that no more runs of a job, and of a key, executed together than may."""
+    rows = db.execute(
+        "SELECT id, doc ->> 'max_concurrency', doc ->> 'max_concurrency_per_key' FROM jobs"
+    )
+    limits = {job: (most or 0, per_key or 0) for job, most, per_key in rows}
+    moves = db.execute(
+        "SELECT runs.id, job_id, doc ->> 'concurrency_key', data ->> 'to' FROM ledger "
+        "JOIN runs ON runs.id = subject WHERE type = 'state_change' ORDER BY ledger.id"
+    )
+    executing: dict[tuple[str, str], set[str]] = defaultdict(set)
+    found = []
+    for run, job, key, to in moves:
+        for which, most in zip(("", key), limits[job], strict=True):
+            together = executing[job, which] if which is not None else set()
+            together.discard(run)
+            if to == "executing":
+                together.add(run)
+                if most and len(together) > most:
+                    found.append(f"{len(together)} runs of {job} {which!r} executed, of {most}")
+    return found
+
+
+def _dispatched(db: sqlite3.Connection, story: Story) -> list[str]:
+    """Check that nothing was done for a run that was not on the disk."""
+    present = {run for (run,) in db.execute("SELECT id FROM runs")}
+    gone = sorted(story.handlers.dispatched - present)
+    return [f"run {run} was dispatched and is not there" for run in gone]
+
+
+def _needless_timeouts(db: sqlite3.Connection, story: Story) -> list[str]:
+    """Check that what handlers answered in good health counted; no attempt ran out of time."""
+    rows = db.execute(
+        "SELECT subject, data ->> 'to', data ->> 'error' FROM ledger JOIN runs ON runs.id = subject "
+        "WHERE ledger.id > ? AND type = 'state_change' ORDER BY ledger.id",
+        (story.calm_after,),
+    )
+    begun: set[str] = set()
+    found = []
+    for run, to, error in rows:
+        if to == "executing":
+            begun.add(run)
+        elif error == "execution timed out" and run in begun:
+            found.append(f"run {run} timed out, whose handler was in good health")
+    return found
 
 
 def _results(db: sqlite3.Connection, story: Story) -> list[str]:

@@ -23,13 +23,20 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 from simulation.time import SimulatedClock
+from strait.clock import SECOND
 from strait.server.app import App
 from strait.server.outbound import Answer, Header, Outbound
 from strait.server.outside import Outside
 from strait.server.platform import Platform
 from strait.server.settings import Settings
+from support.disks import Disk
 
 T = TypeVar("T")
+
+# How long a commit takes in seconds; a disk that is full takes its time to say so.
+_QUICK, _SLOW = (0.0, 0.0, 0.0002, 0.002, 0.02), (0.0, 0.02, 0.5)
+# A request that was refused because the disk was full may be answered so much later.
+_LATE_US = 1_000_000
 
 Post = Callable[[str, dict[str, str], bytes], Awaitable[Answer]]
 # Which start of the platform a task belongs to; 0 is the world around it.
@@ -75,7 +82,7 @@ class _Disk(Executor):
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         done: Future[T] = Future()
-        delay = self._machine.chance.choice((0.0, 0.0, 0.0002, 0.002, 0.02))
+        delay = self._machine.chance.choice(_SLOW if self._machine.is_full else _QUICK)
         loop = asyncio.get_running_loop()
         loop.call_later(delay, self._commit, fn, args, done)
         return done
@@ -113,6 +120,9 @@ class Machine:
         self.starts = 0
         self.post: Post = _nobody
         self.faults: list[str] = []
+        self._disk = Disk(self._refuses, lambda: self.chance.random() < 0.5)
+        self._full_until = -_LATE_US
+        self._refusing = (0.0, 0.0)
         self._app: App | None = None
         self._died = asyncio.Event()
         self._tasks: list[tuple[int, asyncio.Task[Any]]] = []
@@ -127,10 +137,12 @@ class Machine:
         loop.set_task_factory(self._made)
         loop.set_exception_handler(self._unhandled)
         self.starts += 1
+        self.free_disk()
         outside = Outside(
             outbound=lambda *, max_body_bytes, reach: _Wire(self._posted),
             executor=_Disk(self, self.starts),
             analysts=_AtOnce(),
+            connect=self._disk.connect,
             chance=self.chance.random,
         )
         settings = Settings(
@@ -160,6 +172,35 @@ class Machine:
             await asyncio.gather(*dead, return_exceptions=True)
         self._tasks = [(start, task) for start, task in self._tasks if not task.done()]
         await platform.analyst.close()
+
+    def fill_disk(self, seconds: float, commits: float, statements: float) -> None:
+        """Have commits, or statements in the midst of operations, fail for a while, by chance."""
+        self.note("the disk is full for", seconds)
+        self._full_until = self.clock.elapsed + round(seconds * SECOND)
+        self._refusing = (commits, statements)
+
+    def free_disk(self) -> None:
+        """Let there be room on the disk."""
+        self._full_until = min(self._full_until, self.clock.elapsed)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk is full."""
+        return self.clock.elapsed < self._full_until
+
+    @property
+    def was_full(self) -> bool:
+        """Whether something may be refused because the disk is full, or was just now."""
+        return self.clock.elapsed < self._full_until + _LATE_US
+
+    def _refuses(self, sql: str) -> bool:
+        if not self.is_full:
+            return False
+        commits, statements = self._refusing
+        refused = self.chance.random() < (commits if sql == "COMMIT" else statements)
+        if refused:
+            self.note("the disk is full for", sql.partition(" (")[0])
+        return refused
 
     async def shut_down(self) -> None:
         """Stop the platform in order."""
@@ -194,7 +235,7 @@ class Machine:
             raise LostError
         said = asked.result()
         self.note(method, path, said.status)
-        if said.status >= 500:
+        if said.status >= 500 and not (said.status == 503 and self.was_full):
             self.faults.append(f"{method} {path} answered {said.status}: {said.body}")
         return said
 

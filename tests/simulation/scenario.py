@@ -17,6 +17,7 @@ from simulation.time import run as run_in_simulated_time
 from strait.server.unit import Unit
 from strait.server.work import api_keys
 from strait.store import meta
+from strait.store.writer import StoreUnavailable, is_about_the_disk
 
 # Everything has to be over within this time once nothing goes wrong any more.
 PATIENCE_SECS = 40 * 24 * 3600.0
@@ -32,6 +33,10 @@ class Outcome:
     lines: list[str] = field(repr=False)
     runs: int = 0
     starts: int = 0
+
+
+class FullError(Exception):
+    """Nothing was changed, because the disk was full."""
 
 
 class Story:
@@ -50,6 +55,8 @@ class Story:
         self.sent: dict[str, list[int]] = {"debounced": [], "batched": []}
         self.taken: dict[str, list[int]] = {"debounced": [], "batched": []}
         self.keys: list[str] = []
+        self.refused: list[int] = []
+        self.calm_after = 0
         self.was_set_back = False
         self._keys = 0
 
@@ -60,6 +67,7 @@ class Story:
         machine = self.machine
         await machine.boot()
         self.token = await machine._inside(machine._running().write(_project_and_key))
+        self.handlers.users_token = self.token
         self.handlers.healthy = True
         await self._set_up()
         self.handlers.healthy = False
@@ -67,22 +75,27 @@ class Story:
             await machine.clock.sleep(machine.chance.choice((0.0, 0.0, 0.01, 1.0, 30.0)))
             await self._something_happens()
         self.handlers.healthy = True
+        machine.free_disk()
+        await machine.clock.sleep(1.0)
+        self.calm_after = invariants.newest_line(machine._running().reader)
         await self._calm_down()
         await self._until_all_is_over()
         await self._mend_all()
         await self._until_all_is_over()
+        machine.faults += self._still_counted()
         await machine.shut_down()
 
     async def _something_happens(self) -> None:
         chance = self.machine.chance
         event = chance.choices(
             (self._trigger, self._gather, self._run_workflow, self._send, self._cancel,
-             self._pause, self._act, self._mend, self._accident, self._set_clock, self._replay),
-            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3),
+             self._pause, self._act, self._mend, self._accident, self._set_clock, self._replay,
+             self._fill_disk),
+            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3, 5),
         )[0]  # fmt: skip
         try:
             await event()
-        except LostError:
+        except (LostError, FullError):
             self.machine.note("no answer")
             if self.machine.platform is None:
                 await self.machine.boot()
@@ -106,7 +119,7 @@ class Story:
         key = f"key-{self._keys}" if chance.random() < 0.7 else ""
         payload = {"n": self._keys, "who": chance.choice("ab")}
         body: dict[str, Any] = {"payload": payload, "priority": chance.randint(0, 3)}
-        if chance.random() < 0.1:
+        if chance.random() < 0.3:
             body["concurrency_key"] = "one"
         job = self.jobs[chance.choice((*KINDS, "throttled", "throttled"))]
         path = f"/v1/jobs/{job}/trigger"
@@ -117,6 +130,11 @@ class Story:
                 if self.machine.platform is None:
                     await self.machine.boot()
                 if not key:
+                    return
+                continue
+            except FullError:
+                if not key:
+                    self.refused.append(payload["n"])
                     return
                 continue
             if said.status in {200, 201}:
@@ -238,6 +256,12 @@ class Story:
         self.machine.note("the clock is set by", seconds)
         self.machine.clock.set(seconds)
 
+    async def _fill_disk(self) -> None:
+        """Let the disk be full for a while: for commits, or in the midst of an operation."""
+        chance = self.machine.chance
+        commits, statements = chance.choice(((1.0, 0.0), (0.5, 0.0), (0.0, 0.02), (0.3, 0.1)))
+        self.machine.fill_disk(chance.choice((0.01, 1.0, 20.0)), commits, statements)
+
     # ------------------------------------------------------------------------------------ the end
 
     async def _calm_down(self) -> None:
@@ -265,6 +289,16 @@ class Story:
             how = self.machine.chance.choice(("retry", "compensate", "compensate", "step"))
             await self._mend_one(f"/v1/workflow-runs/{run['id']}", how)
 
+    def _still_counted(self) -> list[str]:
+        """Return what the platform takes for unfinished in its memory, and is not."""
+        platform = self.machine._running()
+        counts = {
+            "executing": platform.scheduler.executing,
+            "queued": platform.scheduler.queued,
+            "beginning": platform.dispatcher._beginning,
+        }
+        return [f"{n} runs count as {what}, and all are over" for what, n in counts.items() if n]
+
     async def _all_is_over(self) -> bool:
         """Resume what is paused, approve what waits, and say whether nothing is left."""
         for kind, run, status in self._unfinished():
@@ -281,6 +315,9 @@ class Story:
     async def _ask(self, method: str, path: str, body: object = None, *, key: str = "") -> Said:
         chance = self.machine.chance
         said = await self.machine.ask(method, path, body, token=self.token, key=key)
+        if said.status == 503:
+            await self.machine.clock.sleep(chance.choice((0.1, 2.0)))
+            raise FullError
         if not self.handlers.healthy and chance.random() < 0.03 and method != "GET":
             raise LostError
         return said
@@ -302,9 +339,17 @@ class _Errors(logging.Handler):
         self._machine = machine
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self._machine.was_full and _is_of_the_disk(record):
+            return
         if self._machine.platform is not None:
             error = record.exc_info[1] if record.exc_info else None
             self._machine.faults.append(f"logged: {record.getMessage()}: {error!r}")
+
+
+def _is_of_the_disk(record: logging.LogRecord) -> bool:
+    named = record.args if isinstance(record.args, tuple) else ()
+    errors = [error for error in named if isinstance(error, Exception)]
+    return any(isinstance(error, StoreUnavailable) or is_about_the_disk(error) for error in errors)
 
 
 def simulate(seed: int) -> Outcome:

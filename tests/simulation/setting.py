@@ -42,6 +42,7 @@ def _job(chance: Random, slug: str, handler: str) -> dict[str, Any]:
         "max_attempts": chance.randint(1, 4),
         "timeout_secs": chance.choice((30, 300)),
         "max_concurrency": chance.choice((0, 1, 3)),
+        "max_concurrency_per_key": chance.choice((0, 0, 1)),
     }
 
 
