@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 from strait.clock import VirtualClock
+from strait.server.work import due
 from strait.store import maintenance
 from support.handlers import Gate, Handlers, ok
+from support.world import World
 from support.world import world as a_world
 
 from .test_crash import ServerProcess, history, make_job, server_process
@@ -153,6 +155,30 @@ async def test_a_clock_that_was_set_back_repeats_no_instant_and_loses_no_timer(
         await second.until(due, "completed")
         listed = (await second.api.get("/v1/runs")).json()["data"]
         assert [run["id"] for run in listed] == [young, due, old]
+
+
+async def test_what_rang_before_the_clock_was_set_back_rings_again_when_it_is_due(
+    virtual: World,
+) -> None:
+    waits, debounced = await virtual.job(), await virtual.job("done", debounce_window_secs=60)
+    virtual.handlers.script = Gate()
+    run_id, handler = await virtual.executing(waits)
+    body = {"waits": [{"event_key": "never", "timeout_secs": 60}]}
+    assert (await handler.post(f"/sdk/v1/runs/{run_id}/suspend", json=body)).status_code == 200
+    await virtual.api.post(f"/v1/jobs/{debounced['id']}/trigger", json={"payload": 1})
+    timers = virtual.platform.timers
+    rang = [key for key in timers._set if key[0] in {"trigger", "debounce"}]
+    assert len(rang) == 2
+    for key in rang:
+        timers.cancel(key)
+        await virtual.platform.write(lambda unit, key=key: due.handle(unit, key))
+    virtual.handlers.scripts["/done"] = lambda call: ok("done")
+    await virtual.pass_time(59)
+    assert [call.path for call in virtual.handlers.received] == ["/"]
+    await virtual.pass_time(2)
+    await virtual.handlers.wait(2, run_id)
+    assert "/done" in [call.path for call in virtual.handlers.received]
+    await handler.aclose()
 
 
 async def test_a_clock_that_was_set_forward_fires_what_is_due_once(

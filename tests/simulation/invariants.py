@@ -328,7 +328,8 @@ def _dispatched(db: sqlite3.Connection, story: Story) -> list[str]:
 def _needless_timeouts(db: sqlite3.Connection, story: Story) -> list[str]:
     """Check that what handlers answered in good health counted; no attempt ran out of time."""
     rows = db.execute(
-        "SELECT subject, data ->> 'to', data ->> 'error' FROM ledger JOIN runs ON runs.id = subject "
+        "SELECT subject, data ->> 'to', data ->> 'error' FROM ledger "
+        "JOIN runs ON runs.id = subject "
         "WHERE ledger.id > ? AND type = 'state_change' ORDER BY ledger.id",
         (story.calm_after,),
     )
