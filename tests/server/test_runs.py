@@ -268,6 +268,8 @@ async def test_runs_are_listed_newest_first_and_no_page_loses_one(world: World) 
         ({"cursor": "2026-01-01"}, "invalid cursor format"),
         ({"status": "flying"}, "status is invalid"),
         ({"payload_contains": "{"}, "payload_contains must be valid JSON"),
+        ({"payload_contains": "[1e999]"}, "payload_contains must be valid JSON"),
+        ({"payload_contains": "NaN"}, "payload_contains must be valid JSON"),
         ({"tag_value": "x"}, "tag_key is required when tag_value is provided"),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from datetime import date
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
+
+import msgspec
 
 from strait.clock import from_timestamp
 from strait.server.errors import ApiError
@@ -159,8 +160,9 @@ def _is_date(text: str) -> bool:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
-    except (ValueError, RecursionError):
+        # As whoever asks for it reads it: Python's own takes `NaN`, and `1e999` for infinite.
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return False
     return True
 
