@@ -298,13 +298,18 @@ async def test_a_day_that_costs_far_more_than_others_is_an_anomaly(virtual: Worl
 
 async def test_thresholds_are_checked_and_kept(world: World) -> None:
     path = "/v1/anomaly-config"
-    assert (await world.api.get(path)).json() == {
-        "warning_threshold": 2, "critical_threshold": 5
-    }  # fmt: skip
+    usual = {"warning_threshold": 2, "critical_threshold": 5}
+    assert (await world.api.get(path)).json() == usual
     low = await world.api.put(path, json={"warning_threshold": 1})
     assert told(low) == (400, "warning_threshold must be greater than 1.0")
     crossed = await world.api.put(path, json={"warning_threshold": 6})
     assert told(crossed) == (400, "critical_threshold must be greater than warning_threshold")
+    assert (await world.api.get(path)).json() == usual
+    mine = {"warning_threshold": 1.5, "critical_threshold": 3}
+    assert (await world.api.put(path, json=mine)).status_code == 200
+    assert (await world.api.get(path)).json() == mine
+    assert (await world.api.put(path, json={"critical_threshold": 9})).status_code == 200
+    assert (await world.api.get(path)).json() == {**mine, "critical_threshold": 9}
 
 
 async def test_a_key_sees_its_project_and_one_of_an_organization_all_of_them(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from strait.clock import SECOND, VirtualClock, from_timestamp
+from strait.clock import SECOND, from_timestamp
+from support.handlers import Gate
 from support.world import PROJECT, SECRET, World
 
 
@@ -367,12 +368,22 @@ async def test_health_tells_more_to_who_has_the_secret(world: World) -> None:
 
 
 async def test_stats_count_what_is_under_way(virtual: World) -> None:
-    job = await virtual.job()
-    later = "2026-01-01T00:10:00Z"
-    assert isinstance(virtual.clock, VirtualClock)
-    await virtual.trigger(job, scheduled_at=later)
-    assert (await virtual.api.get("/v1/stats")).json() == {
-        "queued": 0,
-        "executing": 0,
-        "delayed": 1,
-    }
+    virtual.handlers.script = gate = Gate()
+    job = await virtual.job(max_concurrency=1)
+    run_id, _ = await virtual.executing(job)
+    waiting = [await virtual.trigger(job) for _ in range(2)]
+    later = await virtual.trigger(job, scheduled_at="2026-01-01T00:10:00Z")
+
+    async def stats(client: httpx.AsyncClient) -> object:
+        return (await client.get("/v1/stats")).json()
+
+    assert await stats(virtual.api) == {"queued": 2, "executing": 1, "delayed": 1}
+    stranger = virtual.client(await virtual.key_for("*", project="proj-2"))
+    assert await stats(stranger) == {"queued": 0, "executing": 0, "delayed": 0}
+    gate.open()
+    for each in (run_id, *waiting):
+        await virtual.until(each, "completed")
+    assert await stats(virtual.api) == {"queued": 0, "executing": 0, "delayed": 1}
+    await virtual.pass_time(601)
+    await virtual.until(later, "completed")
+    assert await stats(virtual.api) == {"queued": 0, "executing": 0, "delayed": 0}

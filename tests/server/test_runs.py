@@ -351,6 +351,14 @@ async def test_a_debug_bundle_has_all_there_is(world: World) -> None:
 
 async def test_the_debug_mark_can_be_switched(world: World) -> None:
     run_id = await world.trigger(await world.job())
-    answer = await world.api.post(f"/v1/runs/{run_id}/debug", json={"debug_mode": True})
-    assert answer.json() == {"status": "ok"}
-    assert (await world.run(run_id))["debug_mode"] is True
+    assert (await world.run(run_id))["debug_mode"] is False
+    path = f"/v1/runs/{run_id}/debug"
+    for switched in (True, False):
+        answer = await world.api.post(path, json={"debug_mode": switched})
+        assert answer.json() == {"status": "ok"}
+        assert (await world.run(run_id))["debug_mode"] is switched
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert told(await stranger.post(path, json={"debug_mode": True})) == (404, "run not found")
+    reader = world.client(await world.key_for("runs:read"))
+    assert (await reader.post(path, json={"debug_mode": True})).status_code == 403
+    assert (await world.run(run_id))["debug_mode"] is False

@@ -10,7 +10,7 @@ import httpx
 import jwt
 import pytest
 
-from strait.clock import SECOND
+from strait.clock import SECOND, from_timestamp
 from strait.server import tokens
 from support.handlers import Answer, Gate, ok
 from support.world import World
@@ -161,6 +161,21 @@ async def test_an_sdk_is_told_what_it_may_rely_on(
 
 
 # ------------------------------------------------------------------------------- what it may write
+
+
+async def test_a_heartbeat_is_remembered_with_its_instant(virtual: World) -> None:
+    virtual.handlers.script = Gate()
+    run_id, handler = await virtual.executing(await virtual.job())
+    begun = await virtual.run(run_id)
+    await virtual.pass_time(40)
+    path = f"/sdk/v1/runs/{run_id}/heartbeat"
+    assert (await handler.post(path)).json() == {"status": "ok"}
+    beaten = await virtual.run(run_id)
+    passed = from_timestamp(beaten["heartbeat_at"]) - from_timestamp(begun["heartbeat_at"])
+    assert passed // SECOND in {39, 40}
+    assert {**begun, "heartbeat_at": beaten["heartbeat_at"]} == beaten
+    assert (await virtual.api.delete(f"/v1/runs/{run_id}")).status_code == 200
+    assert (await handler.post(path)).status_code == 410
 
 
 async def test_the_payload_can_be_read_again(running: Running) -> None:

@@ -246,7 +246,14 @@ async def test_a_key_is_free_24_hours_after_its_run_ended(virtual: World) -> Non
 async def test_a_key_can_be_freed_for_everybody(world: World) -> None:
     job = await world.job()
     first = await world.trigger(job, key="k")
-    reset = await world.api.delete(f"/v1/runs/{first}/idempotency-key")
+    path = f"/v1/runs/{first}/idempotency-key"
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert (await stranger.delete(path)).status_code == 404
+    again = await world.api.post(
+        f"/v1/jobs/{job['id']}/trigger", json={}, headers={"Idempotency-Key": "k"}
+    )
+    assert again.json()["id"] == first
+    reset = await world.api.delete(path)
     assert reset.json() == {"status": "reset", "run_id": first}
     assert await world.trigger(job, key="k") != first
 
