@@ -132,3 +132,25 @@ async def test_what_comes_while_the_log_is_emptied_is_written_after_it(
     later.append(write(writer, "while it is emptied"))
     await asyncio.gather(*later)
     assert notes(database)[-2:] == ["from the action", "while it is emptied"]
+
+
+async def test_the_log_is_not_emptied_under_what_follows_a_transaction_that_wrote_nothing(
+    writer: Writer, database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    later: list[asyncio.Future[None]] = []
+
+    def much() -> None:
+        rows = [(f"many {number}",) for number in range(1_500)]
+        writer.connection.executemany("INSERT INTO notes VALUES (?)", rows)
+
+    def nothing() -> None:
+        writer.after_commit(lambda: later.append(write(writer, "from the action")))
+
+    first = writer.submit(much)
+    await asyncio.sleep(0)  # its commit has begun, and the next one waits for it
+    await asyncio.gather(first, writer.submit(nothing))
+    await asyncio.gather(*later, *(write(writer, f"behind it {number}") for number in range(3)))
+    await writer.drain()
+    assert notes(database)[1_500:] == ["from the action", *(f"behind it {n}" for n in range(3))]
+    assert in_the_database_itself(database) >= 1_500
+    assert caplog.messages == []

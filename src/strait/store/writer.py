@@ -204,14 +204,15 @@ class Writer:
         self._scheduled = False
         if not self._batch:
             self._next_batch()
-        elif self.connection.total_changes == self._changes_before:
+            return
+        # What follows the batch may submit more, which must not begin before all of that is done.
+        self._committing = True
+        if self.connection.total_changes == self._changes_before:
             # Nothing was written, so there is nothing to sync.
             self._finish(self._try_commit(), synced=False)
         elif self._is_quick():
-            self._committing = True
             self._finish(self._try_commit())
         else:
-            self._committing = True
             self._in_thread(self._try_commit, self._finish)
 
     def _is_quick(self) -> bool:
