@@ -150,6 +150,7 @@ _RECIPES: dict[str, Make] = {
         "job_slug": known.pick("job_slug", rng) or "x",
         "project_id": place.project_id,
     },
+    "update-canary-deployment": lambda rng, known, place: {"traffic_pct": rng.randint(1, 100)},
     "subscribe-to-event-source": lambda rng, known, place: {
         "target_type": "job",
         "target_id": known.pick("job", rng) or "x",

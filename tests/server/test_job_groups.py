@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from support.handlers import Answer, Gate
 from support.world import PROJECT, World
 
 
@@ -98,6 +99,45 @@ async def test_the_jobs_of_a_group_are_paused_and_resumed_together(world: World)
     await world.until(await world.trigger(jobs[0]), "completed")
     stats = (await world.api.get(f"{path}/stats")).json()
     assert stats == {"group_id": group["id"], "run_counts": {"completed": 1}}
+
+
+async def test_the_jobs_of_a_group_are_listed_newest_first_in_pages(world: World) -> None:
+    group, other = await made(world), await made(world, "other")
+    jobs = [await world.job(group_id=group["id"]) for _ in range(3)]
+    await world.job(group_id=other["id"])
+    await world.job()
+    path = f"/v1/job-groups/{group['id']}/jobs"
+    first = (await world.api.get(path, params={"limit": 2})).json()
+    assert (first["data"], first["has_more"]) == (jobs[:0:-1], True)
+    params = {"limit": 2, "cursor": first["next_cursor"]}
+    assert (await world.api.get(path, params=params)).json() == {
+        "data": jobs[:1], "has_more": False
+    }  # fmt: skip
+    left = await world.api.patch(f"/v1/jobs/{jobs[2]['id']}", json={"group_id": other["id"]})
+    assert left.status_code == 200
+    assert [row["id"] for row in (await world.api.get(path)).json()["data"]] == [
+        jobs[1]["id"], jobs[0]["id"]
+    ]  # fmt: skip
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert (await stranger.get(path)).json() == {"data": [], "has_more": False}
+
+
+async def test_the_runs_of_a_group_are_counted_by_status(world: World) -> None:
+    group = await made(world)
+    jobs = [await world.job(group_id=group["id"], max_attempts=1) for _ in range(2)]
+    path = f"/v1/job-groups/{group['id']}/stats"
+    assert (await world.api.get(path)).json() == {"group_id": group["id"], "run_counts": {}}
+    for job in (*jobs, await world.job()):
+        await world.until(await world.trigger(job), "completed")
+    world.handlers.script = lambda call: Answer(500)
+    await world.until(await world.trigger(jobs[0]), "dead_letter")
+    world.handlers.script = Gate()
+    await world.executing(jobs[1])
+    assert (await world.api.get(path)).json()["run_counts"] == {
+        "completed": 2, "dead_letter": 1, "executing": 1
+    }  # fmt: skip
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert (await stranger.get(path)).status_code == 404
 
 
 async def test_the_jobs_of_a_group_outlive_it(world: World) -> None:

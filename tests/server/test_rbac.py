@@ -183,6 +183,61 @@ async def test_members_are_assigned_many_at_once_each_by_itself(world: World) ->
     assert (await world.api.post("/v1/members/bulk", json={"items": []})).status_code in {400, 422}
 
 
+async def test_members_are_listed_newest_first_in_pages_and_taken_out(world: World) -> None:
+    looks = await role(world, "looks", "jobs:read")
+    members = [await member(world, user, looks["id"]) for user in ("u", "v", "w")]
+    assert (members[0]["user_id"], members[0]["role_id"]) == ("u", looks["id"])
+    assert members[0]["granted_by"].startswith("apikey:")
+    first = (await world.api.get("/v1/members", params={"limit": 2})).json()
+    assert (first["data"], first["has_more"]) == (members[:0:-1], True)
+    params = {"limit": 2, "cursor": first["next_cursor"]}
+    rest = (await world.api.get("/v1/members", params=params)).json()
+    assert rest == {"data": members[:1], "has_more": False}
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert (await stranger.get("/v1/members")).json()["data"] == []
+    assert (await stranger.delete("/v1/members/v")).status_code == 404
+    user = acting(world, "v")
+    assert (await user.get("/v1/jobs")).status_code == 200
+    assert (await world.api.delete("/v1/members/v")).status_code == 204
+    assert (await user.get("/v1/jobs")).status_code == 403
+    assert (await world.api.delete("/v1/members/v")).status_code == 404
+    left = (await world.api.get("/v1/members")).json()["data"]
+    assert left == [members[2], members[0]]
+
+
+async def test_policies_are_found_by_whom_and_what_they_are_for(world: World) -> None:
+    one, two = await world.job(), await world.job()
+    of_resource = {
+        (user, job["id"]): await policy(
+            world, "resource", resource_type="job", resource_id=job["id"], user_id=user,
+            actions=["jobs:read"],
+        )
+        for user, job in (("u", one), ("v", one), ("u", two))
+    }  # fmt: skip
+    params = {"resource_type": "job", "resource_id": one["id"]}
+    listed = (await world.api.get("/v1/resource-policies", params=params)).json()["data"]
+    assert listed == [of_resource["v", one["id"]], of_resource["u", one["id"]]]
+    params["resource_type"] = "workflow"
+    assert (await world.api.get("/v1/resource-policies", params=params)).json()["data"] == []
+    of_tag = {
+        (kind, user): await policy(
+            world, "tag", resource_type=kind, user_id=user, tag_key="team", actions=["jobs:read"]
+        )
+        for kind, user in (("job", "u"), ("workflow", "u"), ("job", "v"))
+    }
+    path = "/v1/tag-policies"
+    listed = (await world.api.get(path)).json()["data"]
+    assert listed == list(of_tag.values())[::-1]
+    listed = (await world.api.get(path, params={"resource_type": "job"})).json()["data"]
+    assert listed == [of_tag["job", "v"], of_tag["job", "u"]]
+    both = {"resource_type": "workflow", "user_id": "u"}
+    assert (await world.api.get(path, params=both)).json()["data"] == [of_tag["workflow", "u"]]
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert (await stranger.get(path)).json()["data"] == []
+    foreign = of_tag["job", "v"]["id"]
+    assert (await stranger.delete(f"{path}/{foreign}")).status_code == 404
+
+
 async def test_nobody_gives_itself_a_role(world: World) -> None:
     made = await role(world, "a", "*")
     answer = await acting(world, "u").post(

@@ -232,6 +232,21 @@ async def test_a_child_is_a_run_of_its_own_with_its_parent_named(world: World) -
     assert [row["id"] for row in listed] == [child["id"]]
 
 
+async def test_children_are_listed_newest_first_in_pages(world: World) -> None:
+    parent, handler, job = await parent_and_child(world)
+    other, *_ = await parent_and_child(world)
+    children = [(await spawn(handler, parent, job, payload=n)).json()["id"] for n in range(3)]
+    path = f"/v1/runs/{parent}/children"
+    first = (await world.api.get(path, params={"limit": 2})).json()
+    assert [row["id"] for row in first["data"]] == children[:0:-1]
+    params = {"limit": 2, "cursor": first["next_cursor"]}
+    rest = (await world.api.get(path, params=params)).json()
+    assert ([row["id"] for row in rest["data"]], rest["has_more"]) == (children[:1], False)
+    assert (await world.api.get(f"/v1/runs/{other}/children")).json()["data"] == []
+    stranger = world.client(await world.key_for("*", project="proj-2"))
+    assert told(await stranger.get(path)) == (404, "run not found")
+
+
 async def test_a_parent_that_awaits_wakes_once_all_below_it_ended(world: World) -> None:
     parent, handler, job = await parent_and_child(world)
     gates = {"one": Gate(ok("first")), "two": Gate(ok("second"))}
