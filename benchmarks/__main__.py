@@ -17,6 +17,7 @@ from benchmarks import (
     imports,
     peers,
     reload,
+    restart,
     server,
     shapes,
     start,
@@ -26,8 +27,8 @@ from benchmarks import (
 )
 
 _PARTS = (
-    "imports", "cli", "client", "server", "steps", "bulk", "stored", "start", "reload", "shapes",
-    "engines", "peers",
+    "imports", "cli", "client", "server", "steps", "bulk", "stored", "start", "restart", "reload",
+    "shapes", "engines", "peers",
 )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ def main() -> None:
         "bulk": bulk.measure,
         "stored": stored.measure,
         "start": start.measure,
+        "restart": restart.measure,
         "reload": reload.measure,
         "shapes": shapes.measure,
     }
