@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -70,14 +71,9 @@ def measure(runs: int) -> list[Row]:
 
 def _workflows(client: Client, ready: dict[str, Any], job_id: str) -> float:
     """Return how long chains of steps take, from the first trigger to the last end."""
-    steps = [
-        {"step_ref": f"s{n}", "job_id": job_id, "depends_on": [f"s{n - 1}"] if n else []}
-        for n in range(_STEPS)
-    ]
-    made = client.workflows.create(
-        project_id=ready["project_id"], name="Chain", slug="chain", steps=steps
+    load = Load(
+        ready, f"/v1/workflows/{chain(client, ready['project_id'], job_id, _STEPS)}/trigger"
     )
-    load = Load(ready, f"/v1/workflows/{made.id}/trigger")
     started = time.perf_counter()
     asyncio.run(load.trigger(_WORKFLOWS))
     drain(client)
@@ -85,6 +81,16 @@ def _workflows(client: Client, ready: dict[str, Any], job_id: str) -> float:
     unfinished = [run.id for run in client.workflow_runs.list(status="running")]
     assert not unfinished, f"{len(unfinished)} workflow runs have not ended"
     return took
+
+
+def chain(client: Client, project_id: str, job_id: str, length: int) -> str:
+    """Make a workflow of steps of one job, one after the other, and return its id."""
+    steps = [
+        {"step_ref": f"s{n}", "job_id": job_id, "depends_on": [f"s{n - 1}"] if n else []}
+        for n in range(length)
+    ]
+    made = client.workflows.create(project_id=project_id, name="Chain", slug="chain", steps=steps)
+    return str(made.id)
 
 
 class Load:
@@ -157,7 +163,10 @@ class Load:
 
 
 @contextmanager
-def platform_at(directory: Path, target: Path = TARGET) -> Iterator[dict[str, Any]]:
+def platform_at(
+    directory: Path, target: Path = TARGET, *, source: Path | None = None
+) -> Iterator[dict[str, Any]]:
+    """Run `strait dev`; with `source`, that of another checkout."""
     command = [sys.executable, "-m", "strait.cli", "dev", str(target), "--port", "0", "--json"]
     with subprocess.Popen(
         # Watching files and telling runs are for people.
@@ -165,6 +174,8 @@ def platform_at(directory: Path, target: Path = TARGET) -> Iterator[dict[str, An
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        env=None if source is None else {**os.environ, "PYTHONPATH": str(source)},
+        cwd=directory,
     ) as process:
         assert process.stdout is not None
         try:
