@@ -94,6 +94,24 @@ async def test_an_instant_that_has_passed_leaves_the_run_with_its_handler(virtua
     assert await run.status() == "executing"
 
 
+async def test_a_sleep_is_by_the_clock_although_that_was_set_back(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    """Records go on from the newest instant, which would have woken it an hour too early."""
+    database, clock = tmp_path / "strait.db", VirtualClock()
+    async with a_world(handlers, database, clock=clock) as before:
+        await before.job()
+    back = VirtualClock(clock.now() - 3600 * SECOND)
+    async with a_world(handlers, database, clock=back) as world:
+        run = await begun(world)
+        handler = await run.dispatched()
+        assert await run.suspend(handler, wake_at=at(world, 600)) == "waiting"
+        await world.pass_time(599)
+        assert (await run.status(), run.dispatches) == ("waiting", 1)
+        await world.pass_time(1)
+        await run.dispatched()
+
+
 async def test_suspending_again_after_a_lost_answer_changes_nothing(virtual: World) -> None:
     run = await begun(virtual)
     handler = await run.dispatched()

@@ -8,14 +8,10 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 
+from simulation.durable import Durable, GoneError
 from simulation.machine import LostError, Machine, Said
+from simulation.setting import HANG_SECS
 from strait.server.outbound import Answer, CallError
-
-HANG_SECS = 400.0
-
-
-class GoneError(Exception):
-    """The platform has no use for this attempt any more."""
 
 
 @dataclass
@@ -26,6 +22,7 @@ class Attempt:
     number: int
     token: str
     payload: object
+    undoes: str = ""
 
 
 class Handlers:
@@ -35,6 +32,7 @@ class Handlers:
         healthy: no faults from now on, so that everything can come to its end.
         given: what handlers gave as results, by run.
         events: the keys that somebody began to wait for.
+        durable: handlers whose steps are on record.
         dispatched: all runs that were sent to a handler.
         users_token: with which people act on runs while handlers are at work.
     """
@@ -44,6 +42,7 @@ class Handlers:
         self.healthy = False
         self.given: dict[str, list[object]] = defaultdict(list)
         self.events: list[str] = []
+        self.durable = Durable(machine, self)
         self.dispatched: set[str] = set()
         self.users_token = ""
         self._dispatches = 0
@@ -59,6 +58,7 @@ class Handlers:
             int(headers["x-attempt"]),
             headers["x-run-token"],
             json.loads(body or b"null"),
+            headers.get("x-strait-undo-of", ""),
         )
         self._newest[attempt.run_id] = attempt.token
         self.dispatched.add(attempt.run_id)
@@ -98,6 +98,9 @@ class Handlers:
                 await self._spawns(attempt)
             case "says":
                 return await self._says(attempt)
+            case "durable":
+                if not await self.durable.carry_out(attempt):
+                    return Answer(404, {}, b"for good")
         if not self.healthy and chance.random() < 0.2:
             return Answer(chance.choice((500, 503, 429, 404, 302)), {}, b"no")
         return Answer(200, {}, json.dumps(self._result(attempt)).encode())
@@ -111,10 +114,10 @@ class Handlers:
 
     async def _reports(self, attempt: Attempt) -> None:
         for number in range(self._machine.chance.randint(1, 4)):
-            await self._sdk(attempt, "progress", {"percent": 25 * number, "message": "on it"})
-            await self._sdk(attempt, "checkpoint", {"state": {"number": number}})
-            await self._sdk(attempt, "state", {"key": "n", "value": number})
-        await self._sdk(attempt, "annotate", {"annotations": {"said": str(attempt.number)}})
+            await self.sdk(attempt, "progress", {"percent": 25 * number, "message": "on it"})
+            await self.sdk(attempt, "checkpoint", {"state": {"number": number}})
+            await self.sdk(attempt, "state", {"key": "n", "value": number})
+        await self.sdk(attempt, "annotate", {"annotations": {"said": str(attempt.number)}})
 
     async def _waits(self, attempt: Attempt) -> None:
         """Wait for an event once; the next dispatch finds that it came, or does without."""
@@ -122,7 +125,7 @@ class Handlers:
         if key in self.events:
             return
         body = {"event_key": key, "timeout_secs": self._machine.chance.choice((60, 3600))}
-        said = await self._sdk(attempt, "wait-for-event", body)
+        said = await self.sdk(attempt, "wait-for-event", body)
         if said.status == 200:
             self.events.append(key)
             raise GoneError  # the platform hangs up, and calls again
@@ -135,24 +138,22 @@ class Handlers:
             "await_completion": self._machine.chance.random() < 0.5,
             "spawn_key": "child",
         }
-        said = await self._sdk(attempt, "spawn", body)
+        said = await self.sdk(attempt, "spawn", body)
         if said.status == 201 and "await_event_key" in said.body:
-            current = await self._sdk(attempt, "payload", None, method="GET")
+            current = await self.sdk(attempt, "payload", None, method="GET")
             if current.status != 200:
                 raise GoneError
 
     async def _says(self, attempt: Attempt) -> Answer:
         """Complete or fail through the API, and then answer otherwise."""
         if self._machine.chance.random() < 0.8:
-            await self._sdk(attempt, "complete", {"result": self._result(attempt)})
+            await self.sdk(attempt, "complete", {"result": self._result(attempt)})
         else:
-            await self._sdk(attempt, "fail", {"error": "it said so"})
+            await self.sdk(attempt, "fail", {"error": "it said so"})
         self.given[attempt.run_id].append(None)
         return Answer(self._machine.chance.choice((200, 500)), {}, b"")
 
-    async def _sdk(
-        self, attempt: Attempt, what: str, body: object, *, method: str = "POST"
-    ) -> Said:
+    async def sdk(self, attempt: Attempt, what: str, body: object, *, method: str = "POST") -> Said:
         """Speak for a run; some things are said twice, and some answers never come."""
         chance = self._machine.chance
         path = f"/sdk/v1/runs/{attempt.run_id}/{what}"

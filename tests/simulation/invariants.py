@@ -11,7 +11,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulation import setting
+from simulation import setting, steps
 from strait import dag
 from strait.clock import SECOND, from_timestamp
 from strait.fsm import (
@@ -67,6 +67,7 @@ def broken(database: Path, story: Story) -> list[str]:
             *_needless_timeouts(db, story),
             *_results(db, story),
             *_leftovers(db),
+            *steps.broken(db, story),
             *(
                 f"integrity: {row[0]}"
                 for row in db.execute("PRAGMA integrity_check")

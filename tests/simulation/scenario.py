@@ -170,7 +170,12 @@ class Story:
         chance = self.machine.chance
         key = chance.choice([*self.handlers.events, *self.keys, setting.SHARED_KEY])
         path = "/v1/events/prefix/flow:/send" if chance.random() < 0.1 else f"/v1/events/{key}/send"
-        await self._ask("POST", path, {"payload": {"sent": key}})
+        self._keys += 1
+        payload = {"sent": key, "n": self._keys}
+        self.handlers.durable.books.sent[key].append(payload)
+        # What a durable handler will wait for may be sent before it does.
+        held = {"hold_secs": 3600} if key.startswith("durable:") else {}
+        await self._ask("POST", path, {"payload": payload, **held})
 
     async def _cancel(self) -> None:
         if self.acknowledged:

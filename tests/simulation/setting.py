@@ -7,11 +7,13 @@ from random import Random
 from typing import Any
 
 PROJECT = "proj-1"
-KINDS = ("plain", "reports", "waits", "spawns", "says")
+KINDS = ("plain", "reports", "waits", "spawns", "says", "durable")
 THROTTLE = {"limit": 3, "period_secs": 60}
 DEBOUNCE_SECS = 30
 BATCH = {"batch_window_secs": 60, "batch_max_size": 3}
 CRON = "*/10 * * * *"
+HANG_SECS = 400.0
+"""How long a handler hangs: longer than any attempt may take."""
 SHARED_KEY = "shared"
 """An event key that several steps wait for; only one at a time can."""
 

@@ -19,16 +19,19 @@ import pytest
 from msgspec.structs import replace
 
 from simulation.scenario import simulate
+from strait.clock import SECOND, from_timestamp, to_timestamp
+from strait.engine import undo
 from strait.engine.queue import ReadyQueue, Ticket
 from strait.engine.throttles import Throttles
 from strait.engine.workflows import compensation
 from strait.engine.workflows.compensation import plan as compensation_plan
 from strait.engine.workflows.state import State
+from strait.reserved import STEP_PREFIX
 from strait.server.dispatcher import Dispatcher
 from strait.server.platform import Platform
-from strait.server.routes import sdk
+from strait.server.routes import sdk, sdk_suspend
 from strait.server.unit import Unit
-from strait.server.work import events, runs
+from strait.server.work import events, records, runs, steps, suspensions
 from strait.server.workflow_cache import WorkflowCache, state_of
 from strait.store import buffers, workflow_runs
 from strait.store import runs as run_rows
@@ -132,9 +135,69 @@ def _only_as_it_was(dispatcher: Any, unit: Any, dispatch: Any, event: Any) -> No
         runs.apply(unit, dispatch.stored, event)
 
 
+def _forget_records(unit: Any, run_id: str, key: str, value: str) -> Any:
+    """A platform that acknowledges records of steps and does not keep them."""
+    row = set_state(unit, run_id, key, value)
+    if key.startswith(STEP_PREFIX):
+        records.delete_state(unit.db, run_id, key)
+    return row
+
+
+set_state = records.set_state
+
+
+def _undo_nothing(unit: Any, run: Any) -> None:
+    """A platform that leaves what failed for good as it is."""
+
+
+def _undo_twice(unit: Any, run: Any) -> None:
+    """A platform that undoes everything once more."""
+    follow(unit, run)
+    follow(unit, run)
+
+
+def _undo_in_any_order(unit: Any, run: Any) -> None:
+    """A platform that forgets in which order steps were recorded."""
+    follow(unit, run)
+    unit.db.execute(
+        "UPDATE run_state SET updated_at = ? WHERE run_id IN "
+        "(SELECT id FROM runs WHERE parent_run_id = ? AND doc ->> 'triggered_by' = 'undo')",
+        (unit.stamp, run.id),
+    )
+
+
+follow = steps.follow
+
+
+def _undo_all(run: Any) -> bool:
+    """A platform that also undoes what went well."""
+    return run.triggered_by != "undo"
+
+
+def _a_second_early(unit: Any, text: str) -> str:
+    """A platform that wakes runs before their time."""
+    return to_timestamp(from_timestamp(text) - SECOND) if text else ""
+
+
+def _drop_what_came(unit: Any, trigger: Any) -> None:
+    """A platform that wakes a run and does not tell it what has come."""
+
+
+def _wake_nobody(unit: Any, trigger: Any) -> None:
+    """A platform that takes events in and lets runs wait for them."""
+
+
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
+        (records, "set_state", _forget_records),
+        (steps, "follow", _undo_nothing),
+        (steps, "follow", _undo_twice),
+        (steps, "follow", _undo_in_any_order),
+        (undo, "may_need_undo", _undo_all),
+        (sdk_suspend, "_instant", _a_second_early),
+        (suspensions, "_keep", _drop_what_came),
+        (suspensions, "wait_settled", _wake_nobody),
         (Unit, "if_undone", _forget_undone),
         (ReadyQueue, "take", _whoever_comes),
         (Dispatcher, "start_new", _at_once),

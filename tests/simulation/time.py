@@ -26,6 +26,7 @@ class SimulatedClock:
 
     def __init__(self) -> None:
         self.elapsed = 0
+        self.times_set_back = 0
         self._skew = START
         self._order = itertools.count()
         self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -49,6 +50,7 @@ class SimulatedClock:
 
     def set(self, seconds: float) -> None:
         """Set the wall clock forward, or back when negative."""
+        self.times_set_back += seconds < 0
         self._skew += round(seconds * SECOND)
         self._wake()
 

@@ -43,7 +43,8 @@ def suspend(call: Call, unit: Unit) -> Reply:
         return reply(_WAITING)  # the answer to the same request was lost
     come = _open(unit, stored.run.id, stored.run.project_id, waits)
     come = _has_ended(unit, stored.run.id, named) or come
-    if come or (wake_at and wake_at <= unit.stamp):
+    # Records go on from the newest instant where the clock was set back; a sleep is by the clock.
+    if come or (wake_at and wake_at <= to_timestamp(unit.platform.clock.now())):
         return reply(_READY)
     suspensions.note(unit, stored.run.id, [wait.event_key for wait in waits], named)
     runs.apply(unit, stored, engine.Suspended(_reason(waits, wake_at, named), wake_at))
