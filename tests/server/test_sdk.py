@@ -253,6 +253,10 @@ async def test_state_is_read_written_and_deleted_by_key(running: Running) -> Non
     assert [row["value"] for row in shown.json()] == [[1]]
     assert (await running.delete("state/a")).status_code == 204
     assert told(await running.get("state/a")) == (404, "state key not found")
+    for value in (1, {"b": 2}):
+        assert (await running.post("state", {"key": "b", "value": value})).status_code == 201
+    assert [row["value"] for row in (await running.get("state")).json()] == [{"b": 2}]
+    assert await hidden(running, "state")
     for wrong in (
         {"key": "k" * 257, "value": 1},
         {"key": "k", "value": "x" * 70_000},
@@ -314,16 +318,73 @@ async def test_samples_of_resources_are_kept_and_warn(running: Running) -> None:
     ]
 
 
-async def test_usage_tool_calls_and_iterations_are_kept(running: Running) -> None:
-    usage = {"provider": "p", "model": "m", "prompt_tokens": 3, "completion_tokens": 4}
-    assert (await running.post("usage", usage)).status_code == 201
-    assert (await running.post("tool-call", {"tool_name": "search"})).status_code == 201
-    assert (await running.post("iteration", {"iteration": 1})).status_code == 200
-    api = running.world.api
-    rows = (await api.get(f"/v1/runs/{running.id}/usage")).json()["data"]
-    assert [row["total_tokens"] for row in rows] == [7]
-    rows = (await api.get(f"/v1/runs/{running.id}/tool-calls")).json()["data"]
-    assert [row["tool_name"] for row in rows] == ["search"]
+async def listed(running: Running, what: str, **params: Any) -> dict[str, Any]:
+    answer = await running.world.api.get(f"/v1/runs/{running.id}/{what}", params=params)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def hidden(running: Running, what: str) -> bool:
+    stranger = running.world.client(await running.world.key_for("*", project="proj-2"))
+    return told(await stranger.get(f"/v1/runs/{running.id}/{what}")) == (404, "run not found")
+
+
+async def test_usage_is_kept_with_its_tokens_and_cost_and_listed_in_pages(running: Running) -> None:
+    calls = [
+        {"prompt_tokens": 3, "completion_tokens": 4, "cost_microusd": 5},
+        {"total_tokens": 9},
+        {},
+    ]
+    kept = [
+        (await running.post("usage", {"provider": "p", "model": "m", **call})).json()
+        for call in calls
+    ]
+    figures = ("prompt_tokens", "completion_tokens", "total_tokens", "cost_microusd")
+    assert [tuple(row[name] for name in figures) for row in kept] == [
+        (3, 4, 7, 5), (0, 0, 9, 0), (0, 0, 0, 0),
+    ]  # fmt: skip
+    assert {(row["provider"], row["model"], row["run_id"]) for row in kept} == {
+        ("p", "m", running.id)
+    }
+    page = await listed(running, "usage", limit=2)
+    rest = await listed(running, "usage", limit=2, cursor=page["next_cursor"])
+    rows = page["data"] + rest["data"]
+    assert sorted(rows, key=kept.index) == kept
+    negative = {"provider": "p", "model": "m", "cost_microusd": -1}
+    assert (await running.post("usage", negative)).status_code == 422
+    assert len((await listed(running, "usage"))["data"]) == 3
+    assert await hidden(running, "usage")
+
+
+async def test_calls_of_tools_are_kept_with_what_went_in_and_came_out(running: Running) -> None:
+    search = {
+        "tool_name": "search", "input": {"q": "a"}, "output": [1], "duration_ms": 12,
+        "status": "failed",
+    }  # fmt: skip
+    first = await running.post("tool-call", search)
+    assert (first.status_code, {**first.json(), **search}) == (201, first.json())
+    second = (await running.post("tool-call", {"tool_name": "read"})).json()
+    assert second["status"] == "completed"
+    assert not {"input", "output", "duration_ms"} & set(second)
+    rows = (await listed(running, "tool-calls"))["data"]
+    assert sorted(rows, key=str) == sorted([first.json(), second], key=str)
+    assert (await running.post("tool-call", {"input": 1})).status_code == 422
+    assert await hidden(running, "tool-calls")
+
+
+async def test_rounds_are_answered_while_the_run_is_under_way(running: Running) -> None:
+    for number in (1, 2):
+        body = {"iteration": number, "description": f"round {number}"}
+        answer = await running.post("iteration", body)
+        assert answer.status_code == 200
+        assert {**answer.json(), **body, "run_id": running.id} == answer.json()
+    assert (await running.post("complete", {"result": 1})).status_code == 200
+    for what, body in (
+        ("iteration", {"iteration": 3}),
+        ("tool-call", {"tool_name": "late"}),
+        ("usage", {"provider": "p", "model": "m"}),
+    ):
+        assert (await running.post(what, body)).status_code == 410
 
 
 # ---------------------------------------------------------------------------------------- the end
