@@ -144,6 +144,11 @@ class Story:
             if not key or chance.random() < 0.8:
                 return
 
+    async def _trigger_once(self, kind: str, payload: object) -> None:
+        said = await self._ask("POST", f"/v1/jobs/{self.jobs[kind]}/trigger", {"payload": payload})
+        if said.status == 201:
+            self.acknowledged.append(said.body["id"])
+
     async def _gather(self) -> None:
         """Trigger a job that makes one run of several triggers."""
         chance = self.machine.chance
@@ -264,7 +269,13 @@ class Story:
     async def _fill_disk(self) -> None:
         """Let the disk be full for a while: for commits, or in the midst of an operation."""
         chance = self.machine.chance
-        commits, statements = chance.choice(((1.0, 0.0), (0.5, 0.0), (0.0, 0.02), (0.3, 0.1)))
+        if chance.random() < 0.5:
+            # Some of these will wait for a slot of their job, and start while it is full.
+            for _ in range(4):
+                await self._trigger_once("plain", {"n": -1, "who": "a"})
+        commits, statements = chance.choice(
+            ((1.0, 0.0), (0.5, 0.0), (0.5, 0.0), (0.0, 0.02), (0.3, 0.1))
+        )
         self.machine.fill_disk(chance.choice((0.01, 1.0, 20.0)), commits, statements)
 
     # ------------------------------------------------------------------------------------ the end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from authoring.recorded.attempts import Run
 from strait.authoring import RunContext
 from strait.authoring.recorded.decorator import acting
-from strait.authoring.recorded.step import NothingRecorded
+from strait.authoring.recorded.step import Ledger, NothingRecorded
 from strait.authoring.recorded.undo import undo_all
 
 
@@ -69,6 +70,26 @@ async def test_what_is_on_record_is_undone_from_its_end(run: Run) -> None:
     assert await undo(run, shop) == ["charge", "reserve"]
     # Nothing was done again to find out, and what had no record is not undone.
     assert shop.did == ["stopped", "undo charge", "undo reserve"]
+
+
+@pytest.mark.parametrize("crashes", [True, False], ids=["from-the-record", "in-the-attempt"])
+async def test_what_was_recorded_last_is_undone_first_though_the_clock_was_set_back(
+    run: Run, monkeypatch: pytest.MonkeyPatch, *, crashes: bool
+) -> None:
+    seconds = iter(range(59, 0, -1))
+    monkeypatch.setattr(
+        sys.modules[Ledger.__module__], "_now", lambda: f"2026-01-01T00:00:{next(seconds):02}Z"
+    )
+    shop = Shop()
+    if crashes:
+        await crashed_at_ship(run, shop)
+        assert await undo(run, shop) == ["charge", "reserve"]
+    else:
+        session = run.session()
+        with acting(context := RunContext(session)):
+            await shop.handler(context)
+        undone = await undo_all(session.recorded.ledger, session.ask)
+        assert undone == ["ship", "charge", "reserve"]
 
 
 async def test_an_undo_that_was_interrupted_goes_on_where_it_stopped(run: Run) -> None:

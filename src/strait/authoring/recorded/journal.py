@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from strait.authoring.flow import Flow, as_json, items_of, run_flow, run_flow_async
 from strait.authoring.validation import Checks
+from strait.clock import from_timestamp
 from strait.reserved import STEP_PREFIX, step_key
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Journal:
     def read(self) -> Flow[None]:
         """Read what is kept, anew if it was read before."""
         rows = yield lambda: self._api().list_state(self._run_id)
-        entries = [as_json(row) for row in items_of(rows)]
+        entries = sorted((as_json(row) for row in items_of(rows)), key=_kept_at)
         self._kept = {entry["state_key"]: entry["value"] for entry in entries}
 
     def write(self, key: str, value: Json) -> Flow[None]:
@@ -170,6 +171,13 @@ class Journal:
     def keep(self, place: Place, record: Record) -> Flow[None]:
         """Record a step that is over."""
         yield from self.write(step_key(place.name, place.occurrence), record.to_json())
+
+    def in_order(self) -> list[str]:
+        """Return all keys that are known, in the order in which they came to be kept.
+
+        It is the platform's order: the clock of the host may have been set back meanwhile.
+        """
+        return list({**(self._kept or {}), **self._written})
 
     def records(self) -> list[Record]:
         """Return all records that are known, in the order in which the steps ended."""
@@ -186,6 +194,15 @@ class Journal:
     def has_more(self) -> bool:
         """Say whether steps are recorded that this attempt has not come to yet."""
         return any(_is_step(key) and key not in self._asked for key in self._kept or ())
+
+
+def _kept_at(entry: dict[str, Json]) -> tuple[int, str]:
+    try:
+        instant = from_timestamp(entry.get("updated_at") or "")
+    except ValueError:
+        instant = 0  # a platform that does not tell
+    value = entry["value"]
+    return instant, str(value.get("finished_at", "")) if isinstance(value, dict) else ""
 
 
 def _is_step(key: str) -> bool:

@@ -165,7 +165,6 @@ class Undoable:
     place: Place
     undo: Callable[[Any], object]
     result: object
-    finished_at: str
     idempotency_key: str
 
 
@@ -349,9 +348,7 @@ def _result(
     returned = _type_of(function)
     result = given if returned is None else returned.load(given, f"the record of `{place.name}`")
     if options.undo is not None:
-        ledger.undoable.append(
-            Undoable(place, options.undo, result, record.finished_at, record.idempotency_key)
-        )
+        ledger.undoable.append(Undoable(place, options.undo, result, record.idempotency_key))
     return result
 
 

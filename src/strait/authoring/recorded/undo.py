@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from strait.authoring.recorded.carrying import drive
 from strait.authoring.recorded.journal import Place
-from strait.authoring.recorded.step import Ledger, StepOptions, course
-from strait.reserved import UNDO_STEP_PREFIX
+from strait.authoring.recorded.step import Ledger, StepOptions, Undoable, course
+from strait.reserved import UNDO_STEP_PREFIX, step_key
 
 if TYPE_CHECKING:
     from strait.authoring.flow import Call
@@ -27,7 +27,12 @@ async def undo_all(ledger: Ledger, ask: Callable[[Call], Coroutine[Any, Any, obj
     """
     ledger.only_recorded = False
     undone = []
-    for item in sorted(ledger.undoable, key=lambda item: item.finished_at, reverse=True):
+    order = {key: number for number, key in enumerate(ledger.journal.in_order())}
+
+    def recorded(item: Undoable) -> int:
+        return order[step_key(item.place.name, item.place.occurrence)]
+
+    for item in sorted(ledger.undoable, key=recorded, reverse=True):
         place = Place(
             UNDO_STEP_PREFIX + item.place.name,
             item.place.occurrence,
