@@ -76,7 +76,10 @@ def main() -> None:
         database = Path(directory) / "soak.db"
         load = Load(start(database, _TARGET), options.runs)
         load.begin()
-        restarts = [_kill(load, database, randomness) for _ in range(options.kills)]
+        restarts = [
+            _kill(load, database, randomness, options.runs * number // options.kills)
+            for number in range(options.kills)
+        ]
         # The last server is to live.
         load.platform.kill()
         load.platform = start(database, _TARGET)
@@ -92,13 +95,16 @@ def main() -> None:
     sys.exit(1 if any(faults.values()) else 0)
 
 
-def _kill(load: Load, database: Path, randomness: random.Random) -> float:
-    """Kill the server after a while, with its handlers sometimes; return how long a start took.
+def _kill(load: Load, database: Path, randomness: random.Random, runs: int) -> float:
+    """Kill the server under load, with its handlers sometimes; return how long a start took.
 
-    Every other server kills itself, at a commit point that it passes.
+    It lives until so many runs were acknowledged, and a moment longer. Every other server kills
+    itself before that, at a commit point that it passes.
     """
+    while len(load.acknowledged) < runs and load.platform.process.poll() is None:
+        time.sleep(0.01)
     with suppress(subprocess.TimeoutExpired):
-        load.platform.process.wait(randomness.uniform(0.3, 1.2))
+        load.platform.process.wait(randomness.uniform(0, 0.1))
     if randomness.random() < 0.4:
         handlers = ["pkill", "-9", "-P", str(load.platform.process.pid)]
         subprocess.run(handlers, check=False)
