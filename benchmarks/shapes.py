@@ -14,7 +14,7 @@ import json
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,15 +46,16 @@ FULL = Shape(open=1_000, open_secs=300, parked=100_000, queued=1_000_000)
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shapes", description=__doc__)
     parser.add_argument("--full", action="store_true", help="the shapes of the goals")
-    shape = FULL if parser.parse_args().full else SHORT
+    parser.add_argument("only", nargs="*", choices=[*_BUILDS, []])
+    options = parser.parse_args()
     print("| figure | measured | the platform before |\n|---|---|---|")
-    for row in measure(shape):
+    for row in measure(FULL if options.full else SHORT, options.only):
         print("| " + " | ".join(row) + " |", flush=True)
 
 
-def measure(shape: Shape = SHORT) -> Iterator[Row]:
-    """Yield the rows of the table."""
-    for build in (_queued, _open, _parked):
+def measure(shape: Shape = SHORT, only: Sequence[str] = ()) -> Iterator[Row]:
+    """Yield the rows of the table, or of some of the shapes."""
+    for build in [build for name, build in _BUILDS.items() if name in only or not only]:
         with (
             tempfile.TemporaryDirectory() as directory,
             platform_at(Path(directory), TARGET) as ready,
@@ -132,6 +133,9 @@ def _parked(platform: _Platform, shape: Shape) -> str:
     platform.bulk(str(platform.jobs["waits"]), shape.parked)
     platform.until("waiting", shape.parked)
     return f"{shape.parked:,} runs parked in waits"
+
+
+_BUILDS = {"queued": _queued, "open": _open, "parked": _parked}
 
 
 def _refused(platform: _Platform) -> Row:
