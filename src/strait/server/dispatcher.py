@@ -177,6 +177,8 @@ class Dispatcher:
     def _admitted(self, unit: Unit, stored: run_rows.Stored, entry: JobEntry) -> bool:
         circuit = self._circuit(entry.job, entry.endpoint_url)
         if circuit.admit(unit.now):
+            # A trial that is not made after all must not keep all others waiting for what it shows.
+            unit.if_undone(circuit.cancelled)
             return True
         trying = circuit.open_until <= unit.now
         until = unit.now + _TRIAL_SECS * SECOND if trying else circuit.open_until
