@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from strait.clock import VirtualClock
 from strait.engine import runs as engine
 from strait.engine.admission import Request
 from strait.engine.model import Run
@@ -17,7 +18,7 @@ from strait.server.outside import Outside
 from strait.server.unit import Unit
 from strait.server.work import runs
 from support.disks import Disk
-from support.handlers import Gate, Handlers, ok
+from support.handlers import Answer, Gate, Handlers, ok
 from support.world import World
 from support.world import world as a_world
 
@@ -80,6 +81,29 @@ async def test_a_commit_that_fails_uses_up_no_limit_of_the_job(
         for _ in range(2):
             await world.until(await world.trigger(job), "completed")
         assert (await world.api.get("/v1/runs")).json()["data"][2:] == []
+
+
+async def test_a_trial_of_an_endpoint_that_a_full_disk_prevents_is_made_later(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    full = False
+    disk = Disk(lambda sql: full and sql.startswith("UPDATE runs"))
+    outside = Outside(connect=disk.connect)
+    handlers.script = lambda call: Answer(500)
+    clock = VirtualClock()
+    async with a_world(handlers, tmp_path / "strait.db", clock=clock, outside=outside) as world:
+        job = await world.job(max_attempts=1)
+        for _ in range(5):
+            await world.until(await world.trigger(job), "dead_letter")
+        handlers.script = lambda call: ok("up")
+        run_id = await world.trigger(job)
+        await world.settled()
+        full = True
+        await world.pass_time(61)
+        assert (await world.run(run_id))["status"] == "queued"
+        full = False
+        await world.pass_time(10)
+        await world.until(run_id, "completed")
 
 
 async def test_an_operation_that_fails_after_it_made_a_run_uses_up_no_limit_of_the_job(
