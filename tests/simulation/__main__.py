@@ -26,12 +26,19 @@ def main() -> None:
     started = time.monotonic()
     with ProcessPoolExecutor(options.processes) as pool:
         seeds = range(options.first, options.first + options.seeds)
-        outcomes = list(pool.map(simulate, seeds, chunksize=20))
+        outcomes = [_told(outcome) for outcome in pool.map(simulate, seeds, chunksize=20)]
     bad = [outcome for outcome in outcomes if outcome.faults]
-    for outcome in bad[:20]:
-        print(f"seed {outcome.seed}: {outcome.faults[:3]}")
     print(_summary(outcomes, len(bad), time.monotonic() - started))
     sys.exit(bool(bad))
+
+
+def _told(outcome: Outcome) -> Outcome:
+    """Print what a seed has shown as soon as it has, and now and then how far they are."""
+    if outcome.faults:
+        print(f"seed {outcome.seed}: {outcome.faults[:3]}", flush=True)
+    elif outcome.seed % 1_000 == 0:
+        print(f"seed {outcome.seed}", flush=True)
+    return outcome
 
 
 def _summary(outcomes: list[Outcome], bad: int, secs: float) -> str:

@@ -17,6 +17,10 @@ from strait.clock import SECOND
 START = 1_767_225_600 * SECOND
 
 
+# Stories move it some hundred times. A platform that looks again and again would do so for days.
+_MOST_MOVES = 20_000
+
+
 class StuckError(Exception):
     """Nothing is ready, nobody sleeps, and the simulation is not over."""
 
@@ -76,6 +80,7 @@ class _Selector(selectors.SelectSelector):
     def __init__(self, clock: SimulatedClock) -> None:
         super().__init__()
         self._clock = clock
+        self._moves = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
@@ -86,6 +91,9 @@ class _Selector(selectors.SelectSelector):
             waits.append(due)
         if not waits:
             raise StuckError("nobody sleeps, and nothing is ready")
+        self._moves += 1
+        if self._moves > _MOST_MOVES:
+            raise StuckError(f"time was moved {_MOST_MOVES} times: somebody asks for ever")
         self._clock.pass_(min(waits))
         return ready
 
