@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -122,12 +123,8 @@ def _log_made(unit: Unit, made: list[Run]) -> None:
         return
     for run in made:
         fields = {"run_id": run.id, "project_id": run.project_id}
-        told = (run.status, run.triggered_by)
-        unit.after(
-            lambda told=told, fields=fields: logger.debug(  # type: ignore[misc]  # mypy infers no lambda with defaults
-                "run was made, %s, by %s", *told, extra=fields
-            )
-        )
+        text = "run was made, %s, by %s"
+        unit.after(partial(logger.debug, text, run.status, run.triggered_by, extra=fields))
 
 
 def _log(unit: Unit, before: str, transition: engine.Transition) -> None:
