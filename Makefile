@@ -11,6 +11,9 @@ DOCS := $(VENV)/.docs
 BROWSER := $(VENV)/.browser
 CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
+# Tests and benchmarks start processes by the hundred, and without it each compiles all of ours again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 .PHONY: help

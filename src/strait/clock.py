@@ -25,6 +25,8 @@ _MICROSECOND = timedelta(microseconds=1)
 _LONGEST_NAP_SECS = 60.0
 
 
+# All that one operation writes has the same few instants.
+@lru_cache(maxsize=64)
 def to_timestamp(unix_us: int) -> Timestamp:
     """Write an instant as RFC 3339 in UTC with exactly six digits of fraction.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
-from strait.server.connections import MAX_HEAD_BYTES, MAX_HEADERS
+from strait.server.connections import MAX_HEAD_BYTES, MAX_HEADERS, send_whole
 from support.handlers import PATIENCE_SECS, Handlers
 from support.world import World, world
 
@@ -102,3 +103,42 @@ async def test_a_connection_too_many_is_refused_and_the_others_are_served(
             assert (await everything(refused)).startswith(b"HTTP/1.1 503 ")
         writer.write(QUESTION + b"\r\n")
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_questions_that_come_together_are_answered_in_their_order(world: World) -> None:
+    first, last = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: %b\r\n", b"\r\n"
+    close = b"Connection: close\r\n"
+    async with connected(world) as (reader, writer):
+        writer.write(first % b"one" + last + first % b"two" + close + last)
+        answers = await everything(reader)
+    one, two = answers.split(b"HTTP/1.1 200 ")[1:]
+    assert b"x-request-id: one\r\n" in one
+    assert b"connection: close" not in one
+    assert b"x-request-id: two\r\n" in two
+    assert b"connection: close\r\n" in two
+    for answer in (one, two):
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert f"content-length: {len(body)}".encode() in head
+
+
+async def test_a_question_for_the_head_alone_gets_no_body(world: World) -> None:
+    async with connected(world) as (reader, writer):
+        writer.write(b"HEAD /nowhere HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        answer = await everything(reader)
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert answer.endswith(b"\r\n\r\n")
+    assert answer.count(b"\r\n\r\n") == 1
+
+
+async def test_a_header_of_two_lines_is_never_written() -> None:
+    written: list[bytes] = []
+    cycle = SimpleNamespace(
+        disconnected=False,
+        flow=SimpleNamespace(write_paused=False),
+        keep_alive=True,
+        scope={"method": "GET"},
+        transport=SimpleNamespace(write=written.append),
+    )
+    with pytest.raises(RuntimeError, match="more than one line"):
+        await send_whole(cycle, 200, [(b"x-name", b"a\r\nset-cookie: b")], b"")
+    assert not written

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +13,6 @@ from strait.serve.loading import Stamp
 from strait.serve.registration import Manifest
 from strait.server.development import Defined, LoadError
 
-# Manifests are long lines.
-_LONGEST_LINE = 64 * 1024 * 1024
 GRACE_SECS = 10
 
 
@@ -75,22 +72,6 @@ class Child:
         self._process = process
         self._told = told
         self._reading: asyncio.Task[None] | None = None
-
-    @classmethod
-    async def start(
-        cls, told: Callable[[Child, dict[str, Any]], None], environment: dict[str, str]
-    ) -> Child:
-        """Start a process that gets ready to serve."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "strait.serve.standby"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_LONGEST_LINE,
-            env=environment,
-            # A Ctrl-C at the terminal is for the platform, which then ends its children in order.
-            start_new_session=True,
-        )
-        return cls(process, told)
 
     @property
     def pid(self) -> int:

@@ -8,9 +8,9 @@ changes nothing but what is said of it.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
+from asyncio.subprocess import Process
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from strait.cli import dev_lines as lines
 from strait.cli.dev_child import Child, Loaded, Order
 from strait.cli.dev_console import Console
+from strait.cli.dev_spawn import LEFT_OUT, spawn
 from strait.cli.dev_target import Target
 from strait.cli.dev_watch import Watcher
 from strait.client import AsyncClient
@@ -38,14 +39,6 @@ _LONGEST_PAUSE_SECS = 5.0
 _MOST_SUPERSEDED = 3
 # The clock of a file system may be behind by one tick of the kernel.
 _CLOCK_TICK_SECS = 0.02
-# They say where another platform is; handlers speak to this one.
-LEFT_OUT = (
-    "STRAIT_BASE_URL",
-    "STRAIT_API_KEY",
-    "STRAIT_AUTH_TYPE",
-    "STRAIT_PROFILE",
-    "STRAIT_PROJECT",
-)
 
 
 class HandlersError(StraitError):
@@ -94,9 +87,9 @@ class Handlers:
 
     # --------------------------------------------------------------------------------- lifecycle
 
-    def prepare(self) -> None:
-        """Begin to start a process that waits for code."""
-        self._standby = asyncio.create_task(self._start_child(), name="strait-standby")
+    def prepare(self, process: Process | None = None) -> None:
+        """Begin to start a process that waits for code, or take one that was started already."""
+        self._standby = asyncio.create_task(self._start_child(process), name="strait-standby")
 
     async def start(
         self, platform: Platform, base_url: str, credentials: bootstrap.Credentials
@@ -144,9 +137,8 @@ class Handlers:
         for child in self._children:
             child.kill()
 
-    async def _start_child(self) -> Child:
-        environment = {name: text for name, text in os.environ.items() if name not in LEFT_OUT}
-        child = await Child.start(self._told, environment)
+    async def _start_child(self, process: Process | None = None) -> Child:
+        child = Child(process or await spawn(), self._told)
         self._children.add(child)
         return child
 

@@ -133,17 +133,17 @@ class RunLines:
     def __call__(self, run: Run | WorkflowRun) -> None:
         """Write what a person wants to know of it."""
         if isinstance(run, Run):
-            status = _status(run)
-            if tell_held(self._platform, run):
-                status = "held"
+            # The history of a run says that it is held, whether or not a line does.
+            held = tell_held(self._platform, run)
+            if self._console.quiet:
+                return
+            status = "held" if held else _status(run)
             if status:
                 self._line(run, status, self._job(run), f"/runs/{run.id}")
-        elif is_terminal_workflow_run_status(run.status):
+        elif not self._console.quiet and is_terminal_workflow_run_status(run.status):
             self._line(run, run.status, self._workflow(run), f"/workflow-runs/{run.id}")
 
     def _line(self, run: Run | WorkflowRun, status: str, name: str, path: str) -> None:
-        if self._console.quiet:
-            return
         kind = "run" if isinstance(run, Run) else "workflow_run"
         began = run.started_at or run.created_at
         took = None

@@ -22,6 +22,7 @@ from strait.server import access, auth, idempotency, sdk_version
 from strait.server._generated.routes import ROUTES
 from strait.server.audit_actions import SELF_RECORDED, is_recorded
 from strait.server.auth import Principal
+from strait.server.connections import WHOLE
 from strait.server.dashboard.pages import Dashboard
 from strait.server.doors import Doors
 from strait.server.errors import ApiError
@@ -93,7 +94,7 @@ class App:
             answer = answer._replace(headers=(*answer.headers, *cors))
         try:
             if isinstance(answer, Reply):
-                await _send_reply(send, answer, request_id)
+                await _send_reply(scope, send, answer, request_id)
             else:
                 await self._send_stream(scope, receive, send, answer, request_id)
         except OSError:
@@ -329,7 +330,7 @@ def _check_media_types(method: str, headers: dict[bytes, bytes]) -> None:
 _ACCEPTED = (b"json", b"*/*", b"application/*", b"x-ndjson", b"text/csv", b"text/event-stream")
 
 
-async def _send_reply(send: Send, answer: Reply, request_id: str) -> None:
+async def _send_reply(scope: Scope, send: Send, answer: Reply, request_id: str) -> None:
     headers = [*_STANDARD_HEADERS, (b"x-request-id", request_id.encode("latin-1", "replace"))]
     if answer.headers:
         # What an answer says itself stands in place of what all of them say.
@@ -341,6 +342,10 @@ async def _send_reply(send: Send, answer: Reply, request_id: str) -> None:
         headers.append((b"content-type", answer.content_type))
     if answer.status != 204:
         headers.append((b"content-length", str(len(answer.body)).encode()))
+    whole = scope.get("extensions", {}).get(WHOLE)
+    if whole is not None:
+        await whole["send"](answer.status, headers, answer.body)
+        return
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

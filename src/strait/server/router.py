@@ -58,21 +58,21 @@ class Router:
         node.routes[route.method] = (route, tuple(names))
 
     def _walk(
-        self, node: _Node, segments: list[str], method: str
+        self, node: _Node, segments: list[str], method: str, at: int = 0
     ) -> tuple[_Node, list[str]] | None:
         """Find the node of a path that has `method`, or any method when that is empty."""
-        if not segments:
+        if at == len(segments):
             answers = method in node.routes if method else bool(node.routes)
             return (node, []) if answers else None
-        segment, rest = segments[0], segments[1:]
+        segment = segments[at]
         literal = node.literal.get(segment)
         if literal is not None:
-            found = self._walk(literal, rest, method)
+            found = self._walk(literal, segments, method, at + 1)
             if found is not None:
                 return found
         if node.parameter is None or not segment:
             return None
-        found = self._walk(node.parameter, rest, method)
-        if found is None:
-            return None
-        return found[0], [unquote(segment), *found[1]]
+        found = self._walk(node.parameter, segments, method, at + 1)
+        if found is not None:
+            found[1].insert(0, unquote(segment))
+        return found

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import jwt
 import msgspec
 
 from strait.clock import SECOND
@@ -96,6 +95,8 @@ def _claims(key: str, text: str) -> Mapping[str, Any]:
     Raises:
         TokenError: it is none of ours.
     """
+    import jwt  # noqa: PLC0415 - a tenth of the start, which nobody waits for who reads none
+
     try:
         # The clock of the server decides over expiry, not the one that the library would read.
         claims: dict[str, Any] = jwt.decode(
@@ -135,6 +136,8 @@ class SseToken:
 
 def issue_sse(key: str, token: SseToken, *, now: int) -> tuple[str, int]:
     """Return a token for event streams and the instant at which it ends."""
+    import jwt  # noqa: PLC0415 - as above
+
     expires = now // SECOND + SSE_SECS
     claims = {
         "iss": SSE_ISSUER,
@@ -153,6 +156,8 @@ def read_sse(key: str, text: str, *, now: int) -> SseToken:
     Raises:
         TokenError: it is none of this server, or too old.
     """
+    import jwt  # noqa: PLC0415 - as above
+
     try:
         claims = jwt.decode(
             text,

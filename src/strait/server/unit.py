@@ -61,7 +61,6 @@ class Unit:
         self.platform = platform
         self.db = platform.writer.connection
         self.now = platform.tick()
-        self.stamp: Timestamp = to_timestamp(self.now)
         self.signals: deque[Signal] = deque()
         # How many runs were canceled because one above them was (see `work.descendants`).
         self.descendants = 0
@@ -69,8 +68,12 @@ class Unit:
     def tick(self) -> int:
         """Move on to an instant that no other record has, and return it."""
         self.now = self.platform.tick()
-        self.stamp = to_timestamp(self.now)
         return self.now
+
+    @property
+    def stamp(self) -> Timestamp:
+        """The instant of the operation, or the last one that it moved on to."""
+        return to_timestamp(self.now)
 
     def new_id(self) -> str:
         """Return a fresh id."""

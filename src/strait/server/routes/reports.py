@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import sqlite3
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from msgspec import json
 
 from strait.clock import to_timestamp
 from strait.redaction import redacted_document
-from strait.report import Ask, Document, gather, render
-from strait.report.gather import Kind
 from strait.server import access
 from strait.server._generated.routes import ROUTES
 from strait.server.errors import ApiError
 from strait.server.http import Call, Reply
 from strait.server.registry import Registry
 from strait.server.schema import Route
+
+if TYPE_CHECKING:
+    from strait.report.gather import Ask, Document, Kind
 
 registry = Registry()
 
@@ -43,6 +44,8 @@ def workflow_run_report(call: Call, db: sqlite3.Connection) -> Reply:
 
 
 def _report(call: Call, db: sqlite3.Connection, kind: Kind, run_id: str) -> Reply:
+    from strait.report import gather, render  # noqa: PLC0415 - a start needs no pictures
+
     paths = call.query.get("redact") or []
     flow = gather(kind, run_id, to_timestamp(call.now))
     page = render(redacted_document(_driven(flow, call, db), paths))
