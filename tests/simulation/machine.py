@@ -92,6 +92,20 @@ class _Disk(Executor):
             done.set_result(fn(*args))
 
 
+class _Pace:
+    """The loop waits for some commits itself: none, about half of them, or all."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._share = chance.choice((0.0, 0.5, 1.0))
+
+    def is_quick(self, operations: int) -> bool:
+        return self._chance.random() < self._share
+
+    def took(self, seconds: float, operations: int) -> None:
+        """Learn nothing: seconds of a simulation are not those of a disk."""
+
+
 class _AtOnce(Executor):
     """Long reads take no time, so that no thread has a say in what comes first."""
 
@@ -141,6 +155,7 @@ class Machine:
         outside = Outside(
             outbound=lambda *, max_body_bytes, reach: _Wire(self._posted),
             executor=_Disk(self, self.starts),
+            pace=_Pace(self.chance),
             analysts=_AtOnce(),
             connect=self._disk.connect,
             chance=self.chance.random,

@@ -15,6 +15,7 @@ from typing import Protocol
 from strait.server.addresses import Reach
 from strait.server.outbound import Outbound
 from strait.store.connection import Connect
+from strait.store.pace import Pace
 
 
 class MakeOutbound(Protocol):
@@ -36,6 +37,7 @@ class Outside:
     Attributes:
         outbound: makes the clients that post to endpoints.
         executor: where commits wait for the disk; None is a thread of the writer's own.
+        pace: says which commits the loop waits for itself; None is as `Writer` has it.
         analysts: where reads run that may take long; None is threads of their own.
         probe: told each commit point that is passed (`strait.store.writer.COMMIT_POINTS`).
         connect: opens connections to the database.
@@ -44,6 +46,7 @@ class Outside:
 
     outbound: MakeOutbound = Outbound
     executor: Executor | None = None
+    pace: Pace | None = None
     analysts: Executor | None = None
     probe: Callable[[str], None] = _ignore
     connect: Connect = sqlite3.connect

@@ -148,6 +148,7 @@ class Platform:
             connection,
             on_rollback=self._forget_caches,
             executor=self.outside.executor,
+            pace=self.outside.pace,
             on_commit=self.figures.committed,
             probe=self.outside.probe,
         )

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from strait.store.pace import Never, Pace, Usual
+
 T = TypeVar("T")
 
 logger = logging.getLogger("strait.store")
@@ -30,12 +32,6 @@ logger = logging.getLogger("strait.store")
 COMMIT_POINTS = ("worked", "committed", "answered", "acted")
 # One batch takes at most this many operations, so that the first of them is not kept waiting.
 _BATCH_LIMIT = 1_000
-# A commit that the disk takes in less time than this is not worth two changes of threads.
-_QUICK_SECS = 0.0005
-# Where more operations than this share a commit as a rule, others come while the disk is at work.
-_ALONE = 1.2
-# How much the newest commit counts in what is usual.
-_WEIGHT = 0.1
 # How many changed rows are left in the write-ahead log while nobody writes, and at most.
 _CHANGES_AT_REST = 1_500
 _CHANGES_AT_MOST = 6_000
@@ -76,8 +72,9 @@ class Writer:
         connection: the database's only writing connection, in autocommit mode.
         on_rollback: called when a batch, or an operation that had written, was undone, to drop what
             memory holds of it.
-        executor: where commits wait for the disk, all of them; by default a thread of the writer's
-            own, and the loop for those that hardly wait.
+        executor: where commits wait for the disk; by default a thread of the writer's own.
+        pace: says which commits the loop waits for itself. By default those that hardly wait, and
+            none where there is an executor.
         on_commit: told how long the disk took for each commit, in seconds, and how many operations
             shared it.
         probe: told each commit point that a batch passes, see `COMMIT_POINTS`.
@@ -89,18 +86,16 @@ class Writer:
         *,
         on_rollback: Callable[[], None] = lambda: None,
         executor: Executor | None = None,
+        pace: Pace | None = None,
         on_commit: Callable[[float, int], None] = lambda seconds, operations: None,
         probe: Callable[[str], None] = lambda point: None,
     ) -> None:
         self.connection = connection
         self._on_rollback = on_rollback
         self._thread = executor or ThreadPoolExecutor(1, thread_name_prefix="strait-commit")
-        self._may_hold_up = executor is None
+        self._pace = pace or (Usual() if executor is None else Never())
         self._probe = probe
         self._on_commit = on_commit
-        # What a commit takes on this disk as a rule, and how many share it; not known yet.
-        self._usual_secs = 1.0
-        self._usual_batch = 1.0
         self._changes_logged = connection.total_changes
         self._batch: list[_Operation[object]] = []
         self._waiting: deque[_Operation[object]] = deque()
@@ -210,14 +205,10 @@ class Writer:
         if self.connection.total_changes == self._changes_before:
             # Nothing was written, so there is nothing to sync.
             self._finish(self._try_commit(), synced=False)
-        elif self._is_quick():
+        elif self._pace.is_quick(len(self._batch)):
             self._finish(self._try_commit())
         else:
             self._in_thread(self._try_commit, self._finish)
-
-    def _is_quick(self) -> bool:
-        alone = len(self._batch) == 1 and self._usual_batch < _ALONE
-        return alone and self._may_hold_up and self._usual_secs < _QUICK_SECS
 
     def _in_thread(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         done = asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -244,8 +235,7 @@ class Writer:
             if synced and not any(isinstance(op.error, StoreUnavailable) for op in self._batch):
                 self.failing = None
             if synced:
-                self._usual_secs += (outcome - self._usual_secs) * _WEIGHT
-                self._usual_batch += (len(self._batch) - self._usual_batch) * _WEIGHT
+                self._pace.took(outcome, len(self._batch))
                 self._on_commit(outcome, len(self._batch))
             batch, self._batch = self._batch, []
             for operation in batch:
