@@ -96,3 +96,20 @@ async def test_a_login_goes_on_after_a_restart_and_its_code_is_not_on_the_disk(
     assert code["device_code"].encode() not in database.read_bytes()
     async with running(handlers, database) as world:
         assert (await polled(world, code))[0] == 200
+
+
+async def test_a_code_of_a_project_that_was_deleted_is_worth_nothing(world: World) -> None:
+    operator = world.internal()
+    project = {"id": "proj-2", "org_id": "org-1", "name": "Second"}
+    assert (await operator.post("/v1/projects", json=project)).status_code == 201
+    own = world.client(await world.key_for("*", project="proj-2"))
+    code, elsewhere = await begun(world), await begun(world)
+    body = {"user_code": code["user_code"], "project_id": "proj-2"}
+    assert (await own.post("/v1/cli/device-codes/approve", json=body)).status_code == 200
+    await approved(world, elsewhere)
+    assert (await operator.delete("/v1/projects/proj-2")).status_code == 204
+    assert await polled(world, code) == (400, {"error": "expired_token"})
+    # Nor when the project is there again.
+    assert (await operator.post("/v1/projects", json=project)).status_code == 201
+    assert await polled(world, code) == (400, {"error": "expired_token"})
+    assert (await polled(world, elsewhere))[0] == 200

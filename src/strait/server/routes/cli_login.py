@@ -17,13 +17,12 @@ from strait.server.registry import Registry
 from strait.server.routes import projects
 from strait.server.routes.api_keys import DEFAULT_LIFETIME_DAYS
 from strait.server.unit import Unit
-from strait.server.work import api_keys
+from strait.server.work import api_keys, device_codes
 from strait.store import records
 from strait.store.records import Record
 
 registry = Registry()
 
-_KIND = "device_code"
 _EXPIRES_SECS = 900
 _INTERVAL_SECS = 7
 # Without the letters and digits that are taken for each other.
@@ -37,9 +36,7 @@ _SCOPES = SCOPES - {"*", "rbac:manage", "api-keys:manage", "projects:manage", "o
 def request(call: Call, unit: Unit) -> Reply:
     """Begin a login: a code to poll with, and one to show to the user."""
     del call
-    unit.db.execute(
-        "DELETE FROM records WHERE kind = ? AND fields ->> '$.expires_at' < ?", (_KIND, unit.stamp)
-    )
+    device_codes.forget_expired(unit)
     device_code = secrets.token_hex(32)
     user_code = "".join(secrets.choice(_LETTERS) for _ in range(_USER_CODE_CHARS))
     record = Record(
@@ -51,7 +48,7 @@ def request(call: Call, unit: Unit) -> Reply:
         unique_key=user_code,
         fields={"status": "pending", "expires_at": unit.in_secs(_EXPIRES_SECS)},
     )
-    records.insert(unit.db, _KIND, record)
+    records.insert(unit.db, device_codes.KIND, record)
     return reply(
         {
             "device_code": device_code,
@@ -69,7 +66,7 @@ def approve(call: Call, unit: Unit) -> Reply:
     body = call.body(bodies.ApproveDeviceCodeRequest)
     if body.project_id != call.project_id:
         raise ApiError(403, "project_id does not match authenticated project")
-    record = records.by_key(unit.db, _KIND, "", body.user_code.strip().upper())
+    record = records.by_key(unit.db, device_codes.KIND, "", body.user_code.strip().upper())
     if record is None:
         raise not_found("device code")
     if record.fields["status"] != "pending":
@@ -96,7 +93,7 @@ def exchange(call: Call, unit: Unit) -> Reply:
         raise ApiError(400, "device_code is required")
     if body.grant_type != "device_code":
         raise ApiError(400, "grant_type must be device_code")
-    record = records.get(unit.db, _KIND, _hash(body.device_code))
+    record = records.get(unit.db, device_codes.KIND, _hash(body.device_code))
     if record is None or _is_over(unit, record):
         return reply({"error": "expired_token"}, 400)
     match record.fields["status"]:
@@ -122,7 +119,7 @@ def exchange(call: Call, unit: Unit) -> Reply:
 
 def _save(unit: Unit, record: Record, **fields: Any) -> None:
     changed = replace(record, fields={**record.fields, **fields}, updated_at=unit.stamp)
-    records.update(unit.db, _KIND, changed)
+    records.update(unit.db, device_codes.KIND, changed)
 
 
 def _is_over(unit: Unit, record: Record) -> bool:

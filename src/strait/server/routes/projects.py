@@ -10,7 +10,7 @@ from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import api_keys, rbac
+from strait.server.work import api_keys, device_codes, rbac
 from strait.store import meta
 
 registry = Registry()
@@ -68,7 +68,7 @@ def get(call: Call, db: sqlite3.Connection) -> Reply:
 
 @registry.write("delete-project")
 def delete(call: Call, unit: Unit) -> Reply:
-    """Delete a project that has no jobs left, and end its keys."""
+    """Delete a project that has no jobs left, and end its keys and those that were promised."""
     if not call.principal.internal:
         raise ApiError(403, "project deletion requires internal secret")
     project_id = call.params["projectID"]
@@ -84,6 +84,7 @@ def delete(call: Call, unit: Unit) -> Reply:
         raise not_found("project")
     for key in meta.keys_of(unit.db, project_id, before=checks.END_OF_TIME, limit=-1):
         api_keys.revoke(unit, key)
+    device_codes.forget(unit, project_id)
     meta.set_meta(unit.db, _owner(project_id), project.org_id)
     meta.delete_project(unit.db, project_id)
     return NO_CONTENT
