@@ -139,7 +139,7 @@ def failed_chain():
 def test_a_step_that_failed_can_be_done_again_and_the_run_goes_on():
     run = failed_chain()
     old_job, old_trigger = run["b"].job_run_id, run.trigger("x").id
-    run.send(events.RetryStep("b"))
+    run.send(events.RetryStep("b", timeout_secs=100))
     assert run.status == "running"
     assert (run.run.error, run.run.finished_at) == ("", "")
     assert run.run.expires_at == to_timestamp(run.now + 100 * SECOND)

@@ -327,7 +327,7 @@ def test_a_retry_keeps_what_was_completed_and_does_the_rest():
     )  # fmt: skip
     first.job_ended("a", output={"n": 1})
     first.job_ended("b", "dead_letter", error="boom")
-    again = begin_retry(first)
+    again = begin_retry(first, timeout_secs=60)
     assert again.steps() == {"a": "completed", "b": "running", "c": "waiting"}
     assert again["a"].output == {"n": 1}
     assert again.payload("b") == {"x": 1, "parent_outputs": {"a": {"n": 1}}}

@@ -216,3 +216,22 @@ async def test_our_own_client_drives_a_canary(flows: Flows) -> None:
             workflow_id=workflow["id"], source_version=1, target_version=2, traffic_pct=5
         )
         assert (made.project_id, made.traffic_pct) == (PROJECT, 5)
+
+
+async def test_a_run_that_was_undone_still_counts_as_failed(still: Flows) -> None:
+    undo = await still.job("undo")
+    paid = await still.job("paid", compensation_job_id=undo["job_id"])
+    workflow = await still.create(paid, sleep("nap", 100, "paid"), timeout_secs=1_000)
+    await still.api.patch(f"/v1/workflows/{workflow['id']}", json={"timeout_secs": 1})
+    await canary(still, workflow, traffic_pct=10, auto_promote=AUTO)
+    chances(still.world, *[0.0] * 5)
+    for _ in range(5):
+        run_id = await still.trigger(workflow)
+        await still.until_step(run_id, "paid", "completed")
+        await still.world.pass_time(2)
+        await still.did(run_id, "compensate")
+        await still.until(run_id, "compensated")
+    await still.world.pass_time(61)
+    assert await version_of_a_run(still, workflow) == 1
+    events = await still.api.get("/v1/audit-events", params={"actor_id": "system:canary"})
+    assert [e["action"] for e in events.json()["data"]] == ["canary_deployment.rolled_back"]

@@ -218,3 +218,15 @@ async def test_the_typed_client_makes_a_channel_and_lists_what_it_was_sent(world
         deliveries = await client.notification_channels.list_deliveries()
         assert [row.channel_id for row in deliveries] == [made.id]
         assert deliveries[0].payload["run_id"] == run_id
+
+
+async def test_rooms_are_reminded_of_each_time_that_an_approval_is_asked_for(still: Flows) -> None:
+    world = still.world
+    await channel(world)
+    run_id = await still.start(approval("sign", approval_timeout_secs=600))
+    for times in (1, 2):
+        await world.pass_time(301)
+        kinds = [row["event_type"] for row in await sent(world)]
+        assert kinds.count("approval.reminder") == times
+        await world.pass_time(300)
+        await still.did(run_id, "steps/sign/retry")

@@ -194,3 +194,22 @@ async def test_a_retried_child_step_starts_a_new_child(flows: Flows) -> None:
     listed = (await flows.api.get(f"/v1/workflows/{inner['id']}/runs")).json()["data"]
     assert [row["status"] for row in listed] == ["completed", "failed"]
     assert (await flows.steps(run_id))["c"]["output"] == {"x": "mended"}
+
+
+async def test_a_step_that_is_done_again_does_not_take_the_end_of_its_former_child(
+    flows: Flows,
+) -> None:
+    inner = await flows.create(await flows.job("inner", script=lambda call: Answer(400)))
+    run_id = await flows.start(child("sub", inner))
+    await flows.until(run_id, "failed")
+    path = f"/v1/workflows/{inner['id']}/runs"
+    (former,) = (await flows.api.get(path)).json()["data"]
+    gate = flows.hold("inner")
+    await flows.did(former["id"], "steps/inner/retry")
+    await flows.did(run_id, "steps/sub/retry")
+    await flows.until_called("inner", 3)
+    answer = await flows.api.delete(f"/v1/workflow-runs/{former['id']}")
+    assert answer.json()["status"] == "canceled"
+    assert await flows.statuses(run_id) == {"sub": "running"}
+    gate.open()
+    await flows.until(run_id, "completed")

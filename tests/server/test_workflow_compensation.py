@@ -118,3 +118,17 @@ async def test_a_cancel_ends_an_undoing_and_its_job(flows: Flows) -> None:
     answer = await flows.api.delete(f"/v1/workflow-runs/{run_id}")
     assert answer.json()["status"] == "canceled"
     assert (await flows.world.run(call.run_id))["status"] == "canceled"
+
+
+async def test_no_handler_says_which_run_it_undoes(flows: Flows) -> None:
+    run_id = await failed_run(flows, await undoable(flows, "a"))
+    gate = flows.hold("undo-a")
+    await flows.did(run_id, "compensate")
+    (call,) = await flows.until_called("undo-a")
+    handler = flows.world.handler(call.token)
+    key = "_workflow_compensation_workflow_run_id"
+    path = f"/sdk/v1/runs/{call.run_id}/annotate"
+    answer = await handler.post(path, json={"annotations": {key: "another"}})
+    assert told(answer) == (400, f"annotation key {key!r} is the platform's own: choose another")
+    gate.open()
+    await flows.until(run_id, "compensated")

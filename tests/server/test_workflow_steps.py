@@ -434,3 +434,23 @@ async def test_a_step_that_has_not_ended_is_not_done_again(flows: Flows) -> None
     for what in ("retry", "replay-subtree"):
         answer = await flows.do(run_id, f"steps/a/{what}")
         assert told(answer) == (400, "step run must be terminal to retry")
+
+
+async def test_a_run_that_is_opened_again_and_again_has_its_time_limit_each_time(
+    still: Flows,
+) -> None:
+    run_id = await still.start(sleep("nap", 1_000), timeout_secs=60)
+    for what in ("retry", "replay-subtree", "retry"):
+        await still.world.pass_time(61)
+        assert (await still.run(run_id))["status"] == "timed_out"
+        await still.world.pass_time(5_000)
+        await still.did(run_id, f"steps/nap/{what}")
+        await still.world.pass_time(58)
+        assert (await still.run(run_id))["status"] == "running"
+    await still.world.pass_time(3)
+    assert (await still.run(run_id))["status"] == "timed_out"
+    again = (await still.did(run_id, "retry"))["id"]
+    await still.world.pass_time(58)
+    assert (await still.run(again))["status"] == "running"
+    await still.world.pass_time(3)
+    assert (await still.run(again))["status"] == "timed_out"

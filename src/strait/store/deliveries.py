@@ -69,11 +69,14 @@ def open_addresses(db: sqlite3.Connection) -> list[str]:
     return [address for (address,) in rows]
 
 
-def was_made(db: sqlite3.Connection, target_id: str, event_type: str, subject_id: str) -> bool:
-    """Return whether a receiver was ever sent an event about a subject."""
+def was_made(
+    db: sqlite3.Connection, target_id: str, event_type: str, subject_id: str, since: Timestamp
+) -> bool:
+    """Return whether a receiver was sent an event about a subject since an instant."""
     row = db.execute(
-        "SELECT 1 FROM deliveries WHERE target_id = ? AND event_type = ? AND subject_id = ?",
-        (target_id, event_type, subject_id),
+        "SELECT 1 FROM deliveries WHERE target_id = ? AND event_type = ? AND subject_id = ? "
+        "AND created_at >= ?",
+        (target_id, event_type, subject_id, since),
     ).fetchone()
     return row is not None
 

@@ -220,6 +220,12 @@ def at_version(db: sqlite3.Connection, workflow_id: str, number: int) -> Version
     return None if row is None else _version(row)
 
 
+def timeout_secs(db: sqlite3.Connection, workflow_id: str, number: int) -> int:
+    """Return how long a run of a version of a workflow may take; 0 is without limit."""
+    version = at_version(db, workflow_id, number)
+    return 0 if version is None else version.workflow.timeout_secs
+
+
 def _version(row: tuple[str, str, Timestamp]) -> Version:
     return Version(_workflows.decode(row[0]), _steps.decode(row[1]), row[2])
 

@@ -286,12 +286,12 @@ def _force_complete(draft: Draft, event: events.ForceComplete) -> bool:
 
 
 def _retry_step(draft: Draft, event: events.RetryStep) -> bool:
-    reopen.retry_step(draft, event.ref)
+    reopen.retry_step(draft, event.ref, event.timeout_secs)
     return True
 
 
 def _replay_subtree(draft: Draft, event: events.ReplaySubtree) -> bool:
-    reopen.replay_subtree(draft, event.ref)
+    reopen.replay_subtree(draft, event.ref, event.timeout_secs)
     return True
 
 

@@ -176,6 +176,7 @@ class Draft:
     def _parent_step_ended(self) -> ParentStepEnded:
         run = self.run
         return ParentStepEnded(
+            run.id,
             run.parent_workflow_run_id,
             run.parent_step_run_id,
             run.workflow_id,

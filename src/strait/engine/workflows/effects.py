@@ -103,6 +103,7 @@ class ParentStepEnded(Struct, frozen=True):
         outputs: `{step_ref: output}` of all steps that have one.
     """
 
+    workflow_run_id: str
     parent_workflow_run_id: str
     parent_step_run_id: str
     workflow_id: str

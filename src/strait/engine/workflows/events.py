@@ -135,15 +135,25 @@ class ForceComplete(Struct, frozen=True):
 
 
 class RetryStep(Struct, frozen=True):
-    """Do a step again that has ended, and what was left undone because of it."""
+    """Do a step again that has ended, and what was left undone because of it.
+
+    Attributes:
+        timeout_secs: how long the run may take from now on if it was over; 0 is without limit.
+    """
 
     ref: str
+    timeout_secs: int = 0
 
 
 class ReplaySubtree(Struct, frozen=True):
-    """Do a step that has ended and all that depends on it again."""
+    """Do a step that has ended and all that depends on it again.
+
+    Attributes:
+        timeout_secs: how long the run may take from now on if it was over; 0 is without limit.
+    """
 
     ref: str
+    timeout_secs: int = 0
 
 
 class Recheck(Struct, frozen=True):

@@ -8,16 +8,16 @@ not done again stays as it is: it could never start.
 from __future__ import annotations
 
 from strait import dag
-from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine.refusal import Refused
 from strait.engine.workflows.draft import Draft
+from strait.engine.workflows.instants import in_secs
 from strait.fsm import workflow_run_can_move
 
 SKIPPED_BY_HAND = "skipped by hand"
 """The error of a step that somebody skipped without giving a reason."""
 
 
-def retry_step(draft: Draft, ref: str) -> None:
+def retry_step(draft: Draft, ref: str, timeout_secs: int) -> None:
     """Do a step again, and those after it that were canceled or skipped because of it.
 
     Raises:
@@ -26,10 +26,10 @@ def retry_step(draft: Draft, ref: str) -> None:
     """
     _require_ended(draft, ref)
     left_undone = [other for other in draft.descendants(ref) if _was_left_undone(draft, other)]
-    _reopen(draft, [ref, *left_undone])
+    _reopen(draft, [ref, *left_undone], timeout_secs)
 
 
-def replay_subtree(draft: Draft, ref: str) -> None:
+def replay_subtree(draft: Draft, ref: str, timeout_secs: int) -> None:
     """Do a step and everything that depends on it again.
 
     Raises:
@@ -43,7 +43,8 @@ def replay_subtree(draft: Draft, ref: str) -> None:
     for other in descendants:
         if draft.step_runs[other].started_at and not draft.is_over(other):
             raise Refused(409, f"step {other} is under way; cancel it or wait for its end first")
-    _reopen(draft, [ref, *(other for other in descendants if draft.is_over(other))])
+    again = [ref, *(other for other in descendants if draft.is_over(other))]
+    _reopen(draft, again, timeout_secs)
 
 
 def _require_ended(draft: Draft, ref: str) -> None:
@@ -57,7 +58,7 @@ def _was_left_undone(draft: Draft, ref: str) -> bool:
     return step.status == "canceled" or (step.status == "skipped" and not step.error)
 
 
-def _reopen(draft: Draft, refs: list[str]) -> None:
+def _reopen(draft: Draft, refs: list[str], timeout_secs: int) -> None:
     wanted = set(refs)
     was_over = draft.run.status not in {"running", "paused"}
     if was_over:
@@ -71,7 +72,7 @@ def _reopen(draft: Draft, refs: list[str]) -> None:
         )
         raise Refused(409, f"step {refs[0]} depends on step {failed}; retry that one first")
     if was_over:
-        _reopen_run(draft)
+        _reopen_run(draft, timeout_secs)
     for ref in reset:
         draft.reset_step(ref)
     draft.recount(list(draft.step_runs))
@@ -93,17 +94,9 @@ def _may_resolve(draft: Draft, ref: str) -> bool:
     return draft.is_resolved(ref) or not draft.is_over(ref)
 
 
-def _reopen_run(draft: Draft) -> None:
+def _reopen_run(draft: Draft, timeout_secs: int) -> None:
     # Not while it is being undone, and not after that.
     if not workflow_run_can_move(draft.run.status, "running"):
         raise Refused(409, "failed to reopen workflow run for retry")
-    draft.move_run("running", "retry", error="", finished_at="", expires_at=renewed_expiry(draft))
-
-
-def renewed_expiry(draft: Draft) -> str:
-    """Return when the run times out if it begins now, or "" if it never does."""
-    run = draft.run
-    if not run.expires_at or not run.started_at:
-        return run.expires_at
-    allowed_us = from_timestamp(run.expires_at) - from_timestamp(run.started_at)
-    return to_timestamp(draft.now + max(allowed_us, SECOND))
+    expires_at = in_secs(draft.now, timeout_secs)
+    draft.move_run("running", "retry", error="", finished_at="", expires_at=expires_at)

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
 
 from strait import dag
-from strait.clock import from_timestamp, to_timestamp
+from strait.clock import to_timestamp
 from strait.engine.model import Json, StepDefinition, StepRun, Tags, Workflow, WorkflowRun
 from strait.engine.refusal import Refused
 from strait.engine.workflows.advance import advance
@@ -165,10 +165,19 @@ def retry(
     mean_cost: Callable[[str], int] = costs_nothing,
     *,
     created_by: str = "",
+    timeout_secs: int = 0,
 ) -> Transition:
     """Return a new run that does again what the original has not completed.
 
     Completed steps keep their outputs. If all are, the new run is completed at once.
+
+    Args:
+        original: the run that is over.
+        now: the instant in microseconds since the epoch.
+        new_id: makes the ids of the run, its steps and their job runs.
+        mean_cost: says what a run of a job costs on average, in microusd, where a step asks.
+        created_by: who asked; "" for who created the original.
+        timeout_secs: how long the new run may take; 0 is without limit.
 
     Raises:
         Refused: 400, the original has not ended.
@@ -176,9 +185,6 @@ def retry(
     old = original.run
     if not is_terminal_workflow_run_status(old.status):
         raise Refused(400, "can only retry a workflow run in terminal state")
-    allowed_us = 0
-    if old.expires_at and old.started_at:
-        allowed_us = from_timestamp(old.expires_at) - from_timestamp(old.started_at)
     run = WorkflowRun(
         id=new_id(),
         workflow_id=old.workflow_id,
@@ -190,7 +196,7 @@ def retry(
         tags=old.tags,
         max_parallel_steps=old.max_parallel_steps,
         payload=old.payload,
-        expires_at=to_timestamp(now + allowed_us) if allowed_us > 0 else "",
+        expires_at=in_secs(now, timeout_secs),
         retry_of_run_id=old.id,
         workflow_version_id=old.workflow_version_id,
         workflow_snapshot_id=old.workflow_snapshot_id,

@@ -19,7 +19,7 @@ from strait.server.registry import Registry
 from strait.server.routes.run_reads import event
 from strait.server.routes.runs import document
 from strait.server.unit import Unit
-from strait.server.work import children, events, records, runs, suspensions
+from strait.server.work import children, events, records, runs, suspensions, workflows
 from strait.server.work.handlers import speaking, writing
 from strait.store import jobs, ledger, meta
 from strait.store import runs as run_rows
@@ -95,6 +95,9 @@ def _check_annotations(annotations: dict[str, str]) -> None:
     for key, value in annotations.items():
         if not key.strip() or len(key) > 128:
             raise ApiError(400, "annotation keys must be non-blank and at most 128 characters")
+        if key.startswith(workflows.COMPENSATION_METADATA):
+            # It says which workflow run goes on when this run ends.
+            raise ApiError(400, f"annotation key {key!r} is the platform's own: choose another")
         if len(value) > 1024:
             raise ApiError(400, "annotation values must be at most 1024 characters")
 

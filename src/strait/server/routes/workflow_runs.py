@@ -18,6 +18,8 @@ from strait.server.registry import Registry
 from strait.server.unit import Unit
 from strait.server.work import workflow_starts, workflows
 from strait.store import workflow_runs
+from strait.store import workflows as definitions
+from strait.store.workflow_runs import Stored
 
 registry = Registry()
 
@@ -50,8 +52,7 @@ def _run(call: Call, unit: Unit, event: happened.Event) -> Reply:
 @registry.write("retry-workflow-run")
 def retry(call: Call, unit: Unit) -> Reply:
     """Run a workflow again that has ended; steps that were completed are taken over."""
-    stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
-    return reply(workflow_starts.retry(unit, stored, call.principal.actor), 201)
+    return reply(workflow_starts.retry(unit, _stored(call, unit), call.principal.actor), 201)
 
 
 @registry.write("bulk-cancel-workflow-runs")
@@ -145,20 +146,30 @@ def force_complete(call: Call, unit: Unit) -> Reply:
 @registry.write("retry-workflow-step")
 def retry_step(call: Call, unit: Unit) -> Reply:
     """Do a step again that has ended."""
-    ref = call.params["stepRef"]
-    return _step_reply(_step(call, unit, happened.RetryStep(ref)), ref)
+    ref, stored = call.params["stepRef"], _stored(call, unit)
+    event = happened.RetryStep(ref, _timeout_secs(unit, stored))
+    return _step_reply(workflows.advance(unit, stored, event), ref)
 
 
 @registry.write("replay-workflow-subtree")
 def replay_subtree(call: Call, unit: Unit) -> Reply:
     """Do a step again, and all that depends on it."""
-    transition = _step(call, unit, happened.ReplaySubtree(call.params["stepRef"]))
-    return reply({"reset_steps": len(transition.reset)})
+    stored = _stored(call, unit)
+    event = happened.ReplaySubtree(call.params["stepRef"], _timeout_secs(unit, stored))
+    return reply({"reset_steps": len(workflows.advance(unit, stored, event).reset)})
+
+
+def _timeout_secs(unit: Unit, stored: Stored) -> int:
+    run = stored.run
+    return definitions.timeout_secs(unit.db, run.workflow_id, run.workflow_version)
 
 
 def _step(call: Call, unit: Unit, event: happened.Event) -> Transition:
-    stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
-    return workflows.advance(unit, stored, event)
+    return workflows.advance(unit, _stored(call, unit), event)
+
+
+def _stored(call: Call, unit: Unit) -> Stored:
+    return workflows.load(unit, call.project_id, call.params["workflowRunID"])
 
 
 def _step_reply(transition: Transition, ref: str) -> Reply:
@@ -175,7 +186,7 @@ def _value(raw: Raw | UnsetType) -> Json | UnsetType:
 @registry.write("compensate-workflow-run")
 def compensate(call: Call, unit: Unit) -> Reply:
     """Undo the completed steps of a run that failed, in reverse order."""
-    stored = workflows.load(unit, call.project_id, call.params["workflowRunID"])
+    stored = _stored(call, unit)
     plan = compensation.plan(unit.platform.workflow_runs.state(unit.db, stored))
     workflows.advance(unit, stored, happened.Compensate())
     return reply(plan)

@@ -158,8 +158,10 @@ def approval_is_late(unit: Unit, run: WorkflowRun, approval: Approval) -> None:
     event_type = "approval.reminder"
     body = json.encode(facts).decode()
     for channel in unit.platform.audience.of(unit.db, run.project_id).channels:
-        # A server that has just started may find that the last one has told already.
-        if not delivery_rows.was_made(unit.db, channel.id, event_type, approval.id):
+        # A server that has just started may find that the last one has told already; of an earlier
+        # attempt of the step it may have told as well.
+        asked_at = approval.requested_at
+        if not delivery_rows.was_made(unit.db, channel.id, event_type, approval.id, asked_at):
             about = {"project_id": run.project_id, "subject_id": approval.id}
             _tell(unit, channel, event_type, body, **about)
 

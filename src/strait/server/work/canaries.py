@@ -28,7 +28,9 @@ from strait.store.records import Record
 
 KIND = "canary"
 _NS_PER_INSTANT = 10**9 // SECOND
-_FAILED = frozenset({"failed", "timed_out"})
+# What is being undone, or was, had failed before.
+_UNDONE = frozenset({"compensating", "compensated", "compensation_failed"})
+_FAILED = frozenset({"failed", "timed_out"}) | _UNDONE
 
 
 def newest(db: sqlite3.Connection, workflow_id: str) -> Record | None:
@@ -163,7 +165,7 @@ def _health(db: sqlite3.Connection, record: Record) -> Health:
         "WHERE workflow_id = ? AND created_at >= ? AND doc ->> '$.workflow_version' = ?",
         (record.owner_id, record.fields["step_at"], record.fields["target_version"]),
     )
-    ended = [row for row in rows if is_terminal_workflow_run_status(row[0])]
+    ended = [row for row in rows if row[0] in _UNDONE or is_terminal_workflow_run_status(row[0])]
     failed = sum(status in _FAILED for status, _, _ in ended)
     return Health(failed, [_took_ns(begun, done) for _, begun, done in ended])
 

@@ -95,9 +95,14 @@ def retry(unit: Unit, stored: Stored, created_by: str) -> WorkflowRun:
         Refused: 400, the earlier one is not over; 409, the workflow may have no more runs now.
     """
     unit.tick()
-    original = unit.platform.workflow_runs.state(unit.db, stored)
+    original, old = unit.platform.workflow_runs.state(unit.db, stored), stored.run
     transition = engine.retry(
-        original, unit.now, unit.new_id, _mean_cost(unit), created_by=created_by
+        original,
+        unit.now,
+        unit.new_id,
+        _mean_cost(unit),
+        created_by=created_by,
+        timeout_secs=definitions.timeout_secs(unit.db, old.workflow_id, old.workflow_version),
     )
     workflow = definitions.get(unit.db, stored.run.workflow_id)
     if workflow is not None:

@@ -27,8 +27,11 @@ from strait.store.workflow_runs import Stored
 
 logger = logging.getLogger("strait.server")
 
-_COMPENSATED_RUN = "_workflow_compensation_workflow_run_id"
-_COMPENSATED_STEP = "_workflow_compensation_step_ref"
+COMPENSATION_METADATA = "_workflow_compensation_"
+"""How the metadata begin that tell what a run undoes."""
+
+_COMPENSATED_RUN = f"{COMPENSATION_METADATA}workflow_run_id"
+_COMPENSATED_STEP = f"{COMPENSATION_METADATA}step_ref"
 
 
 def load(unit: Unit, project_id: str, run_id: str) -> Stored:
@@ -258,7 +261,9 @@ def trigger_settled(unit: Unit, trigger: EventTrigger) -> None:
 def child_ended(unit: Unit, effect: asked.ParentStepEnded) -> None:
     """Tell a sub-workflow step that the run which it has started is over."""
     place = workflow_runs.place_of_step(unit.db, effect.parent_step_run_id)
-    if place is None:
+    awaited = workflow_runs.child_of(unit.db, effect.parent_step_run_id)
+    # A step that is done again waits for its new run; its former one may have been opened again.
+    if place is None or awaited is None or awaited.run.id != effect.workflow_run_id:
         return
     _, ref = place
     event = happened.ChildEnded(
