@@ -117,6 +117,15 @@ async def test_a_workflow_is_refused_too_but_one_under_way_goes_on(still: Flows)
     await still.until(run_id, "completed")
     refused = await still.api.post(f"/v1/workflows/{flow['id']}/trigger", json={})
     assert refused.status_code == 402
+    # Nor does an event start it.
+    source = {"project_id": PROJECT, "name": "elsewhere"}
+    made = (await still.api.post("/v1/event-sources", json=source)).json()
+    target = {"target_type": "workflow", "target_id": flow["id"]}
+    await still.api.post(f"/v1/event-sources/{made['id']}/subscribe", json=target)
+    event = {"source": "elsewhere", "project_id": PROJECT, "payload": {}}
+    dispatched = (await still.api.post("/v1/events/dispatch", json=event)).json()
+    assert dispatched["dispatched"] == 0
+    assert "used up its budget" in dispatched["skipped"][0]["reason"]
     debug = await still.get(f"/{run_id}/debug")
     assert debug["total_cost_microusd"] == 500
 

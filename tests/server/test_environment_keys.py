@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from support.workflows import told
 from support.world import PROJECT, World
 
 
@@ -134,3 +135,42 @@ async def test_such_a_key_keeps_secrets_of_its_environment_only(world: World, bo
     assert [each["id"] for each in listed] == [ours["id"]]
     assert (await client.get(f"/v1/secrets/{theirs['id']}")).status_code == 404
     assert (await client.get("/v1/secrets", params={"environment": "live"})).json()["data"] == []
+
+
+async def test_such_a_key_makes_no_workflow_that_reaches_outside(
+    world: World, bound: Bound
+) -> None:
+    client, _, inside, outside = bound
+
+    async def make(of: httpx.AsyncClient, slug: str, **step: object) -> httpx.Response:
+        body = {
+            "project_id": PROJECT, "name": slug, "slug": slug, "steps": [{"step_ref": "a", **step}]
+        }  # fmt: skip
+        return await of.post("/v1/workflows", json=body)
+
+    theirs = (await make(world.api, "theirs", job_id=outside["id"])).json()
+    ours = (await make(client, "ours", job_id=inside["id"])).json()
+    unknown_job = (400, f"step a references unknown job {outside['id']}")
+    unknown_child = (400, f"step a references unknown sub_workflow {theirs['id']}")
+    child = {"step_type": "sub_workflow", "sub_workflow_id": theirs["id"]}
+    undoing = {"job_id": inside["id"], "compensation_job_id": outside["id"]}
+    assert told(await make(client, "b", job_id=outside["id"])) == unknown_job
+    assert told(await make(client, "c", **undoing)) == unknown_job
+    assert told(await make(client, "d", **child)) == unknown_child
+    changed = {"steps": [{"step_ref": "a", "job_id": outside["id"]}]}
+    answer = await client.patch(f"/v1/workflows/{ours['id']}", json=changed)
+    assert told(answer) == unknown_job
+    nested = {"step_type": "sub_workflow", "sub_workflow_id": ours["id"]}
+    assert (await make(client, "e", **nested)).status_code == 201
+
+
+async def test_such_a_key_begins_no_canary_elsewhere(world: World, bound: Bound) -> None:
+    client, _, inside, outside = bound
+    for job, status in ((outside, 404), (inside, 201)):
+        steps = [{"step_ref": "a", "job_id": job["id"]}]
+        body = {"project_id": PROJECT, "name": "w", "slug": job["slug"], "steps": steps}
+        workflow = (await world.api.post("/v1/workflows", json=body)).json()
+        await world.api.patch(f"/v1/workflows/{workflow['id']}", json={"timeout_secs": 9})
+        canary = {"workflow_id": workflow["id"], "source_version": 1, "target_version": 2}
+        answer = await client.post("/v1/canary-deployments", json={**canary, "traffic_pct": 50})
+        assert answer.status_code == status, answer.text

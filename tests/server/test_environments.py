@@ -301,3 +301,24 @@ async def test_what_an_older_release_kept_in_clear_is_sealed(
     db = sqlite3.connect(database)
     assert db.execute("SELECT signing_secret FROM jobs").fetchone()[0].startswith("sealed:v1:")
     db.close()
+
+
+async def test_what_is_inherited_is_never_cut_off(world: World) -> None:
+    chain: list[str] = []
+    for number in range(10):
+        body = {
+            "project_id": PROJECT, "name": f"e{number}", "slug": f"e{number}",
+            "parent_id": chain[-1] if chain else None, "variables": {f"V{number}": "1"},
+        }  # fmt: skip
+        chain.append((await world.api.post("/v1/environments", json=body)).json()["id"])
+    last = (await world.api.get(f"/v1/environments/{chain[-1]}/variables")).json()["variables"]
+    assert len(last) == 10
+    body = {"project_id": PROJECT, "name": "new", "slug": "new"}
+    new = (await world.api.post("/v1/environments", json=body)).json()["id"]
+    too_deep = (400, "environments inherit at most 10 levels deep")
+    # Above the first as well as below the last: either would be an eleventh level.
+    above = await world.api.patch(f"/v1/environments/{chain[0]}", json={"parent_id": new})
+    below = await world.api.patch(f"/v1/environments/{new}", json={"parent_id": chain[-1]})
+    assert (told(above), told(below)) == (too_deep, too_deep)
+    fits = await world.api.patch(f"/v1/environments/{new}", json={"parent_id": chain[-2]})
+    assert fits.status_code == 200, fits.text

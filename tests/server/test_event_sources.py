@@ -345,3 +345,24 @@ async def test_the_typed_client_does_all_of_it(world: World) -> None:
         await client.event_sources.delete(made.id)
     (call,) = await world.handlers.wait(1)
     assert call.json == {"n": 1}
+
+
+async def test_a_filter_of_unreasonable_size_is_refused(world: World) -> None:
+    target, made = await world.job(), await source(world)
+    path = f"/v1/event-sources/{made['id']}/subscribe"
+    for expression, message in (
+        ({"has": ["a"] * 200, "eq": [["b", "1"]] * 57}, "filter_expr has at most 256 conditions"),
+        ({"ne": [["é" * 257, "1"]]}, "filter_expr.ne has a path of more than 512 bytes"),
+        ({"has": [".".join("a" * 33)]}, "filter_expr.has has a path of more than 32 names"),
+    ):
+        body = {"target_type": "job", "target_id": target["id"], "filter_expr": expression}
+        assert told(await world.api.post(path, json=body)) == (400, message)
+
+
+async def test_a_number_is_compared_as_its_shortest(world: World) -> None:
+    target, made = await world.job(), await source(world)
+    for value in ("1", "1.5", "-2"):
+        await subscribe(world, made, "job", target["id"], filter_expr={"eq": [["n", value]]})
+    for number, started in ((1.0, 1), (1, 1), (1.5, 1), (-2.0, 1), (1.25, 0)):
+        answer = await dispatch(world, {"n": number})
+        assert (number, answer.json()["dispatched"]) == (number, started)

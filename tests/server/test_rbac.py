@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from strait.client import AsyncClient
+from support.workflows import told
 from support.world import PROJECT, World
 
 
@@ -386,3 +387,16 @@ async def test_our_own_client_makes_roles_and_members(world: World) -> None:
         made = await client.rbac.create_role(name="r", permissions=["jobs:read"])
         await client.rbac.create_member(user_id="u", role_id=made.id)
         assert [m.user_id async for m in await client.rbac.list_members()] == ["u"]
+
+
+async def test_no_role_loses_what_it_inherits_to_a_chain_that_is_too_long(world: World) -> None:
+    chain = [await role(world, "r0", "stats:read")]
+    for number in range(1, 21):
+        parent = chain[-1]["id"]
+        chain.append(await role(world, f"r{number}", "jobs:read", parent_role_id=parent))
+    top = await role(world, "top", "runs:read")
+    body = {"name": "r0", "permissions": ["stats:read"], "parent_role_id": top["id"]}
+    answer = await world.api.patch(f"/v1/roles/{chain[0]['id']}", json=body)
+    assert told(answer) == (400, "roles inherit at most 20 levels deep")
+    shown = await world.api.get(f"/v1/roles/{chain[20]['id']}", params={"include_lineage": True})
+    assert [each["name"] for each in shown.json()["lineage"]][-1] == "r0"

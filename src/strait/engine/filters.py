@@ -2,7 +2,7 @@
 
     {"eq": [["action", "opened"]], "ne": [["repo.private", "true"]], "has": ["issue.id"]}
 
-All of it must hold. Paths have dots, and values are compared as text.
+All of it must hold. Paths have dots, and values are compared as text; a number as its shortest.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from msgspec import json
 from strait.engine.model import Json
 
 _COMPARING = ("eq", "ne")
+_MAX_CONDITIONS = 256
+_MAX_SEGMENTS = 32
+_MAX_PATH_BYTES = 512
+# Above it, floats have no fractions, and whole numbers are written with exponents.
+_MAX_WHOLE_FLOAT = 1e15
 
 
 def fault(expression: Json) -> str:
@@ -26,9 +31,11 @@ def fault(expression: Json) -> str:
             return f"filter_expr has `eq`, `ne` and `has`, not `{name}`"
         if not isinstance(terms, list):
             return f"filter_expr.{name} must be an array"
-        problem = _terms_fault(name, terms)
+        problem = _terms_fault(name, terms) or _size_fault(name, terms)
         if problem:
             return problem
+    if sum(len(_list(expression, name)) for name in expression) > _MAX_CONDITIONS:
+        return f"filter_expr has at most {_MAX_CONDITIONS} conditions"
     return ""
 
 
@@ -41,6 +48,16 @@ def _terms_fault(name: str, terms: list[Json]) -> str:
         for term in terms
     )
     return "" if fits else f'filter_expr.{name} must be an array of ["path", "value"] pairs'
+
+
+def _size_fault(name: str, terms: list[Json]) -> str:
+    for term in terms:
+        path = str(term[0] if isinstance(term, list) else term)
+        if len(path.encode()) > _MAX_PATH_BYTES:
+            return f"filter_expr.{name} has a path of more than {_MAX_PATH_BYTES} bytes"
+        if path.count(".") >= _MAX_SEGMENTS:
+            return f"filter_expr.{name} has a path of more than {_MAX_SEGMENTS} names"
+    return ""
 
 
 def matches(expression: Json, payload: Json) -> bool:
@@ -77,4 +94,6 @@ def _find(value: Json, path: str) -> tuple[bool, Json]:
 
 
 def _as_text(value: Json) -> str:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _MAX_WHOLE_FLOAT:
+        value = int(value)
     return value if isinstance(value, str) else json.encode(value, order="sorted").decode()

@@ -154,6 +154,22 @@ def owned(db: sqlite3.Connection, kind: str, owner_id: str) -> list[Record]:
     return [_record(row) for row in rows]
 
 
+def levels_below(
+    db: sqlite3.Connection, kind: str, project_id: str, name: str, record_id: str
+) -> int:
+    """Return how many levels of records come below one that they name in a field.
+
+    Those that name it are the first level, those that name them the second. None may be below
+    itself.
+    """
+    levels, above = 0, [record_id]
+    while above:
+        rows = page(db, kind, project_id, matching={name: above})
+        above = [row.id for row in rows]
+        levels += bool(above)
+    return levels
+
+
 def everything(db: sqlite3.Connection, kind: str) -> Iterator[Record]:
     """Iterate over the records of a kind in all projects, oldest first."""
     rows = db.execute(f"SELECT {_COLUMNS} FROM records WHERE kind = ? ORDER BY created_at", (kind,))

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from strait.engine.model import Workflow
+from strait.server import within
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, reply
@@ -29,6 +30,9 @@ def create(call: Call, unit: Unit) -> Reply:
         raise ApiError(400, "source and target versions must be different")
     workflow = definitions.get(unit.db, body.workflow_id)
     if workflow is None or workflow.project_id != call.project_id:
+        raise not_found("workflow")
+    own = call.principal.environment_id
+    if own and not within.workflow(unit.db, workflow.id, own):
         raise not_found("workflow")
     for number in (body.source_version, body.target_version):
         if definitions.at_version(unit.db, workflow.id, number) is None:

@@ -41,7 +41,10 @@ def _check_parent(call: Call, unit: Unit, environment: Record, parent_id: str) -
     above = [each.id for each in environments.lineage(unit.db, parent)]
     if environment.id in above:
         raise ApiError(400, "environment cannot inherit from one that inherits from it")
-    if len(above) >= environments.MAX_DEPTH:
+    below = records.levels_below(
+        unit.db, environments.ENVIRONMENT, call.project_id, "parent_id", environment.id
+    )
+    if len(above) + 1 + below > environments.MAX_DEPTH:
         raise ApiError(400, f"environments inherit at most {environments.MAX_DEPTH} levels deep")
 
 

@@ -198,6 +198,7 @@ def _start(call: Call, unit: Unit, source: Record, fields: dict[str, Any], text:
         raise not_found("workflow")
     if not workflow.enabled:
         raise ApiError(400, "workflow is disabled")
+    budgets.check(unit, workflow.project_id)
     workflow_starts.start(
         unit,
         workflow,

@@ -40,7 +40,8 @@ def _check_parent(unit: Unit, role: Record) -> None:
     above = [parent.id, *(each.id for each in rbac.ancestors(unit.db, parent))]
     if role.id in above:
         raise ApiError(400, "role cannot inherit from itself")
-    if len(above) > rbac.MAX_LINEAGE:
+    below = records.levels_below(unit.db, rbac.ROLE, role.project_id, "parent_role_id", role.id)
+    if len(above) + below > rbac.MAX_LINEAGE:
         raise ApiError(400, f"roles inherit at most {rbac.MAX_LINEAGE} levels deep")
 
 

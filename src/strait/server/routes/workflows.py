@@ -43,7 +43,7 @@ def create(call: Call, unit: Unit) -> Reply:
     if body.project_id != call.project_id:
         raise not_found("workflow")
     requested = body.steps or []
-    _check_steps(unit, requested, call.project_id)
+    _check_steps(call, unit, requested)
     unit.tick()
     workflow = Workflow(
         id=unit.new_id(),
@@ -138,7 +138,7 @@ def update(call: Call, unit: Unit) -> Reply:
     body = call.body(bodies.UpdateWorkflowRequest)
     present = workflows.steps(unit.db, old)
     if body.steps is not None:
-        _check_steps(unit, body.steps, call.project_id)
+        _check_steps(call, unit, body.steps)
         definitions.check_kept_refs(present, body.steps)
     unit.tick()
     workflow = replace(
@@ -246,18 +246,27 @@ def overrides(asked: Sequence[bodies.StepOverride] | None) -> dict[str, bool]:
 # ----------------------------------------------------------------------------------------- checks
 
 
-def _check_steps(unit: Unit, steps: Sequence[bodies.WorkflowStepRequest], project_id: str) -> None:
-    db = unit.db
+def _check_steps(call: Call, unit: Unit, steps: Sequence[bodies.WorkflowStepRequest]) -> None:
+    db, own = unit.db, call.principal.environment_id
     check_steps(steps, unit.platform.reach)
     job_ids = {job_id for s in steps for job_id in (s.job_id, s.compensation_job_id) if job_id}
     found_jobs = {job_id: jobs.get(db, job_id) for job_id in job_ids}
     child_ids = {s.sub_workflow_id for s in steps if s.sub_workflow_id}
     found_children = {child: workflows.get(db, child) for child in child_ids}
+    # What is outside of the environment of a key is not there for it.
     definitions.check_references(
         steps,
-        project_id,
-        {job_id: job.project_id for job_id, job in found_jobs.items() if job is not None},
-        {child: found.project_id for child, found in found_children.items() if found is not None},
+        call.project_id,
+        {
+            job_id: job.project_id
+            for job_id, job in found_jobs.items()
+            if job is not None and (not own or within.job(db, job_id, own))
+        },
+        {
+            child: found.project_id
+            for child, found in found_children.items()
+            if found is not None and (not own or within.workflow(db, child, own))
+        },
     )
 
 
