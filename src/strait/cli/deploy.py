@@ -17,7 +17,8 @@ from strait.cli.progress import counted, tracked, working
 from strait.cli.session import pages
 from strait.config import check_base_url
 from strait.fsm import TERMINAL_RUN_STATUSES, TERMINAL_WORKFLOW_RUN_STATUSES, RunStatus
-from strait.serve.registration import Manifest, RegistrationReport, plan_all, register_all
+from strait.serve.manifest import Manifest
+from strait.serve.registration import RegistrationReport, plan_all, register_all
 
 if TYPE_CHECKING:
     from strait.authoring.definitions import Definition

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from strait.serve.loading import Stamp
-from strait.serve.registration import Manifest
+from strait.serve.manifest import Manifest
 from strait.server.development import Defined, LoadError
 
 GRACE_SECS = 10
@@ -58,6 +58,21 @@ class Loaded:
     missing: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What came of a registration.
+
+    Attributes:
+        jobs: ids by slug.
+        overrides: where it went past the definitions, in words.
+        error: why the platform refused it.
+    """
+
+    jobs: dict[str, str] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    error: LoadError | None = None
+
+
 class Child:
     """A process that waits, and then serves.
 
@@ -72,6 +87,7 @@ class Child:
         self._process = process
         self._told = told
         self._reading: asyncio.Task[None] | None = None
+        self._registering: asyncio.Future[Registered] | None = None
 
     @property
     def pid(self) -> int:
@@ -85,25 +101,55 @@ class Child:
 
     async def load(self, order: Order) -> Loaded:
         """Let it import the targets and serve them; a failure is an answer, too."""
-        process = self._process
-        if process.stdin is None or process.stdout is None:
+        answers = self._process.stdout
+        if answers is None:
             raise TypeError("the process was started without pipes")
-        with contextlib.suppress(ConnectionError):
-            process.stdin.write(order.line())
-            await process.stdin.drain()
-        line = await process.stdout.readline()
+        await self._send(order.line())
+        line = await answers.readline()
         try:
             said = json.loads(line)
         except ValueError:
-            status = await process.wait()
-            text = f"the code ended its process with status {status} while it was imported"
-            return Loaded(error=LoadError("SystemExit", text))
-        self._reading = asyncio.create_task(self._read(process.stdout), name="strait-child")
+            return Loaded(error=await self._ended("imported"))
+        self._reading = asyncio.create_task(self._read(answers), name="strait-child")
         return _loaded(said)
+
+    async def register(self, manifest: Manifest, address: str) -> Registered:
+        """Let it bring definitions to the platform; it has all at hand that this takes.
+
+        Args:
+            manifest: what to register of that which it serves.
+            address: where its handlers are said to be.
+        """
+        answer = self._registering = asyncio.get_running_loop().create_future()
+        asked = {"register": {**manifest.to_json(), "address": address}}
+        await self._send((json.dumps(asked) + "\n").encode())
+        if self._reading is None:
+            raise TypeError("nothing was loaded as yet")
+        await asyncio.wait({answer, self._reading}, return_when=asyncio.FIRST_COMPLETED)
+        return (
+            answer.result() if answer.done() else Registered(error=await self._ended("registered"))
+        )
+
+    async def _send(self, line: bytes) -> None:
+        if self._process.stdin is None:
+            raise TypeError("the process was started without pipes")
+        # That it has ended shows in its answer, which does not come.
+        with contextlib.suppress(ConnectionError):
+            self._process.stdin.write(line)
+            await self._process.stdin.drain()
+
+    async def _ended(self, doing: str) -> LoadError:
+        status = await self._process.wait()
+        text = f"the code ended its process with status {status} while it was {doing}"
+        return LoadError("SystemExit", text)
 
     async def _read(self, answers: asyncio.StreamReader) -> None:
         while line := await answers.readline():
-            self._told(self, json.loads(line))
+            said = json.loads(line)
+            if "registered" in said and self._registering is not None:
+                self._registering.set_result(_registered(said["registered"]))
+            else:
+                self._told(self, said)
 
     async def wait(self) -> int:
         """Wait until it has ended, and return its status."""
@@ -145,3 +191,10 @@ def _loaded(said: dict[str, Any]) -> Loaded:
         files=files,
         searched=searched,
     )
+
+
+def _registered(said: dict[str, Any]) -> Registered:
+    error = said.get("error")
+    if error is not None:
+        return Registered(error=LoadError(**error))
+    return Registered(said["jobs"], tuple(said["overrides"]))

@@ -21,10 +21,9 @@ from strait.cli.dev_console import Console
 from strait.cli.dev_spawn import LEFT_OUT, spawn
 from strait.cli.dev_target import Target
 from strait.cli.dev_watch import Watcher
-from strait.client import AsyncClient
 from strait.errors import StraitError
 from strait.serve.loading import Stamp, stamp
-from strait.serve.registration import Manifest, RegistrationReport, register_all
+from strait.serve.manifest import Manifest
 from strait.server import bootstrap
 from strait.server.development import Development, HandlerHost, LoadError, hold
 from strait.server.platform import Platform
@@ -199,7 +198,7 @@ class Handlers:
             return None
         self._superseded = 0
         if loaded.error is None:
-            loaded = await self._register(loaded)
+            loaded = await self._register(child, loaded)
         if loaded.error is not None:
             self._discard(child)
             self._failed(loaded, loaded.error, changed)
@@ -274,7 +273,7 @@ class Handlers:
         trees = [Path(folder) for folder in loaded.searched]
         self._watcher.watch(files, trees=trees, folders=folders, since=since)
 
-    async def _register(self, loaded: Loaded) -> Loaded:
+    async def _register(self, child: Child, loaded: Loaded) -> Loaded:
         """Bring to the platform what differs from the version before; a refusal is an error."""
         known = self._present.manifest if self._present is not None else Manifest((), ())
         for job in loaded.manifest.jobs:
@@ -285,25 +284,13 @@ class Handlers:
             tuple(flow for flow in loaded.manifest.workflows if flow not in known.workflows),
         )
         address = self._development.address or loaded.url
-        try:
-            async with AsyncClient(
-                base_url=self._base_url, api_key=self._credentials.api_key
-            ) as client:
-                pending = register_all(
-                    client,
-                    changed,
-                    base_url_of_handlers=address,
-                    project_id=self._credentials.project_id,
-                )
-                if isinstance(pending, RegistrationReport):
-                    raise TypeError("an asynchronous client gives an awaitable")
-                report = await pending
-        except StraitError as error:
-            return replace(loaded, error=LoadError(type(error).__name__, str(error)))
+        found = await child.register(changed, address)
+        if found.error is not None:
+            return replace(loaded, error=found.error)
         self._place = replace(self._place, port=int(address.rpartition(":")[2]))
         self._development.address = address
-        await bootstrap.handlers_are_at(self._platform, self._place, report.jobs.values())
-        for override in report.overrides:
+        await bootstrap.handlers_are_at(self._platform, self._place, found.jobs.values())
+        for override in found.overrides:
             self._console.say(f"  note      {override}")
         return loaded
 

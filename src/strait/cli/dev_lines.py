@@ -12,7 +12,7 @@ from strait.cli.dev_console import Console
 from strait.clock import SECOND, from_timestamp
 from strait.engine.model import Run, WorkflowRun
 from strait.fsm import is_terminal_run_status, is_terminal_workflow_run_status
-from strait.serve.registration import Manifest
+from strait.serve.manifest import Manifest
 from strait.server.development import LoadError, tell_held
 from strait.server.platform import Platform
 from strait.store import workflows

@@ -16,7 +16,8 @@ from strait.cli.failures import CommandError, ExitCode
 from strait.cli.places import local_platform
 from strait.serve.child import set_up_logging
 from strait.serve.discovery import Found, discover_all
-from strait.serve.registration import Manifest, register_all
+from strait.serve.manifest import Manifest
+from strait.serve.registration import register_all
 from strait.worker import Worker, WorkerRefused
 
 if TYPE_CHECKING:

@@ -13,18 +13,39 @@ process and registers them.
 
 from __future__ import annotations
 
-from strait.serve.application import Host, asgi
-from strait.serve.blocking import WsgiHost, wsgi
-from strait.serve.core import HostOptions, job_url
-from strait.serve.discovery import DiscoveryError, Found, discover
-from strait.serve.functions import aws_lambda
-from strait.serve.registration import (
-    Manifest,
-    Override,
-    RegistrationReport,
-    plan_all,
-    register_all,
-)
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from strait.serve.application import Host, asgi
+    from strait.serve.blocking import WsgiHost, wsgi
+    from strait.serve.core import HostOptions, job_url
+    from strait.serve.discovery import DiscoveryError, Found, discover
+    from strait.serve.functions import aws_lambda
+    from strait.serve.manifest import Manifest
+    from strait.serve.registration import (
+        Override,
+        RegistrationReport,
+        plan_all,
+        register_all,
+    )
+
+_SOURCES = {
+    "DiscoveryError": "strait.serve.discovery",
+    "Found": "strait.serve.discovery",
+    "Host": "strait.serve.application",
+    "HostOptions": "strait.serve.core",
+    "Manifest": "strait.serve.manifest",
+    "Override": "strait.serve.registration",
+    "RegistrationReport": "strait.serve.registration",
+    "WsgiHost": "strait.serve.blocking",
+    "asgi": "strait.serve.application",
+    "aws_lambda": "strait.serve.functions",
+    "discover": "strait.serve.discovery",
+    "job_url": "strait.serve.core",
+    "plan_all": "strait.serve.registration",
+    "register_all": "strait.serve.registration",
+    "wsgi": "strait.serve.blocking",
+}
 
 __all__ = [
     "DiscoveryError",
@@ -43,3 +64,18 @@ __all__ = [
     "register_all",
     "wsgi",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SOURCES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # A platform needs a manifest and stamps of files from here, and no handlers.
+    from importlib import import_module  # noqa: PLC0415 - only when a name is used
+
+    value = getattr(import_module(_SOURCES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

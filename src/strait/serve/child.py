@@ -32,7 +32,7 @@ import uvicorn
 from strait.errors import StraitError
 from strait.serve.application import asgi
 from strait.serve.discovery import DiscoveryError, discover
-from strait.serve.registration import Manifest
+from strait.serve.manifest import Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,6 +102,10 @@ def set_up_logging() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def _overhear(line: bytes) -> None:
+    """Take no notice of what the parent says."""
+
+
 def serve(
     host: Host,
     listener: socket.socket,
@@ -109,6 +113,7 @@ def serve(
     grace_secs: int,
     *,
     orphan_secs: int | None = None,
+    heard: Callable[[bytes], None] = _overhear,
 ) -> None:
     """Serve until SIGTERM, or until the standard input is closed, and drain then.
 
@@ -118,6 +123,7 @@ def serve(
         ready: is called once it is served.
         grace_secs: how long handlers that run may go on after a signal.
         orphan_secs: the same when the parent has gone; by default as long.
+        heard: is given each line that the parent says, in a thread of its own.
     """
     server = _Server(
         uvicorn.Config(
@@ -138,9 +144,9 @@ def serve(
 
     def end_with_parent() -> None:
         # An input that was never open is as good as a parent that has gone.
-        with contextlib.suppress(OSError):
-            while os.read(0, 4096):
-                pass
+        with contextlib.suppress(OSError), open(0, "rb", closefd=False) as lines:
+            for line in lines:
+                heard(line)
         left = grace_secs if orphan_secs is None else orphan_secs
         server.config.timeout_graceful_shutdown = left
         server.should_exit = True

@@ -10,7 +10,9 @@ and it answers with lines of JSON on the standard output. The first is what `str
 says (`url`, `pid`, `jobs`, `workflows`), with `places`, `files` and `searched` beside it, or
 `{"error": {"type", "message", "at", "trace"}, "files", "searched"}`, after which it ends.
 Later ones tell what changes: `{"files": …}`, `{"debugger": "debugpy"}`, and
-`{"breakpoint": {"at", "attach"}}`.
+`{"breakpoint": {"at", "attach"}}`. A second line, `{"register": {"jobs", "workflows", "address"}}`,
+has it bring definitions to the platform, which it answers with `{"registered": {"jobs": {slug: id},
+"overrides": [...]}}`, or with `{"registered": {"error": {"type", "message"}}}`.
 
 Secrets come on that line or in the environment, never in the arguments. It drains and ends on
 SIGTERM, and when its input is closed: a parent that dies, however it dies, takes it along.
@@ -31,7 +33,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from strait.client.aio import AsyncClient
+from strait.client import AsyncClient, Client
 from strait.client.transports.wiring import shared_ssl_context
 from strait.errors import StraitError
 from strait.serve import breakpoints, child
@@ -45,8 +47,9 @@ from strait.serve.discovery import (
     folders_of,
 )
 from strait.serve.loading import ProjectFiles
+from strait.serve.manifest import Manifest
 from strait.serve.platform import prepare
-from strait.serve.registration import Manifest
+from strait.serve.registration import RegistrationReport, register_all
 
 if TYPE_CHECKING:
     from strait.authoring.jobs import JobDefinition
@@ -127,7 +130,7 @@ def _warm() -> None:
     # Builds what clients share: services, models and the trusted certificates. What sends is
     # imported behind the start.
     client = AsyncClient(base_url="http://127.0.0.1:9", run_token="none", transport="httpx")  # noqa: S106 - no secret
-    client.sdk_runs  # noqa: B018 - it is made when it is asked for
+    client.sdk_runs, client.jobs, client.workflows  # noqa: B018 - they are made when they are asked for
     shared_ssl_context()
 
 
@@ -156,7 +159,36 @@ def _serve(
         breakpoints.install(watch.stopped)
         threading.Thread(target=watch.run, name="strait-watch", daemon=True).start()
 
-    child.serve(host, listener, ready, order["grace_secs"], orphan_secs=_ORPHAN_SECS)
+    child.serve(
+        host,
+        listener,
+        ready,
+        order["grace_secs"],
+        orphan_secs=_ORPHAN_SECS,
+        heard=partial(_register, order, answers),
+    )
+
+
+def _register(order: Json, answers: Answers, line: bytes) -> None:
+    """Bring to the platform what the parent names."""
+    asked = json.loads(line)["register"]
+    try:
+        with Client(
+            base_url=order["base_url"], api_key=order["environment"]["STRAIT_API_KEY"]
+        ) as client:
+            report = register_all(
+                client,
+                Manifest.from_json(asked),
+                base_url_of_handlers=asked["address"],
+                project_id=order["project_id"],
+            )
+        if not isinstance(report, RegistrationReport):
+            raise TypeError("a client that is not asynchronous gives a report")
+    except Exception as error:  # noqa: BLE001 - the parent waits for an answer
+        said: Json = {"error": {"type": type(error).__name__, "message": str(error)}}
+    else:
+        said = {"jobs": report.jobs, "overrides": [str(one) for one in report.overrides]}
+    answers.say({"registered": said})
 
 
 class _Watch:

@@ -19,8 +19,9 @@ from strait.authoring.workflows import WorkflowDefinition
 from strait.clock import SECOND, VirtualClock
 from strait.fsm import is_terminal_run_status, is_terminal_workflow_run_status
 from strait.serve.application import Host
+from strait.serve.manifest import Manifest
 from strait.serve.platform import PlatformPool
-from strait.serve.registration import Manifest, RegistrationReport
+from strait.serve.registration import RegistrationReport
 from strait.server import bootstrap
 from strait.server.run import Server, bind
 from strait.server.settings import Settings
