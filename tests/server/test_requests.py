@@ -218,6 +218,30 @@ async def test_values_out_of_range_are_listed_all_at_once(world: World) -> None:
     assert "slug: failed on 'required'" in answer.json()["error"]["details"]
 
 
+async def test_a_change_has_the_bounds_of_what_is_made(world: World) -> None:
+    named = {"project_id": PROJECT, "name": "n", "slug": "s"}
+    drain = {"drain_type": "http", "endpoint_url": world.handlers.url, "auth_type": "none"}
+    room = {"channel_type": "webhook", "config": {"url": world.handlers.url}}
+    for path, body in (
+        ("/v1/jobs", {**named, "endpoint_url": world.handlers.url}),
+        ("/v1/workflows", {**named, "steps": []}),
+        ("/v1/environments", named),
+        ("/v1/job-groups", named),
+        ("/v1/event-sources", named),
+        ("/v1/log-drains", {**named, **drain}),
+        ("/v1/notification-channels", {**named, **room}),
+    ):
+        made = (await world.api.post(path, json=body)).json()
+        for name, value, rule in (("name", "", "min"), ("name", "x" * 256, "max")):
+            answer = await world.api.patch(f"{path}/{made['id']}", json={name: value})
+            told = answer.json()["error"].get("details")
+            assert (path, answer.status_code, told) == (path, 422, [f"{name}: failed on '{rule}'"])
+        absent = await world.api.patch(f"{path}/{made['id']}", json={"name": None, "enabled": True})
+        assert absent.status_code in {200, 204}, absent.text
+        shown = (await world.api.get(f"{path}/{made['id']}")).json()
+        assert shown["name"] == "n"
+
+
 async def test_the_caller_may_choose_the_request_id(world: World) -> None:
     answer = await world.api.get("/v1/jobs/none", headers={"X-Request-Id": "mine-1"})
     assert answer.headers["x-request-id"] == "mine-1"

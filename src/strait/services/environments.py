@@ -158,7 +158,7 @@ class EnvironmentsService(SyncService):
 
         `PATCH /v1/environments/{envID}`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _UPDATE,
@@ -277,7 +277,7 @@ class AsyncEnvironmentsService(AsyncService):
 
         `PATCH /v1/environments/{envID}`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _UPDATE,

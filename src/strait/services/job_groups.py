@@ -182,7 +182,7 @@ class JobGroupsService(SyncService):
 
         `PATCH /v1/job-groups/{groupID}`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _UPDATE,
@@ -340,7 +340,7 @@ class AsyncJobGroupsService(AsyncService):
 
         `PATCH /v1/job-groups/{groupID}`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _UPDATE,

@@ -149,7 +149,7 @@ class LogDrainsService(SyncService):
 
         `PATCH /v1/log-drains/{drainID}`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _UPDATE,
@@ -268,7 +268,7 @@ class AsyncLogDrainsService(AsyncService):
 
         `PATCH /v1/log-drains/{drainID}`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _UPDATE,

@@ -153,7 +153,7 @@ class NotificationChannelsService(SyncService):
 
         `PATCH /v1/notification-channels/{channelID}`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return self._caller.call(
             _UPDATE,
@@ -280,7 +280,7 @@ class AsyncNotificationChannelsService(AsyncService):
 
         `PATCH /v1/notification-channels/{channelID}`, scope `jobs:write`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 422, 429 `RateLimitedError`.
         """
         return await self._caller.call(
             _UPDATE,

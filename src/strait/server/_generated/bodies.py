@@ -1172,14 +1172,28 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "UpdateCanaryRequest": (
         Rule(field="traffic_pct", attribute="traffic_pct", zero_is_absent=True, min=0, max=100),
     ),
+    "UpdateEnvironmentRequest": (
+        Rule(field="name", attribute="name", min_length=1, max_length=255),
+        Rule(field="slug", attribute="slug", min_length=1, max_length=255),
+    ),
     "UpdateEventSourceRequest": (
+        Rule(field="name", attribute="name", min_length=1, max_length=255),
+        Rule(field="description", attribute="description", max_length=2000),
         Rule(
             field="signature_algorithm",
             attribute="signature_algorithm",
             one_of=frozenset(["github-sha256", "hmac-sha256", "stripe-v1"]),
         ),
     ),
+    "UpdateJobGroupRequest": (
+        Rule(field="name", attribute="name", min_length=1, max_length=255),
+        Rule(field="slug", attribute="slug", min_length=1, max_length=255),
+        Rule(field="description", attribute="description", max_length=2000),
+    ),
     "UpdateJobRequest": (
+        Rule(field="name", attribute="name", min_length=1, max_length=255),
+        Rule(field="slug", attribute="slug", min_length=1, max_length=255),
+        Rule(field="description", attribute="description", max_length=2000),
         Rule(field="endpoint_url", attribute="endpoint_url", format="uri"),
         Rule(
             field="endpoint_signing_secret",
@@ -1228,6 +1242,14 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
             one_of=frozenset(["all", "last", "skip"]),
         ),
     ),
+    "UpdateLogDrainRequest": (
+        Rule(field="name", attribute="name", min_length=1, max_length=255),
+        Rule(field="endpoint_url", attribute="endpoint_url", min_length=1),
+        Rule(field="auth_type", attribute="auth_type", min_length=1),
+    ),
+    "UpdateNotificationChannelRequest": (
+        Rule(field="name", attribute="name", min_length=1, max_length=255),
+    ),
     "UpdateProjectSettingsRequest": (
         Rule(field="max_key_lifetime_days", attribute="max_key_lifetime_days", min=1),
     ),
@@ -1237,6 +1259,9 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         Rule(field="permissions", attribute="permissions", required=True, min_length=1),
     ),
     "UpdateWorkflowRequest": (
+        Rule(field="name", attribute="name", min_length=1, max_length=255),
+        Rule(field="slug", attribute="slug", min_length=1, max_length=255),
+        Rule(field="description", attribute="description", max_length=2000),
         Rule(
             field="version_policy",
             attribute="version_policy",

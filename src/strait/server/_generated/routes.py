@@ -865,7 +865,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="jobs:write",
         body=bodies.UpdateJobGroupRequest,
         success=(200,),
-        errors=(400, 401, 403, 404, 429, 500),
+        errors=(400, 401, 403, 404, 422, 429, 500),
         platform=("2026-03", "head"),
     ),
     Route(
@@ -978,7 +978,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="jobs:write",
         body=bodies.UpdateEnvironmentRequest,
         success=(200,),
-        errors=(400, 401, 403, 404, 429, 500),
+        errors=(400, 401, 403, 404, 422, 429, 500),
         platform=("2026-03", "head"),
     ),
     Route(
@@ -1713,7 +1713,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="jobs:write",
         body=bodies.UpdateNotificationChannelRequest,
         success=(200,),
-        errors=(400, 401, 403, 404, 429, 500),
+        errors=(400, 401, 403, 404, 422, 429, 500),
         platform=("2026-03", "head"),
     ),
     Route(
@@ -1788,7 +1788,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="jobs:write",
         body=bodies.UpdateLogDrainRequest,
         success=(200,),
-        errors=(400, 401, 403, 404, 429, 500),
+        errors=(400, 401, 403, 404, 422, 429, 500),
         platform=("2026-03", "head"),
     ),
     Route(
