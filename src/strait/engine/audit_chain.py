@@ -170,6 +170,11 @@ def _problem(
     return ""
 
 
-def sign_export(key: bytes, body: bytes) -> str:
-    """Return the signature of a download as a whole."""
-    return "sha256=" + hmac.new(key, b"export\n" + body, sha256).hexdigest()
+def export_signing(key: bytes) -> hmac.HMAC:
+    """Begin to sign a download, which `update` is given piece by piece."""
+    return hmac.new(key, b"export\n", sha256)
+
+
+def export_signature(signing: hmac.HMAC) -> str:
+    """Return the signature of what of a download was given so far."""
+    return f"sha256={signing.hexdigest()}"

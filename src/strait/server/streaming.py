@@ -32,7 +32,7 @@ async def send_stream(
     headers: Headers,
     stall_secs: float,
 ) -> None:
-    """Send all frames of an answer.
+    """Send all frames of an answer; one whose frames cannot go on is cut off, and so not whole.
 
     Args:
         scope: the request's.
@@ -51,27 +51,41 @@ async def send_stream(
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     async with asyncio.TaskGroup() as group:
         gone = group.create_task(_disconnected(receive))
-        writing = group.create_task(_write_frames(scope, send, answer.frames, stall_secs))
+        writing = group.create_task(_write(scope, send, answer.frames, stall_secs))
         await asyncio.wait({gone, writing}, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
         writing.cancel()
 
 
-async def _write_frames(
+async def _write(
     scope: Scope, send: Send, frames: AsyncGenerator[bytes, None], stall_secs: float
 ) -> None:
-    async with aclosing(frames):
-        async for frame in frames:
-            if not frame:
-                continue
-            try:
-                async with asyncio.timeout(stall_secs):
-                    await send({"type": "http.response.body", "body": frame, "more_body": True})
-            except TimeoutError:
-                logger.info("a reader of %s stopped reading and was cut off", scope["path"])
-                scope["extensions"][ABORT]["abort"]()
-                return
-    await send({"type": "http.response.body", "body": b""})
+    try:
+        async with aclosing(frames):
+            await _write_frames(send, frames, stall_secs)
+    except _StalledError:
+        logger.info("a reader of %s stopped reading and was cut off", scope["path"])
+    except ApiError as error:
+        logger.warning("the answer to %s was cut off: %s", scope["path"], error.message)
+    else:
+        await send({"type": "http.response.body", "body": b""})
+        return
+    scope["extensions"][ABORT]["abort"]()
+
+
+async def _write_frames(send: Send, frames: AsyncGenerator[bytes, None], stall_secs: float) -> None:
+    async for frame in frames:
+        if not frame:
+            continue
+        try:
+            async with asyncio.timeout(stall_secs):
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+        except TimeoutError:
+            raise _StalledError from None
+
+
+class _StalledError(Exception):
+    """The reader has left what was sent unread for too long."""
 
 
 async def _disconnected(receive: Receive) -> None:

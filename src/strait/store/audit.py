@@ -78,6 +78,39 @@ def select(
     return ((str(at), _signed(rest)) for at, *rest in rows)
 
 
+def page(
+    db: sqlite3.Connection,
+    project_id: str,
+    matching: Mapping[str, str],
+    *,
+    since: Timestamp,
+    until: Timestamp,
+    up_to: int,
+    behind: tuple[Timestamp, int],
+    limit: int,
+) -> Iterator[tuple[Timestamp, Signed]]:
+    """Iterate over some events of a project with their instants, oldest first.
+
+    Args:
+        db: the database.
+        project_id: the project.
+        matching: values that `actor_id`, `resource_type` and `resource_id` must have.
+        since: the earliest instant.
+        until: the latest instant.
+        up_to: the greatest number in the chain.
+        behind: instant and number of the event that they come after.
+        limit: how many at most.
+    """
+    conditions = "".join(f" AND {name} = ?" for name in matching)
+    rows = db.execute(
+        "SELECT created_at, seq, doc, signature FROM audit_events WHERE project_id = ? "
+        "AND created_at >= ? AND created_at <= ? AND seq <= ? AND (created_at, seq) > (?, ?)"
+        f"{conditions} ORDER BY created_at, seq LIMIT ?",
+        (project_id, max(since, behind[0]), until, up_to, *behind, *matching.values(), limit),
+    )
+    return ((str(at), _signed(rest)) for at, *rest in rows)
+
+
 def chain(db: sqlite3.Connection, project_id: str, *, after: int = 0) -> Iterator[Signed]:
     """Iterate over the chain of a project behind a number, oldest first.
 

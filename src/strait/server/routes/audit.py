@@ -1,17 +1,16 @@
-"""The audit log of a project: listed, shown, downloaded, and verified (`contract` §5.17)."""
+"""The audit log of a project: listed, shown and verified (`contract` §5.17)."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from typing import Any
 
 from strait.clock import SECOND, Timestamp, from_timestamp
 from strait.engine import audit_chain
 from strait.engine.audit_chain import Signed, Verdict
-from strait.server import checks, tables
+from strait.server import checks
 from strait.server.errors import ApiError, not_found
-from strait.server.http import Call, Reply, encode, page, reply
+from strait.server.http import Call, Reply, page, reply
 from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.work import audit as log
@@ -20,23 +19,19 @@ from strait.store import audit
 registry = Registry()
 
 _MAX_SPAN = 90 * 24 * 3600 * SECOND
-_CSV_FIELDS = (
-    "id", "created_at", "actor_id", "actor_type", "action", "resource_type", "resource_id",
-    "details", "remote_ip", "user_agent", "request_id", "signature", "previous_hash",
-)  # fmt: skip
 
 
 @registry.read("list-audit-events")
 def list_all(call: Call, db: sqlite3.Connection) -> Reply:
     """List who did what in the project."""
     query = call.query
-    since, until = _span(query)
+    since, until = span(query)
     limit = query["limit"]
     oldest_first = query["order"] == "asc"
     rows = audit.select(
         db,
         call.project_id,
-        _matching(query, "actor_id", "resource_type", "resource_id"),
+        matching(query, "actor_id", "resource_type", "resource_id"),
         since=since,
         until=until,
         beyond=checks.canonical_instant(str(query["cursor"])) if query.get("cursor") else "",
@@ -109,66 +104,26 @@ def _verify(
     return verdict, audit.at(db, project_id, seal.last_seq)
 
 
-# --------------------------------------------------------------------------------------- downloads
+# --------------------------------------------------------------------------------------- queries
 
 
-@registry.other("export-audit-events")
-async def export(call: Call, platform: Platform) -> Reply:
-    """Give out the events of a span of time, oldest first, signed as a whole.
-
-    `X-Audit-Signature` is `sha256=` and the HMAC of the body with the present key of the chain.
-    """
-    query = call.query
-    since, until = _span(query)
-    matching = _matching(query, "actor_id", "resource_type")
-    project_id, form = call.project_id, str(query["format"])
-
-    def read(db: sqlite3.Connection) -> tuple[list[dict[str, Any]], int, bytes]:
-        cap = log.export_cap(db, project_id)
-        rows = audit.select(
-            db, project_id, matching, since=since, until=until, oldest_first=True, limit=cap + 1
-        )
-        keys = log.SigningKeys(platform.vault)
-        seal, _ = log.read_seal(db, keys, project_id)
-        key = b"" if seal is None else keys.find(db, project_id, seal.epoch)
-        return [audit_chain.shown(signed) for _, signed in rows], cap, key
-
-    events, cap, key = await platform.analyst.ask(read)
-    if len(events) > cap:
-        raise ApiError(400, f"more than {cap} audit events: ask for less time between from and to")
-    body, content_type = _FORMS[form](events)
-    headers = [(b"content-disposition", f'attachment; filename="audit-events.{form}"'.encode())]
-    if key:
-        headers.append((b"x-audit-signature", audit_chain.sign_export(key, body).encode()))
-    return Reply(200, body, tuple(headers), content_type)
-
-
-def _as_json(events: list[dict[str, Any]]) -> tuple[bytes, bytes]:
-    return encode(events), b"application/json"
-
-
-def _as_lines(events: list[dict[str, Any]]) -> tuple[bytes, bytes]:
-    return b"".join(encode(event) + b"\n" for event in events), b"application/x-ndjson"
-
-
-def _as_table(events: Iterable[dict[str, Any]]) -> tuple[bytes, bytes]:
-    return tables.head(_CSV_FIELDS) + tables.rows(events, _CSV_FIELDS), b"text/csv"
-
-
-_FORMS = {"json": _as_json, "ndjson": _as_lines, "csv": _as_table}
-
-
-def _matching(query: dict[str, Any], *names: str) -> dict[str, str]:
+def matching(query: dict[str, Any], *names: str) -> dict[str, str]:
+    """Return which of some columns must have which values, by a query."""
     return {name: str(query[name]) for name in names if query.get(name)}
 
 
-def _span(query: dict[str, Any]) -> tuple[Timestamp, Timestamp]:
+def span(query: dict[str, Any]) -> tuple[Timestamp, Timestamp]:
+    """Return the first and the last instant that a query asks for.
+
+    Raises:
+        ApiError: 400, they are in the wrong order or too far apart.
+    """
     since = checks.canonical_instant(str(query["from"])) if query.get("from") else ""
     until = checks.canonical_instant(str(query["to"])) if query.get("to") else ""
     if since and until:
-        span = from_timestamp(until) - from_timestamp(since)
-        if span < 0:
+        length = from_timestamp(until) - from_timestamp(since)
+        if length < 0:
             raise ApiError(400, "from must be before to")
-        if span > _MAX_SPAN:
+        if length > _MAX_SPAN:
             raise ApiError(400, "the time between from and to must be 90 days or less")
     return since, until or checks.END_OF_TIME

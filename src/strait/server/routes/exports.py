@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-from msgspec import json
-
 from strait.clock import Timestamp
-from strait.server import checks, tables
+from strait.server import checks, downloads
 from strait.server.errors import ApiError
 from strait.server.http import Call, StreamReply, encode
 from strait.server.platform import Platform
@@ -71,19 +69,12 @@ async def export_runs(call: Call, platform: Platform) -> StreamReply:
 
 
 def _stream(call: Call, platform: Platform, page: Page) -> StreamReply:
-    form = call.query["format"]
-    what = call.route.id.removeprefix("export-")
-    headers = ((b"content-disposition", f'attachment; filename="{what}.{form}"'.encode()),)
-    match form:
-        case "csv":
-            return StreamReply(_csv(platform, page), b"text/csv", headers)
-        case "ndjson":
-            return StreamReply(_lines(platform, page), b"application/x-ndjson", headers)
-        case _:
-            return StreamReply(_array(platform, page), b"application/json", headers)
+    form = str(call.query["format"])
+    body = downloads.frames(_pages(platform, page), form, _CSV_FIELDS)
+    return downloads.attachment(body, form, call.route.id.removeprefix("export-"))
 
 
-async def _pages(platform: Platform, page: Page) -> AsyncGenerator[list[bytes], None]:
+async def _pages(platform: Platform, page: Page) -> downloads.Pages:
     before = checks.END_OF_TIME
     while True:
         rows = await platform.analyst.ask(partial(_behind, page, before))
@@ -96,27 +87,3 @@ async def _pages(platform: Platform, page: Page) -> AsyncGenerator[list[bytes], 
 
 def _behind(page: Page, before: Timestamp, db: sqlite3.Connection) -> list[tuple[Timestamp, bytes]]:
     return page(db, before)
-
-
-async def _array(platform: Platform, page: Page) -> AsyncGenerator[bytes, None]:
-    yield b"["
-    between = b""
-    async for documents in _pages(platform, page):
-        yield between + b",".join(documents)
-        between = b","
-    yield b"]"
-
-
-async def _lines(platform: Platform, page: Page) -> AsyncGenerator[bytes, None]:
-    async for documents in _pages(platform, page):
-        yield b"".join(document + b"\n" for document in documents)
-
-
-async def _csv(platform: Platform, page: Page) -> AsyncGenerator[bytes, None]:
-    yield tables.head(_CSV_FIELDS)
-    async for documents in _pages(platform, page):
-        yield tables.rows(map(_fields, documents), _CSV_FIELDS)
-
-
-def _fields(document: bytes) -> dict[str, object]:
-    return json.decode(document, type=dict[str, object])
