@@ -123,7 +123,8 @@ async def test_a_schedule_in_a_time_zone_that_does_not_exist_is_refused(
 ) -> None:
     path = f"/v1/jobs/{(await world.job())['id']}"
     body = {field: "* * * * *", "timezone": "Mars/Olympus"}
-    assert told(await world.api.patch(path, json=body)) == (400, "invalid timezone")
+    why = "`Mars/Olympus` is not a zone of the IANA database, like `Europe/Berlin`"
+    assert told(await world.api.patch(path, json=body)) == (400, f"invalid timezone; {why}")
 
 
 async def test_the_reason_of_a_pause_is_bounded(world: World) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from strait import cron
 from strait.clock import SECOND, to_timestamp
 from strait.engine.entries import Entry
 from strait.engine.model import Job, Run, Tags
@@ -55,10 +56,12 @@ def held(state: State) -> tuple[State, tuple[Entry, ...]]:
 
 def admit(job: Job, request: Request, run_id: str, now: int) -> tuple[State, tuple[Entry, ...]]:
     """Return a new run of `job` and its first ledger entries."""
-    delayed = request.scheduled_at > now
-    base = request.scheduled_at if delayed else now
-    timeout = request.timeout_secs_override or job.timeout_secs
-    renewable = 0 if request.ttl_secs else (job.run_ttl_secs or _patience_secs(job, timeout))
+    scheduled_at = request.scheduled_at
+    if request.triggered_by != UNDO:
+        scheduled_at = in_window(job, scheduled_at, now)
+    delayed = scheduled_at > now
+    base = scheduled_at if delayed else now
+    renewable = 0 if request.ttl_secs else time_to_live(job, request.timeout_secs_override)
     if request.triggered_by == "cron":
         # What nobody asked for has nobody's metadata, and waits until it is run or canceled.
         job = replace(job, default_run_metadata={})
@@ -79,7 +82,7 @@ def admit(job: Job, request: Request, run_id: str, now: int) -> tuple[State, tup
         lineage_depth=request.lineage_depth,
         tags={**job.tags, **request.tags} if request.tags else job.tags,
         metadata={**job.default_run_metadata, **request.metadata},
-        scheduled_at=to_timestamp(request.scheduled_at) if request.scheduled_at else "",
+        scheduled_at=to_timestamp(scheduled_at) if scheduled_at else "",
         expires_at=to_timestamp(base + patience * SECOND) if patience else "",
         parent_run_id=request.parent_run_id,
         idempotency_key=request.idempotency_key,
@@ -103,9 +106,27 @@ def admit(job: Job, request: Request, run_id: str, now: int) -> tuple[State, tup
     return State(run, ttl_secs=renewable), (entry,)
 
 
-def _patience_secs(job: Job, timeout_secs: int) -> int:
-    """Return how long a run waits for its start that nobody has bounded."""
+def time_to_live(job: Job, timeout_secs: int = 0) -> int:
+    """Return how many seconds a run of a job may wait to be dispatched, if its trigger says none.
+
+    Args:
+        job: the job.
+        timeout_secs: how long an attempt may take, if not what the job says.
+    """
+    if job.run_ttl_secs:
+        return job.run_ttl_secs
     if job.throttles:
         # It is meant to wait, for as long as it takes.
         return MAX_SCHEDULE_AHEAD_SECS
-    return timeout_secs + _DEFAULT_TTL_MARGIN_SECS
+    return (timeout_secs or job.timeout_secs) + _DEFAULT_TTL_MARGIN_SECS
+
+
+def in_window(job: Job, scheduled_at: int, now: int) -> int:
+    """Return when a run may start under the job's execution window; 0 is at once."""
+    window = job.execution_window_cron
+    if not window:
+        return scheduled_at
+    start = max(scheduled_at, now)
+    if cron.matches(window, job.timezone or "UTC", start):
+        return scheduled_at
+    return cron.next_fire(window, job.timezone or "UTC", start) or scheduled_at

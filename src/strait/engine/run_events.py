@@ -105,9 +105,10 @@ class Suspended(Struct, frozen=True):
 
 
 class Woken(Struct, frozen=True):
-    """What the run waited for is there."""
+    """What the run waited for is there; it may start from an instant on (0 is at once)."""
 
     reason: str
+    not_before: int = 0
 
 
 class WaitTimedOut(Struct, frozen=True):
@@ -160,9 +161,10 @@ class Recovered(Struct, frozen=True):
 
 
 class Replayed(Struct, frozen=True):
-    """Take the run out of the dead letters, from attempt 1."""
+    """Take the run out of the dead letters, from attempt 1; it may start from an instant on."""
 
     expires_at: str
+    not_before: int = 0
 
 
 class Rescheduled(Struct, frozen=True):

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from strait.clock import SECOND, to_timestamp
+from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine import outcomes
 from strait.engine.entries import Entry, moved
 from strait.engine.model import Job, Json, Run
@@ -273,14 +273,15 @@ def _suspended(state: State, event: Suspended, now: int) -> Transition | None:
 def _woken(state: State, event: Woken, now: int) -> Transition | None:
     if state.run.status != "waiting":
         return None
-    stamp, scheduled_at = to_timestamp(now), state.run.scheduled_at
+    # What a run waited for may be there before its time is.
+    scheduled_at = state.run.scheduled_at
+    at = max(event.not_before, from_timestamp(scheduled_at) if scheduled_at else 0)
     return _move(
         state,
         "queued",
         event.reason,
-        expires_at=renewed_expiry(state, now),
-        # What a run waited for may be there before its time is.
-        next_retry_at=scheduled_at if scheduled_at > stamp else "",
+        expires_at=renewed_expiry(state, max(at, now)),
+        next_retry_at=to_timestamp(at) if at > now else "",
     )
 
 
@@ -378,7 +379,7 @@ def _replayed(state: State, event: Replayed, now: int) -> Transition | None:
         error_class="",
         started_at="",
         finished_at="",
-        next_retry_at="",
+        next_retry_at=to_timestamp(event.not_before) if event.not_before > now else "",
         expires_at=event.expires_at,
         metadata=kept,
     )

@@ -44,6 +44,7 @@ class BulkCancelResponse(StraitModel):
 class BulkReplayDeadLetterRunsResponse(StraitModel):
     replayed: list[JobRun] | None
     count: int
+    skipped: list[BulkCancelResult] | None = None
 
 
 class BulkReplayRunsResponse(StraitModel):

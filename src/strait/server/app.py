@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from strait import ids
 from strait.clock import to_timestamp
 from strait.engine.refusal import Refused
-from strait.server import access, auth, idempotency, sdk_version
+from strait.server import access, auth, idempotency, sdk_version, sse
 from strait.server._generated.routes import ROUTES
 from strait.server.audit_actions import SELF_RECORDED, is_recorded
 from strait.server.auth import Principal
@@ -166,11 +166,17 @@ class App:
         if isinstance(answer, StreamReply):
             if answer.content_type == EVENT_STREAM:
                 self._platform.streams.check(call.project_id)
-                return answer._replace(project_id=call.project_id)
+                frames = sse.while_allowed(answer.frames, lambda: self._problem(call.principal))
+                return answer._replace(project_id=call.project_id, frames=frames)
             return answer
         if call.rate is not None:
             return answer._replace(headers=(*answer.headers, *call.rate.headers()))
         return answer
+
+    def _problem(self, principal: Principal) -> str:
+        """Return why a caller who was let in would be refused by now, or ""."""
+        now = self._platform.clock.now()
+        return self._platform.keys.problem_of(self._platform.reader, principal, now)
 
     async def _traced(self, call: Call) -> Reply | StreamReply:
         tracing = self._platform.tracing
@@ -236,7 +242,10 @@ class App:
             key_hash, record = self._platform.keys.find(self._platform.reader, bearer)
             return self._caller_with_key(call, key_hash, record)
         if "sse_token" in call.route.auth and not bearer and (given := sse_token_of(call)):
-            return auth.authenticate_sse(self._platform.token_key, given, now)
+            principal = auth.authenticate_sse(self._platform.token_key, given, now)
+            if why := self._problem(principal):
+                raise ApiError(401, why)  # a token opens no more than its maker may
+            return principal
         return auth.authenticate_internal(
             self._platform.settings.internal_secret,
             call.header(b"x-internal-secret") or bearer,

@@ -16,6 +16,7 @@ from strait.store import meta
 
 KEY_PREFIX = "strait_"
 INTERNAL_ACTOR = "internal"
+_KEY_ACTOR = "apikey:"
 SCOPES = frozenset(
     {
         "*", "jobs:read", "jobs:write", "jobs:trigger", "runs:read", "runs:write",
@@ -93,10 +94,12 @@ class Keys:
 
     def __init__(self) -> None:
         self._known: dict[str, meta.ApiKey] = {}
+        self._by_id: dict[str, meta.ApiKey | None] = {}
 
     def forget(self) -> None:
         """Read all keys anew; called whenever one changed."""
         self._known.clear()
+        self._by_id.clear()
 
     def find(self, reader: sqlite3.Connection, key: str) -> tuple[str, meta.ApiKey | None]:
         """Return the hash of a key and its record, if there is one."""
@@ -112,6 +115,15 @@ class Keys:
                 self._known[key_hash] = record
         return record
 
+    def problem_of(self, reader: sqlite3.Connection, principal: Principal, now: int) -> str:
+        """Return why who was let in with a key would be refused by now, or ""."""
+        if principal.internal or not principal.actor.startswith(_KEY_ACTOR):
+            return ""
+        key_id = principal.actor.removeprefix(_KEY_ACTOR)
+        if key_id not in self._by_id:
+            self._by_id[key_id] = meta.key_by_id(reader, key_id)
+        return key_problem(self._by_id[key_id], now)
+
     def touch(self, key_hash: str, record: meta.ApiKey) -> None:
         """Remember a record that was just written."""
         self._known[key_hash] = record
@@ -123,23 +135,30 @@ def authenticate_key(record: meta.ApiKey | None, now: int) -> Principal:
     Raises:
         ApiError: 401 with the contract's text for keys that are unknown or over.
     """
-    if record is None:
-        raise ApiError(401, "invalid api key")
-    stamp = to_timestamp(now)
-    if record.revoked_at:
-        if not record.grace_expires_at:
-            raise ApiError(401, "api key has been revoked")
-        if record.grace_expires_at <= stamp:
-            raise ApiError(401, "api key rotation grace period has ended")
-    if record.expires_at and record.expires_at <= stamp:
-        raise ApiError(401, "api key has expired")
+    why = key_problem(record, now)
+    if record is None or why:
+        raise ApiError(401, why)
     return Principal(
-        actor=f"apikey:{record.id}",
+        actor=f"{_KEY_ACTOR}{record.id}",
         project_id=record.project_id,
         scopes=frozenset(record.scopes) or None,
         org_id=record.org_id,
         environment_id=record.environment_id,
     )
+
+
+def key_problem(record: meta.ApiKey | None, now: int) -> str:
+    """Return why a key opens nothing, in the contract's words, or "" while it does."""
+    if record is None:
+        return "invalid api key"
+    if record.revoked_at:
+        if not record.grace_expires_at:
+            return "api key has been revoked"
+        if record.grace_expires_at <= to_timestamp(now):
+            return "api key rotation grace period has ended"
+    if record.expires_at and record.expires_at <= to_timestamp(now):
+        return "api key has expired"
+    return ""
 
 
 def authenticate_internal(configured: str, given: str, *, project_id: str, actor: str) -> Principal:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from strait.server.errors import ApiError
@@ -41,6 +41,23 @@ def cut_off(place: str, why: str) -> bytes:
     """Return the last event of a stream that is not over: why, and where to go on."""
     text = f"{why}; connect again with `Last-Event-ID: {place}` to go on behind it"
     return frame(encode({"error": text, "code": RESUME}), place=place, event="error")
+
+
+async def while_allowed(
+    frames: AsyncGenerator[bytes, None], problem: Callable[[], str]
+) -> AsyncGenerator[bytes, None]:
+    """Yield the frames of a stream until there is a reason why its reader may hear no more.
+
+    Each frame asks, and a stream that is silent asks with each of its keep-alives.
+    """
+    async with aclosing(frames):
+        async for each in frames:
+            if why := problem():
+                yield frame(
+                    encode({"error": why, "code": "authentication_required"}), event="error"
+                )
+                return
+            yield each
 
 
 def slow(place: str) -> bytes:

@@ -214,6 +214,11 @@ def keep_answer(db: sqlite3.Connection, scope: str, key: str, answer: Answer) ->
     )
 
 
+def forget_answer(db: sqlite3.Connection, scope: str, key: str) -> None:
+    """Drop the answer under an idempotency key."""
+    db.execute("DELETE FROM idempotency WHERE scope = ? AND key = ?", (scope, key))
+
+
 def forget_answers(db: sqlite3.Connection, before: Timestamp, *, limit: int = 1_000) -> int:
     """Drop answers that are older than `before`, at most `limit` at a time; return how many."""
     return db.execute(

@@ -221,10 +221,11 @@ def counts(db: sqlite3.Connection, project_id: str, statuses: tuple[str, ...]) -
 
 
 def dead_letters(db: sqlite3.Connection, project_id: str, limit: int) -> list[str]:
-    """Return the ids of the oldest dead letters of a project."""
+    """Return the ids of the oldest dead letters of a project whose jobs are still there."""
     rows = db.execute(
         f"SELECT id FROM runs WHERE project_id = ? AND status = 'dead_letter' "
-        f"AND {one_of(FAILED)} ORDER BY created_at LIMIT ?",
+        f"AND {one_of(FAILED)} AND EXISTS (SELECT 1 FROM jobs WHERE jobs.id = runs.job_id) "
+        "ORDER BY created_at LIMIT ?",
         (project_id, limit),
     )
     return [run_id for (run_id,) in rows]

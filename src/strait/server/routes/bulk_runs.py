@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from functools import partial
 
+from msgspec import Raw
+
 from strait.engine import runs as engine
 from strait.engine.refusal import Refused
 from strait.fsm import RunStatus
@@ -26,7 +28,12 @@ registry = Registry()
 
 MAX_CANCELED = 100
 MAX_DEAD_LETTERS = 500
+# So many are looked at for some that can be replayed.
+_LOOKED_AT = 5_000
+# An error names no more of the runs that it is about.
+_TOLD = 20
 _STATUSES = frozenset(status.value for status in RunStatus)
+_WAITING = "'delayed', 'queued', 'dequeued', 'waiting', 'paused', 'replay_staged'"
 # As many as are canceled in the time that another request may be kept waiting.
 _AT_ONCE = 200
 
@@ -89,7 +96,7 @@ def _fitting(call: Call, db: sqlite3.Connection) -> list[str]:
     if body.status and body.status not in _STATUSES:
         raise ApiError(400, "status is invalid")
     found: list[str] = []
-    for statuses in ("'delayed', 'queued', 'dequeued'", "'executing'"):
+    for statuses in (_WAITING, "'executing'"):
         where = [
             f"{UNFINISHED} AND project_id = ? AND status IN ({statuses})",
             *(f"{name} = ?" for name in given),
@@ -146,26 +153,38 @@ def bulk_replay_dead_letters(call: Call, unit: Unit) -> Reply:
         raise invalid("run_ids: failed on 'max'")
     if body.project_id and body.project_id != call.project_id:
         raise ApiError(403, "project_id does not match authenticated project")
-    stored = _named(call, unit, named) if named else _oldest(call, unit, body.limit or 100)
-    dead = [row for row in stored if row.run.status == "dead_letter"]
-    if not dead:
-        raise ApiError(409, "no runs in dead_letter status")
-    for row in dead:
-        requeue_dead_letter(unit, row)
-    documents = [run_rows.document(unit.db, row.run.id) or b"null" for row in dead]
-    count = str(len(dead)).encode()
-    return raw(b'{"replayed":[' + b",".join(documents) + b'],"count":' + count + b"}")
-
-
-def _named(call: Call, unit: Unit, run_ids: list[str]) -> list[run_rows.Stored]:
-    return [runs.load(unit, call.project_id, run_id) for run_id in dict.fromkeys(run_ids)]
-
-
-def _oldest(call: Call, unit: Unit, limit: int) -> list[run_rows.Stored]:
+    limit = MAX_DEAD_LETTERS if named else body.limit or 100
     if not 1 <= limit <= MAX_DEAD_LETTERS:
         raise invalid(f"limit: must be between 1 and {MAX_DEAD_LETTERS}")
-    ids = run_lists.dead_letters(unit.db, call.project_id, limit)
-    return [runs.load(unit, call.project_id, run_id) for run_id in ids]
+    ids = dict.fromkeys(named) or run_lists.dead_letters(unit.db, call.project_id, _LOOKED_AT)
+    replayed: list[str] = []
+    skipped: list[dict[str, str]] = []
+    for run_id in ids:
+        if len(replayed) == limit:
+            break
+        if problem := _requeue(call, unit, run_id):
+            skipped.append({"id": run_id, "status": "skipped", "error": problem})
+        else:
+            replayed.append(run_id)
+    if not replayed:
+        raise _nothing_replayed(skipped)
+    documents = [run_rows.document(unit.db, run_id) or b"null" for run_id in replayed]
+    told = {"replayed": [Raw(each) for each in documents], "count": len(replayed)}
+    return reply({**told, "skipped": skipped} if skipped else told)
+
+
+def _requeue(call: Call, unit: Unit, run_id: str) -> str:
+    """Put a dead letter back into the queue; return why that cannot be, or ""."""
+    try:
+        requeue_dead_letter(unit, runs.load(unit, call.project_id, run_id))
+    except (ApiError, Refused) as error:
+        return error.message
+    return ""
+
+
+def _nothing_replayed(skipped: list[dict[str, str]]) -> ApiError:
+    told = [f"{each['id']}: {each['error']}" for each in skipped[:_TOLD]]
+    return ApiError(409, "no runs in dead_letter status that can be replayed", details=told)
 
 
 @registry.read("list-batch-operations")

@@ -219,7 +219,6 @@ def _start_job(call: Call, unit: Unit, job: Job, text: str, tags: dict[str, str]
         triggered_by="event",
         created_by=call.principal.actor,
         tags=tags,
-        scheduled_at=triggers.in_window(job, 0, unit.now),
     )
     triggers.admit(unit, job, request, text)
 

@@ -19,7 +19,7 @@ from strait.server.registry import Registry
 from strait.server.resource import given
 from strait.server.unit import Unit
 from strait.server.vault import signing_place
-from strait.server.work import held, schedules, throttles
+from strait.server.work import environments, held, schedules, throttles
 from strait.store import dependencies, jobs, records
 from strait.store import runs as run_rows
 from strait.store import workflows as workflow_rows
@@ -92,7 +92,7 @@ def new_job(call: Call, unit: Unit, body: bodies.CreateJobRequest) -> Job:
     )
     job = _in_reach(call, _merged(job, body, unit.platform.reach, keep_zero=False))
     check(job)
-    _check_throttles(unit.db, job)
+    _check_references(unit.db, job, None)
     secret = body.endpoint_signing_secret or body.webhook_secret or ""
     insert(unit, job, secret)
     return job
@@ -158,7 +158,7 @@ def update(call: Call, unit: Unit) -> Reply:
     body = call.body(bodies.UpdateJobRequest)
     changed = _in_reach(call, _merged(job, body, unit.platform.reach, keep_zero=True))
     check(changed)
-    _check_throttles(unit.db, changed)
+    _check_references(unit.db, changed, job)
     secret = body.endpoint_signing_secret or body.webhook_secret
     return reply(save(call, unit, changed, secret))
 
@@ -273,6 +273,24 @@ def check(job: Job) -> None:
     for expression in (job.cron, job.execution_window_cron):
         if expression:
             _check_cron(expression, job.timezone)
+    window = job.execution_window_cron
+    if window and cron.next_fire(window, job.timezone or "UTC", 0) is None:
+        raise ApiError(400, f"execution_window_cron {window!r} never opens")
+
+
+def _check_references(db: sqlite3.Connection, job: Job, before: Job | None) -> None:
+    """Check that what a job newly names is there, in its own project."""
+    for name, kind, what in (
+        ("environment_id", environments.ENVIRONMENT, "environment"),
+        ("group_id", "job_group", "job group"),
+    ):
+        named = str(getattr(job, name))
+        if not named or (before is not None and getattr(before, name) == named):
+            continue
+        found = records.get(db, kind, named)
+        if found is None or found.project_id != job.project_id:
+            raise ApiError(400, f"{name}: {what} {named!r} not found")
+    _check_throttles(db, job)
 
 
 def _check_throttles(db: sqlite3.Connection, job: Job) -> None:
@@ -288,8 +306,9 @@ def _check_cron(expression: str, timezone: str) -> None:
     try:
         cron.validate_job_cron(expression)
         cron.next_fire(expression, timezone or "UTC", 0)
-    except ValueError as error:
-        raise ApiError(400, str(error)) from error
+    except cron.CronError as error:
+        details = [error.detail] if error.detail else []
+        raise ApiError(400, str(error), details=details) from error
 
 
 def _merged(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from strait.clock import SECOND, from_timestamp
+from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine import admission
 from strait.engine import runs as engine
 from strait.engine.model import Job, Run
 from strait.engine.undo import UNDO
-from strait.server import checks
+from strait.server import checks, idempotency
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, raw, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import runs, steps
+from strait.server.work import runs, steps, throttles, triggers
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -77,14 +77,12 @@ def requeue_dead_letter(unit: Unit, stored: run_rows.Stored) -> None:
     job = _job(unit, stored.run)
     if stored.run.status == "dead_letter":
         steps.begin_anew(unit, stored.run)
-    undoes = stored.run.triggered_by == UNDO
-    expires_at = "" if undoes else unit.in_secs(time_to_live(job))
-    runs.apply(unit, stored, engine.Replayed(expires_at))
-
-
-def time_to_live(job: Job) -> int:
-    """Return how many seconds a run of a job may wait to be dispatched."""
-    return job.run_ttl_secs or job.timeout_secs + 60
+    if stored.run.triggered_by == UNDO:
+        runs.apply(unit, stored, engine.Replayed(""))
+        return
+    start = max(unit.now, admission.in_window(job, 0, unit.now))
+    expires_at = start + admission.time_to_live(job) * SECOND
+    runs.apply(unit, stored, engine.Replayed(to_timestamp(expires_at), start))
 
 
 @registry.write("replay-run")
@@ -122,6 +120,8 @@ def replay_as_new(call: Call, unit: Unit, run: Run, checkpoint: int | None = Non
         triggered_by="manual",
         created_by=call.principal.actor,
         tags=run.tags,
+        # What others wait for under this key is done by the new run in place of the old one.
+        metadata={k: v for k, v in run.metadata.items() if k == "dependency_key"},
         priority=run.priority,
         concurrency_key=run.concurrency_key,
         replayed_run_id=run.id,
@@ -152,10 +152,25 @@ def reschedule(call: Call, unit: Unit) -> Reply:
         raise ApiError(400, f"invalid scheduled_at: {error}") from error
     if instant > unit.now + admission.MAX_SCHEDULE_AHEAD_SECS * SECOND:
         raise ApiError(400, "scheduled_at must be within 30 days")
+    job = _job_of(unit, stored.run)
+    if job is not None and stored.run.triggered_by != UNDO:
+        instant = admission.in_window(job, instant, unit.now)
+    payload = None if checks.is_absent(body.payload) else checks.canonical(body.payload)
+    if payload is not None and job is not None:
+        triggers.check_payload(job, body.payload, payload)
+        stored = _with_keys(unit, stored, job, payload)
     runs.apply(unit, stored, engine.Rescheduled(instant))
-    if not checks.is_absent(body.payload):
-        run_rows.set_payload(unit.db, stored.run.id, checks.canonical(body.payload))
+    if payload is not None:
+        run_rows.set_payload(unit.db, stored.run.id, payload)
     return document(unit, stored.run.id)
+
+
+def _with_keys(unit: Unit, stored: run_rows.Stored, job: Job, payload: str) -> run_rows.Stored:
+    """Return a run that counts under its throttles as its new payload says."""
+    if not job.throttles:
+        return stored
+    metadata = {**stored.run.metadata, **throttles.keys_of(unit, job, payload)}
+    return stored._replace(state=replace(stored.state, run=replace(stored.run, metadata=metadata)))
 
 
 @registry.write("set-debug-mode")
@@ -172,9 +187,16 @@ def set_debug_mode(call: Call, unit: Unit) -> Reply:
 def reset_key(call: Call, unit: Unit) -> Reply:
     """Free the idempotency key of a run, so that it makes another one."""
     stored = runs.load(unit, call.project_id, call.params["runID"])
-    changed = replace(stored.state, run=replace(stored.run, idempotency_key=""))
-    run_rows.save(unit.db, stored, changed)
-    return reply({"status": "reset", "run_id": stored.run.id})
+    run = stored.run
+    run_rows.save(unit.db, stored, replace(stored.state, run=replace(run, idempotency_key="")))
+    idempotency.free(unit, run.created_by, run.project_id, run.job_id, run.idempotency_key)
+    return reply({"status": "reset", "run_id": run.id})
+
+
+def _job_of(unit: Unit, run: Run) -> Job | None:
+    """Return the definition that a run follows, if its job is still there."""
+    entry = unit.platform.jobs.for_run(unit.db, run)
+    return None if entry is None else entry.job
 
 
 def _job(unit: Unit, run: Run) -> Job:

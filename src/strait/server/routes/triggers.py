@@ -16,6 +16,7 @@ from strait.server.http import Call, Reply, replayed, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
 from strait.server.work import budgets, runs, triggers
+from strait.store import ledger
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -49,10 +50,18 @@ class Asked(Struct, frozen=True):
 def trigger(call: Call, unit: Unit) -> Reply:
     """Make a run of a job, or answer with the one that its idempotency key has made."""
     job = unit.job(call.project_id, call.params["jobID"])
-    if call.idempotency_key and (job.debounce_window_secs or job.batch_window_secs):
-        # No run has the key of a trigger that is buffered, so that its answer itself is kept.
-        return idempotency.once(call, unit, lambda: _trigger(call, unit, job))
+    if call.idempotency_key and (
+        job.debounce_window_secs or job.batch_window_secs or job.dedup_window_secs
+    ):
+        # No run has the key of a trigger that is buffered, or that another run stands for, so that
+        # its answer itself is kept.
+        return idempotency.once(call, unit, lambda: _trigger(call, unit, job), keeps=_is_let_in)
     return _trigger(call, unit, job)
+
+
+def _is_let_in(answer: Reply) -> bool:
+    """Tell whether a trigger was let in; a dry run must not answer for the trigger after it."""
+    return answer.status == 201
 
 
 def _trigger(call: Call, unit: Unit, job: Job) -> Reply:
@@ -89,7 +98,7 @@ def _admitted(call: Call, unit: Unit, job: Job, asked: Asked, body: bodies.Trigg
     admitted = triggers.admit(
         unit,
         job,
-        _request(call, unit, job, asked),
+        _request(call, asked),
         asked.payload,
         debounce_key=body.debounce_key or "",
         batch_key=body.batch_key or "",
@@ -119,7 +128,7 @@ def bulk(call: Call, unit: Unit) -> Reply:
     triggers.check_rate(unit, job, len(asked))
     batch_id = unit.new_id()
     answers, fresh = _sorted_out(unit, job, asked)
-    wanted = [(_request(call, unit, job, item, batch_id=batch_id), item.payload) for item in fresh]
+    wanted = [(_request(call, item, batch_id=batch_id), item.payload) for item in fresh]
     made = runs.create_all(unit, job, wanted)
     results = [_result(answer, made) for answer in answers]
     _keep_batch(call, unit, job, batch_id, len(asked), len(made))
@@ -159,15 +168,13 @@ def _result(answer: _Answer, made: list[Run]) -> dict[str, object]:
     return {"id": run.id, "status": run.status, "idempotency_hit": answer.is_hit}
 
 
-def _request(
-    call: Call, unit: Unit, job: Job, asked: Asked, *, batch_id: str = ""
-) -> admission.Request:
+def _request(call: Call, asked: Asked, *, batch_id: str = "") -> admission.Request:
     return admission.Request(
         triggered_by="manual",
         created_by=call.principal.actor,
         tags=asked.tags,
         metadata=asked.metadata,
-        scheduled_at=triggers.in_window(job, asked.scheduled_at, unit.now),
+        scheduled_at=asked.scheduled_at,
         priority=asked.priority,
         ttl_secs=asked.ttl_secs,
         idempotency_key=asked.idempotency_key,
@@ -195,9 +202,15 @@ def _replayed(call: Call, unit: Unit, run: Run) -> Reply:
         same_body = checks.canonical(call.body(bodies.TriggerRequest).payload) == payload
     except ApiError:
         same_body = False
-    status = "delayed" if run.scheduled_at > run.created_at else "queued"
-    first = {**_created(run, payload), "status": status}
+    first = {**_created(run, payload), "status": _first_status(unit, run)}
     return replayed(reply(first, 201), same_body=same_body)
+
+
+def _first_status(unit: Unit, run: Run) -> str:
+    """Return what a run was when it was made, as the first line of its history tells."""
+    lines = ledger.lines(unit.db, run.id, limit=1)
+    facts = json.decode(lines[0].data) if lines and lines[0].data else {}
+    return str(facts.get("to", "queued"))
 
 
 def _created(run: Run, payload: str) -> dict[str, object]:
@@ -297,8 +310,9 @@ def _dependency_key(payload: str) -> dict[str, str]:
 
 
 def _dry_run(job: Job, asked: Asked, unit: Unit) -> Reply:
-    base = asked.scheduled_at or unit.now
-    ttl = asked.ttl_secs or job.run_ttl_secs or job.timeout_secs + 60
+    scheduled_at = admission.in_window(job, asked.scheduled_at, unit.now)
+    base = scheduled_at or unit.now
+    ttl = asked.ttl_secs or admission.time_to_live(job)
     shown = {
         "id": job.id,
         "name": job.name,
@@ -316,8 +330,8 @@ def _dry_run(job: Job, asked: Asked, unit: Unit) -> Reply:
         "payload": Raw(asked.payload.encode()),
         "expires_at": to_timestamp(base + ttl * SECOND),
     }
-    if asked.scheduled_at:
-        answer["scheduled_at"] = to_timestamp(asked.scheduled_at)
+    if scheduled_at:
+        answer["scheduled_at"] = to_timestamp(scheduled_at)
     return reply(answer)
 
 

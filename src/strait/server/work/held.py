@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from strait.clock import from_timestamp
 from strait.engine import runs as engine
+from strait.engine.admission import in_window
+from strait.engine.model import Run
 from strait.server.unit import Unit
 from strait.server.work import dependencies, runs
 from strait.store import dependencies as rows
@@ -14,4 +17,10 @@ def release(unit: Unit, job_id: str) -> None:
     for run_id in rows.held_runs(unit.db, job_id):
         stored = run_rows.load(unit.db, run_id)
         if stored is not None and dependencies.are_satisfied(unit, stored.run):
-            runs.apply(unit, stored, engine.Woken("its dependencies have ended"))
+            entry = unit.platform.jobs.for_run(unit.db, stored.run)
+            opens_at = 0 if entry is None else in_window(entry.job, _instant(stored.run), unit.now)
+            runs.apply(unit, stored, engine.Woken("its dependencies have ended", opens_at))
+
+
+def _instant(run: Run) -> int:
+    return from_timestamp(run.scheduled_at) if run.scheduled_at else 0

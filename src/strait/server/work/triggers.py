@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from msgspec import Raw, UnsetType, json
 
-from strait import cron
 from strait.clock import SECOND, Timestamp, to_timestamp
 from strait.engine import admission
 from strait.engine.model import Job, Run
@@ -115,12 +114,3 @@ def check_payload(job: Job, raw: Raw | UnsetType, payload: str, where: str = "")
     problem = checks.mismatch(value, job.payload_schema)
     if problem:
         raise ApiError(400, f"payload validation failed{where}: {problem}")
-
-
-def in_window(job: Job, scheduled_at: int, now: int) -> int:
-    """Return when a run may start under the job's execution window; 0 is at once."""
-    window = job.execution_window_cron
-    start = max(scheduled_at, now)
-    if not window or cron.matches(window, job.timezone or "UTC", start):
-        return scheduled_at
-    return cron.next_fire(window, job.timezone or "UTC", start) or scheduled_at

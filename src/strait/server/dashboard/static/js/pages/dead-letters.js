@@ -11,7 +11,7 @@ import { button, empty, failure, head, since } from "../ui/parts.js";
 import { liveTable } from "../ui/table.js";
 import { attempt } from "../ui/toast.js";
 
-export async function show(outlet, { signal }) {
+export async function show(outlet, { signal, who }) {
   const state = { rows: [], cursor: "", isWhole: true, loading: false };
   const bulk = h("div", { class: "bulk", hidden: true });
   const below = h("div", { class: "below" });
@@ -26,7 +26,7 @@ export async function show(outlet, { signal }) {
     about: "Runs that failed for good. “Try again” queues the same run anew.",
     actions: button("Try all again", async () => {
       if (await sure("Try all dead letters again?", "The oldest hundred are queued anew.", "Try again", "primary"))
-        if (await attempt("Queued again", () => api.post("/v1/runs/bulk-dlq-replay", { limit: 100 }))) await load(true);
+        if (await attempt("Queued again", () => api.post("/v1/runs/bulk-dlq-replay", { project_id: who.project_id, limit: 100 }))) await load(true);
     }),
   }), h("div", { class: "bar" }, bulk), table.element, below);
   signal.addEventListener("abort", () => table.stop());
