@@ -13,7 +13,9 @@ process and registers them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from strait.lazily import lazily
 
 if TYPE_CHECKING:
     from strait.serve.application import Host, asgi
@@ -65,17 +67,5 @@ __all__ = [
     "wsgi",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _SOURCES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # A platform needs a manifest and stamps of files from here, and no handlers.
-    from importlib import import_module  # noqa: PLC0415 - only when a name is used
-
-    value = getattr(import_module(_SOURCES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+# A platform needs a manifest and stamps of files from here, and no handlers.
+__getattr__, __dir__ = lazily(__name__, _SOURCES)

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from typing import Any
+from strait.lazily import lazily
 
+if TYPE_CHECKING:
     from strait.authoring.harness import TestRunRecord, create_test_context
     from strait.clock import VirtualClock
     from strait.testing.contexts import AsyncTestContext, TestContext, run_context
@@ -106,17 +106,5 @@ __all__ = [
     "run_context",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _SOURCES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Here, because the plugin is imported in every pytest run, whether it is used or not.
-    from importlib import import_module  # noqa: PLC0415 - only when a name is used
-
-    value = getattr(import_module(_SOURCES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+# The plugin is imported in every pytest run, whether it is used or not.
+__getattr__, __dir__ = lazily(__name__, _SOURCES)
