@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from msgspec import json
+import random
 
-from strait.clock import SECOND
+import pytest
+from msgspec import json, structs
+
+from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine.workflows import events, views
 from strait.engine.workflows.effects import StartJob
 
@@ -154,3 +156,32 @@ def test_two_equal_runs_do_not_differ():
         "step_diffs": [],
     }
     assert views.graph(begin_retry(a).state).critical_path == ["x"]
+
+
+def test_the_timeline_of_many_steps_compares_each_with_every_other():
+    run = begin(*[step(f"s{n:02}", "sleep", sleep_duration_secs=1) for n in range(40)])
+    chance = random.Random(7)
+    moved = {}
+    for ref, one in run.state.step_runs.items():
+        began = EPOCH + chance.randrange(12) * SECOND
+        ended = chance.choice(["", to_timestamp(began + chance.randrange(5) * SECOND)])
+        moved[ref] = structs.replace(one, started_at=to_timestamp(began), finished_at=ended)
+    state = structs.replace(run.state, step_runs=moved)
+    for shown in views.timeline(state, EPOCH + 30 * SECOND).steps:
+        one = moved[shown.step_ref]
+        others = [each for each in moved.values() if each is not one]
+        beside = [each for each in others if _ran_beside(one, each)]
+        ends = [each.finished_at for each in others if each.finished_at]
+        last = max((end for end in ends if end <= one.started_at), default=one.started_at)
+        wait_us = from_timestamp(one.started_at) - from_timestamp(last)
+        assert list(shown.parallel_with) == sorted(each.step_ref for each in beside)
+        assert shown.on_critical_path == all(_end(each) <= _end(one) for each in beside)
+        assert shown.wait_ms == wait_us // 1_000
+
+
+def _end(one):
+    return one.finished_at or "~"
+
+
+def _ran_beside(one, other):
+    return one.started_at < _end(other) and other.started_at < _end(one)

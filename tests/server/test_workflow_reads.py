@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -241,3 +243,23 @@ async def test_steps_without_anything_to_show_leave_it_out(flows: Flows) -> None
     absent = {"output", "error", "started_at", "finished_at", "job_run_id"}
     assert not absent & b.keys()
     assert json.dumps(b).count("null") == 0
+
+
+@pytest.mark.parametrize("view", ["graph", "timeline", "debug", "compare"])
+async def test_what_is_drawn_of_a_run_is_drawn_beside_the_loop(flows: Flows, view: str) -> None:
+    run_id = await flows.start(approval("a"))
+    path = f"/v1/workflow-runs/{run_id}"
+    release = threading.Event()
+    analyst = flows.world.platform.analyst
+    threads = [asyncio.create_task(analyst.ask(lambda _: release.wait(60))) for _ in range(2)]
+    try:
+        # Both threads are taken, so that what needs one waits, and nothing else does.
+        suffix = f"/{run_id}" if view == "compare" else ""
+        drawn = asyncio.create_task(flows.api.get(f"{path}/{view}{suffix}"))
+        for _ in range(3):
+            assert (await flows.api.get(path)).status_code == 200
+        assert not drawn.done()
+    finally:
+        release.set()
+    assert (await drawn).status_code == 200
+    await asyncio.gather(*threads)

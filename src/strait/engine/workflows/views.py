@@ -6,7 +6,8 @@ remains in a finished run, a waiting approval that "can run") ours says what is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 
 from msgspec import UNSET, Struct, UnsetType, field, json
 
@@ -182,14 +183,13 @@ class Timeline(View, frozen=True):
 
 def timeline(state: State, now: int) -> Timeline:
     """Return the steps of a run in the order of their starts; what runs is measured to `now`."""
-    run = state.run
-    started = [step for step in state.step_runs.values() if step.started_at]
+    run, beside = state.run, _Beside(state.step_runs.values())
     ordered = sorted(state.step_runs.values(), key=_by_start)
     return Timeline(
         workflow_run_id=run.id,
         status=run.status,
         total_ms=duration_ms(run.started_at, run.finished_at, now),
-        steps=[_timeline_step(step, started, now) for step in ordered],
+        steps=[_timeline_step(step, beside, now) for step in ordered],
         started_at=run.started_at,
         finished_at=run.finished_at,
     )
@@ -202,7 +202,30 @@ def _by_start(step: StepRun) -> tuple[bool, str, str]:
 _OPEN = "~"  # behind every timestamp
 
 
-def _timeline_step(step: StepRun, started: Sequence[StepRun], now: int) -> TimelineStep:
+class _Beside:
+    """The spans of all steps that have started, as each step is compared with all others."""
+
+    def __init__(self, steps: Iterable[StepRun]) -> None:
+        started = [step for step in steps if step.started_at]
+        self._spans = sorted((s.step_ref, s.started_at, s.finished_at or _OPEN) for s in started)
+        self._ends = sorted(step.finished_at for step in started if step.finished_at)
+
+    def of(self, step: StepRun) -> tuple[list[str], Timestamp]:
+        """Return the refs of the steps that ran while one did, and when the last of them ended."""
+        start, end = step.started_at, step.finished_at or _OPEN
+        found = [span for span in self._spans if span[1] < end and start < span[2]]
+        refs = [ref for ref, _, _ in found if ref != step.step_ref]
+        return refs, max((span[2] for span in found), default=end)
+
+    def ended_before(self, step: StepRun) -> Timestamp:
+        """Return the latest end of another step up to the start of one, or ""."""
+        place = bisect_right(self._ends, step.started_at)
+        if step.finished_at == step.started_at:
+            place -= 1  # that is its own
+        return self._ends[place - 1] if place else ""
+
+
+def _timeline_step(step: StepRun, beside: _Beside, now: int) -> TimelineStep:
     if not step.started_at:
         return TimelineStep(
             step_run_id=step.id,
@@ -213,29 +236,19 @@ def _timeline_step(step: StepRun, started: Sequence[StepRun], now: int) -> Timel
             wait_ms=0,
             finished_at=step.finished_at,
         )
-    beside = [other for other in started if other is not step and _overlap(step, other)]
-    end = step.finished_at or _OPEN
-    earlier = [other.finished_at for other in started if _ended_before(other, step)]
-    wait_ms = duration_ms(max(earlier), step.started_at) if earlier else 0
+    refs, last_end = beside.of(step)
+    earlier = beside.ended_before(step)
     return TimelineStep(
         step_run_id=step.id,
         step_ref=step.step_ref,
         status=step.status,
         duration_ms=duration_ms(step.started_at, step.finished_at, now),
-        on_critical_path=all((other.finished_at or _OPEN) <= end for other in beside),
-        wait_ms=wait_ms,
+        on_critical_path=last_end <= (step.finished_at or _OPEN),
+        wait_ms=duration_ms(earlier, step.started_at) if earlier else 0,
         started_at=step.started_at,
         finished_at=step.finished_at,
-        parallel_with=tuple(sorted(other.step_ref for other in beside)),
+        parallel_with=tuple(refs),
     )
-
-
-def _overlap(a: StepRun, b: StepRun) -> bool:
-    return a.started_at < (b.finished_at or _OPEN) and b.started_at < (a.finished_at or _OPEN)
-
-
-def _ended_before(other: StepRun, step: StepRun) -> bool:
-    return other is not step and bool(other.finished_at) and other.finished_at <= step.started_at
 
 
 # ------------------------------------------------------------------------------------------ debug

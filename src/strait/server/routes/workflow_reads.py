@@ -153,20 +153,22 @@ def _decision(line: ledger.Line) -> dict[str, object]:
 
 # ------------------------------------------------------------------------------------ read models
 
+# A run may have a thousand steps, and one of them that many beside it: not on the loop.
 
-@registry.read("get-workflow-run-graph")
+
+@registry.analysis("get-workflow-run-graph")
 def graph(call: Call, db: sqlite3.Connection) -> Reply:
     """Show the steps of a run as a graph, with the slowest chain of them."""
     return reply(views.graph(state_of(db, owned(call, db))))
 
 
-@registry.read("get-workflow-run-timeline")
+@registry.analysis("get-workflow-run-timeline")
 def timeline(call: Call, db: sqlite3.Connection) -> Reply:
     """Show when the steps of a run ran."""
     return reply(views.timeline(state_of(db, owned(call, db)), call.now))
 
 
-@registry.read("get-workflow-run-debug")
+@registry.analysis("get-workflow-run-debug")
 def debug(call: Call, db: sqlite3.Connection) -> Reply:
     """Show all that is known of a run: what went into each step and came out of it."""
     state = state_of(db, owned(call, db))
@@ -204,7 +206,7 @@ def _costs(db: sqlite3.Connection, state: State) -> dict[str, int]:
     return costs
 
 
-@registry.read("compare-workflow-runs")
+@registry.analysis("compare-workflow-runs")
 def compare(call: Call, db: sqlite3.Connection) -> Reply:
     """Show what differs between two runs."""
     first = owned(call, db, what="workflow run A")
