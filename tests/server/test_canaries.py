@@ -235,3 +235,25 @@ async def test_a_run_that_was_undone_still_counts_as_failed(still: Flows) -> Non
     assert await version_of_a_run(still, workflow) == 1
     events = await still.api.get("/v1/audit-events", params={"actor_id": "system:canary"})
     assert [e["action"] for e in events.json()["data"]] == ["canary_deployment.rolled_back"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("interval", 300, "is in nanoseconds: at least 1000000000, which is 1 s"),
+        ("interval", -1, "is in nanoseconds: at least 1000000000, which is 1 s"),
+        ("failure_rate_threshold", -0.5, "must be a percentage"),
+        ("failure_rate_threshold", 101, "must be a percentage"),
+        ("latency_p99_threshold", -1, "must not be negative"),
+    ],
+)
+async def test_a_canary_that_would_never_rest_or_always_fail_is_refused(
+    flows: Flows, field: str, value: float, message: str
+) -> None:
+    workflow = await two_versions(flows)
+    body = {
+        "workflow_id": workflow["id"], "source_version": 1, "target_version": 2, "traffic_pct": 5,
+        "auto_promote": {"enabled": True, field: value},
+    }  # fmt: skip
+    answer = await flows.api.post("/v1/canary-deployments", json=body)
+    assert told(answer) == (400, f"auto_promote.{field} {message}")

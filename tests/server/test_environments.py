@@ -322,3 +322,16 @@ async def test_what_is_inherited_is_never_cut_off(world: World) -> None:
     assert (told(above), told(below)) == (too_deep, too_deep)
     fits = await world.api.patch(f"/v1/environments/{new}", json={"parent_id": chain[-2]})
     assert fits.status_code == 200, fits.text
+
+
+async def test_what_is_no_variable_is_changed_without_the_scope_of_secrets(world: World) -> None:
+    body = {"project_id": PROJECT, "name": "a", "slug": "a", "variables": {"A": "1"}}
+    made = (await world.api.post("/v1/environments", json=body)).json()
+    writer = world.client(await world.key_for("jobs:write"))
+    path = f"/v1/environments/{made['id']}"
+    renamed = await writer.patch(path, json={"name": "b", "variables": None})
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "b")
+    refused = await writer.patch(path, json={"variables": {}})
+    assert told(refused) == (403, "environment variables require secrets:write")
+    kept = (await world.api.get(f"{path}/variables")).json()
+    assert kept == {"variables": {"A": "1"}}

@@ -132,3 +132,52 @@ async def test_no_handler_says_which_run_it_undoes(flows: Flows) -> None:
     assert told(answer) == (400, f"annotation key {key!r} is the platform's own: choose another")
     gate.open()
     await flows.until(run_id, "compensated")
+
+
+async def test_the_retry_of_a_run_that_was_undone_does_again_what_was(flows: Flows) -> None:
+    run_id = await failed_run(
+        flows,
+        await flows.job("free"),
+        await undoable(flows, "charge"),
+        await flows.job("mail", "charge"),
+    )
+    await flows.did(run_id, "compensate")
+    await flows.until(run_id, "compensated")
+    gate = flows.hold("charge")
+    again = (await flows.did(run_id, "retry"))["id"]
+    await flows.until_called("charge", 2)
+    # What depends on it waits for it, although it had been completed.
+    assert await flows.statuses(again) == {
+        "free": "completed", "charge": "running", "mail": "waiting", "bad": "waiting",
+    }  # fmt: skip
+    gate.open()
+    await flows.until(again, "failed")
+    assert [len(flows.calls(ref)) for ref in ("free", "charge", "mail", "bad")] == [1, 2, 2, 2]
+
+
+async def test_what_was_not_undone_before_it_failed_stays_completed(flows: Flows) -> None:
+    run_id = await failed_run(
+        flows,
+        await undoable(flows, "a", undo_job={"max_attempts": 1}),
+        await undoable(flows, "b", "a"),
+    )
+    flows.world.handlers.scripts["/undo-a"] = lambda call: Answer(400)
+    await flows.did(run_id, "compensate")
+    await flows.until(run_id, "compensation_failed")
+    again = (await flows.did(run_id, "retry"))["id"]
+    await flows.until(again, "failed")
+    assert [len(flows.calls(ref)) for ref in ("a", "b")] == [1, 2]
+
+
+async def test_a_run_whose_undoing_was_canceled_does_not_go_on_from_there(flows: Flows) -> None:
+    run_id = await failed_run(flows, await undoable(flows, "a"), await undoable(flows, "b", "a"))
+    flows.world.handlers.scripts["/undo-a"] = Gate(ok())
+    await flows.did(run_id, "compensate")
+    await flows.until_called("undo-a")
+    await flows.api.delete(f"/v1/workflow-runs/{run_id}")
+    refusal = (409, "workflow run was undone in part; retry the whole run instead")
+    for what in ("retry", "replay-subtree"):
+        assert told(await flows.do(run_id, f"steps/bad/{what}")) == refusal
+    again = (await flows.did(run_id, "retry"))["id"]
+    await flows.until(again, "failed")
+    assert [len(flows.calls(ref)) for ref in ("a", "b")] == [1, 2]

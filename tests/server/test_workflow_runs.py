@@ -468,3 +468,20 @@ async def test_what_a_key_may_do_follows_its_scopes(flows: Flows) -> None:
     ):
         text = f"insufficient permissions: requires {scope}"
         assert told(await reader.post(path, json={})) == (403, text)
+
+
+async def test_a_job_and_a_workflow_that_start_each_other_end(flows: Flows) -> None:
+    step = await flows.job("again")
+    inner = await flows.create(step)
+    made = await flows.create(child("sub", inner), slug="circle")
+    link = {"on_complete_trigger_workflow": "circle"}
+    await flows.api.patch(f"/v1/jobs/{step['job_id']}", json=link)
+    await flows.trigger(made)
+    calls = await flows.until_called("again", 11)
+    last = await flows.world.until(calls[-1].run_id, "completed")
+    await flows.world.settled()
+    listed = await flows.api.get(f"/v1/workflows/{made['id']}/runs")
+    assert len(listed.json()["data"]) == 11
+    events = (await flows.api.get(f"/v1/runs/{last['id']}/events")).json()["data"]
+    message = "workflow `circle` was not started: the chain is 10 workflows long"
+    assert message in [each["message"] for each in events]

@@ -87,7 +87,8 @@ def proceed(draft: Draft, ref: str, status: str, error: str) -> None:
         error = error or f"compensation job ended with status {status}"
         draft.move_run("compensation_failed", "compensate", error=error, finished_at=draft.stamp)
         return
-    draft.note(Entry("compensation", f"step `{ref}` was undone", data={"step_ref": ref}))
+    data: dict[str, Json] = {"step_ref": ref, "undone": True}
+    draft.note(Entry("compensation", f"step `{ref}` was undone", data=data))
     steps = plan(draft.state()).steps
     done = [step.step_ref for step in steps].index(ref)
     if done + 1 < len(steps):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.structs import replace
@@ -166,10 +166,12 @@ def retry(
     *,
     created_by: str = "",
     timeout_secs: int = 0,
+    undone: Collection[str] = (),
 ) -> Transition:
     """Return a new run that does again what the original has not completed.
 
-    Completed steps keep their outputs. If all are, the new run is completed at once.
+    Completed steps keep their outputs. If all are, the new run is completed at once. What was
+    undone since, and whatever depends on it, is done again.
 
     Args:
         original: the run that is over.
@@ -178,6 +180,7 @@ def retry(
         mean_cost: says what a run of a job costs on average, in microusd, where a step asks.
         created_by: who asked; "" for who created the original.
         timeout_secs: how long the new run may take; 0 is without limit.
+        undone: refs of the steps that a compensation of the original has undone.
 
     Raises:
         Refused: 400, the original has not ended.
@@ -204,8 +207,13 @@ def retry(
         expected_completion_at=in_secs(now, longest_path_secs(original.steps)),
         trace_context=old.trace_context,
     )
-    done = {ref: s for ref, s in original.step_runs.items() if s.status == "completed"}
     draft = Draft(State(run, original.steps, {}), now, new_id, mean_cost)
+    again = {*undone, *(below for ref in undone for below in draft.descendants(ref))}
+    done = {
+        ref: step
+        for ref, step in original.step_runs.items()
+        if step.status == "completed" and ref not in again
+    }
     return _begin(draft, done, "retry")
 
 

@@ -21,6 +21,9 @@ from strait.store.records import Record
 
 registry = Registry()
 
+# What is looked at more often would do nothing else.
+_SECOND_NS = 10**9
+
 
 @registry.write("create-canary-deployment")
 def create(call: Call, unit: Unit) -> Reply:
@@ -88,8 +91,14 @@ def _auto_promote(config: bodies.AutoPromoteConfig) -> dict[str, Any]:
     steps = list(config.steps or ())
     if any(not 1 <= step <= 100 for step in steps) or steps != sorted(set(steps)):
         raise ApiError(400, "auto_promote.steps must be percentages that grow, from 1 to 100")
-    if (config.interval or 0) < 0:
-        raise ApiError(400, "auto_promote.interval must not be negative")
+    if config.interval and config.interval < _SECOND_NS:
+        raise ApiError(
+            400, f"auto_promote.interval is in nanoseconds: at least {_SECOND_NS}, which is 1 s"
+        )
+    if not 0 <= (config.failure_rate_threshold or 0) <= 100:
+        raise ApiError(400, "auto_promote.failure_rate_threshold must be a percentage")
+    if (config.latency_p99_threshold or 0) < 0:
+        raise ApiError(400, "auto_promote.latency_p99_threshold must not be negative")
     given = {name: getattr(config, name) for name in config.__struct_fields__}
     kept: dict[str, Any] = to_builtins({k: v for k, v in given.items() if v is not None})
     return {**kept, "steps": steps}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from strait.server.decode import decode_body
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
 from strait.server.platform import Platform
 from strait.server.registry import Registry
-from strait.server.resource import Resource
+from strait.server.resource import Resource, given
 from strait.server.unit import Unit
 from strait.server.work import environments
 from strait.store import records
@@ -24,7 +25,8 @@ def _prepare(call: Call, unit: Unit, environment: Record) -> Record:
         and records.get(unit.db, "environment", environment.id) is None
     ):
         raise ApiError(403, "an environment-scoped key cannot create environments")
-    if environment.sealed and not call.principal.grants("secrets:write"):
+    asked = decode_body(call.route, call.body_bytes)
+    if "variables" in given(asked) and not call.principal.grants("secrets:write"):
         raise ApiError(403, "environment variables require secrets:write")
     parent_id = str(environment.fields.get("parent_id") or "")
     if parent_id == environment.id:

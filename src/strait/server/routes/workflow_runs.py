@@ -146,7 +146,7 @@ def force_complete(call: Call, unit: Unit) -> Reply:
 @registry.write("retry-workflow-step")
 def retry_step(call: Call, unit: Unit) -> Reply:
     """Do a step again that has ended."""
-    ref, stored = call.params["stepRef"], _stored(call, unit)
+    ref, stored = call.params["stepRef"], _to_go_on(call, unit)
     event = happened.RetryStep(ref, _timeout_secs(unit, stored))
     return _step_reply(workflows.advance(unit, stored, event), ref)
 
@@ -154,9 +154,21 @@ def retry_step(call: Call, unit: Unit) -> Reply:
 @registry.write("replay-workflow-subtree")
 def replay_subtree(call: Call, unit: Unit) -> Reply:
     """Do a step again, and all that depends on it."""
-    stored = _stored(call, unit)
+    stored = _to_go_on(call, unit)
     event = happened.ReplaySubtree(call.params["stepRef"], _timeout_secs(unit, stored))
     return reply({"reset_steps": len(workflows.advance(unit, stored, event).reset)})
+
+
+def _to_go_on(call: Call, unit: Unit) -> Stored:
+    """Return a run that goes on from where it is.
+
+    Raises:
+        Refused: 409, some of what it did was undone before the undoing was canceled.
+    """
+    stored = _stored(call, unit)
+    if stored.run.status == "canceled" and workflow_starts.undone(unit, stored.run.id):
+        raise Refused(409, "workflow run was undone in part; retry the whole run instead")
+    return stored
 
 
 def _timeout_secs(unit: Unit, stored: Stored) -> int:

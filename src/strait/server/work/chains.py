@@ -12,8 +12,12 @@ from strait.engine.refusal import Refused
 from strait.engine.undo import UNDO
 from strait.server.unit import Unit
 from strait.server.work import runs, workflow_starts
-from strait.store import jobs, workflows
+from strait.store import jobs, workflow_runs, workflows
 from strait.store import runs as run_rows
+
+_SOURCE_RUN = "source_run_id"
+# A retry keeps its tags, so that a chain which goes on from it counts from there.
+_CHAINED = frozenset({"job_completion", "job_failure", "retry"})
 
 
 def follow(unit: Unit, run: Run, result: str | None) -> None:
@@ -78,6 +82,13 @@ def _start_workflow(unit: Unit, run: Run, slug: str, triggered_by: str, payload:
     if workflow is None:
         _note(unit, run, f"workflow `{slug}` was not started: there is no such workflow")
         return
+    if _workflows_before(unit, run) >= MAX_LINEAGE_DEPTH:
+        _note(
+            unit,
+            run,
+            f"workflow `{slug}` was not started: the chain is {MAX_LINEAGE_DEPTH} workflows long",
+        )
+        return
     try:
         workflow_starts.start(
             unit,
@@ -91,8 +102,39 @@ def _start_workflow(unit: Unit, run: Run, slug: str, triggered_by: str, payload:
         _note(unit, run, f"workflow `{slug}` was not started: {refusal.message}")
 
 
+def _workflows_before(unit: Unit, run: Run) -> int:
+    """Count the workflows of a chain that a run is in, up to as many as it may have."""
+    count, seen = 0, {run.id}
+    before: str = run.id
+    while count < MAX_LINEAGE_DEPTH:
+        stored = run_rows.load(unit.db, before)
+        if stored is None:
+            break
+        before = stored.run.parent_run_id
+        if stored.run.workflow_step_run_id:
+            before = _started_workflow(unit, stored.run.workflow_step_run_id)
+            count += bool(before)
+        if not before or before in seen:
+            break
+        seen.add(before)
+    return count
+
+
+def _started_workflow(unit: Unit, step_run_id: str) -> str:
+    """Return the run whose end has started the workflow of a step, or one above it; or ""."""
+    while step_run_id:
+        place = workflow_runs.place_of_step(unit.db, step_run_id)
+        stored = workflow_runs.load(unit.db, place[0]) if place is not None else None
+        if stored is None:
+            break
+        if stored.run.triggered_by in _CHAINED:
+            return stored.run.tags.get(_SOURCE_RUN, "")
+        step_run_id = stored.run.parent_step_run_id
+    return ""
+
+
 def _tags(run: Run) -> dict[str, str]:
-    return {"source_job_id": run.job_id, "source_run_id": run.id}
+    return {"source_job_id": run.job_id, _SOURCE_RUN: run.id}
 
 
 def _note(unit: Unit, run: Run, message: str) -> None:

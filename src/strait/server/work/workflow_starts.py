@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, json
 
 from strait.clock import Timestamp
 from strait.engine.model import Json, Tags, Workflow, WorkflowRun
@@ -16,9 +17,12 @@ from strait.engine.workflows.starting import nesting_too_deep
 from strait.engine.workflows.state import Transition
 from strait.server.unit import Unit
 from strait.server.work import canaries, workflow_policies, workflows
-from strait.store import spend, workflow_runs
+from strait.store import ledger, spend, workflow_runs
 from strait.store import workflows as definitions
 from strait.store.workflow_runs import Stored
+
+# Two for each step that a run may have.
+_MAX_COMPENSATION_LINES = 2_000
 
 NESTING_CEILING = 50
 """How deep a step may let workflows be nested at most: a start happens in one transaction."""
@@ -103,12 +107,20 @@ def retry(unit: Unit, stored: Stored, created_by: str) -> WorkflowRun:
         _mean_cost(unit),
         created_by=created_by,
         timeout_secs=definitions.timeout_secs(unit.db, old.workflow_id, old.workflow_version),
+        undone=undone(unit, old.id),
     )
     workflow = definitions.get(unit.db, stored.run.workflow_id)
     if workflow is not None:
         engine.require_room(workflow, _running(unit, workflow))
     labels = workflow_runs.labels(unit.db, stored.run.id)
     return _begin(unit, transition, stored.snapshot_id, labels)
+
+
+def undone(unit: Unit, run_id: str) -> frozenset[str]:
+    """Return the refs of the steps of a run that its compensation has undone so far."""
+    lines = ledger.search(unit.db, run_id, type="compensation", limit=_MAX_COMPENSATION_LINES)
+    facts = [json.decode(line.data, type=dict[str, Any]) for line in lines if line.data]
+    return frozenset(each["step_ref"] for each in facts if each.get("undone"))
 
 
 def _begin(unit: Unit, transition: Transition, snapshot_id: str, labels: Tags) -> WorkflowRun:
