@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from support.budgets import Budgets
+
 # How long an example takes says nothing here: a busy machine is no failure.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -24,6 +26,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if TYPE_CHECKING:
     from support.handlers import Handlers
     from support.world import World
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the process that tells the results add up what each suite takes."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Budgets())
 
 
 @pytest.fixture
