@@ -211,6 +211,36 @@ async def test_every_one_of_many_missed_ticks_is_caught_up_once(
         assert count == 450
 
 
+@pytest.mark.parametrize("kind", ["jobs", "workflows"])
+async def test_a_change_that_leaves_the_schedule_alone_forgets_no_missed_tick(
+    tmp_path: Path, handlers: Handlers, kind: str
+) -> None:
+    database, clock = tmp_path / "strait.db", VirtualClock()
+    fields = {"cron": "0 * * * *", "cron_catchup": "all"}
+    async with serving(handlers, database, clock=clock) as world:
+        job = await world.job(**(fields if kind == "jobs" else {}))
+        owner = job["id"]
+        if kind == "workflows":
+            steps = [{"step_ref": "a", "step_type": "job", "job_id": job["id"]}]
+            body = {"project_id": "proj-1", "name": "W", "slug": "w", "steps": steps, **fields}
+            made = await world.api.post("/v1/workflows", json=body)
+            assert made.status_code == 201, made.text
+            owner = made.json()["id"]
+    clock.advance(4 * 3600)
+    async with serving(handlers, database, clock=clock) as world:
+        # As a deploy does, before the server has come to what was missed.
+        changed = await world.api.patch(f"/v1/{kind}/{owner}", json={"description": "new"})
+        assert changed.status_code == 200, changed.text
+        await world.pass_time(1)
+        runs = (await world.api.get("/v1/runs", params={"job_id": job["id"]})).json()["data"]
+        assert len(runs) == 4
+        other = await world.api.patch(f"/v1/{kind}/{owner}", json={"cron": "30 * * * *"})
+        assert other.status_code == 200
+        await world.pass_time(3600)
+        runs = (await world.api.get("/v1/runs", params={"job_id": job["id"]})).json()["data"]
+        assert len(runs) == 5
+
+
 async def test_what_was_paused_has_missed_nothing(virtual: World) -> None:
     world = virtual
     job = await world.job(cron="0 * * * *", cron_catchup="all")

@@ -110,7 +110,8 @@ def insert(unit: Unit, job: Job, secret: str) -> None:
     except sqlite3.IntegrityError as error:
         raise _slug_taken(job) from error
     jobs.keep_version(unit.db, job)
-    _changed(unit, job)
+    _forget(unit, job)
+    schedules.begin(unit, schedules.of_job(job))
 
 
 @registry.read("list-jobs")
@@ -191,12 +192,8 @@ def save(call: Call, unit: Unit, job: Job, secret: str | None = None) -> Job:
         updated_at=unit.stamp,
     )
     sealed = None if secret is None else unit.platform.vault.seal(secret, signing_place(job.id))
-    try:
-        jobs.update(unit.db, job, sealed)
-    except sqlite3.IntegrityError as error:
-        raise _slug_taken(job) from error
+    _update(unit, job, sealed)
     jobs.keep_version(unit.db, job)
-    _changed(unit, job)
     return job
 
 
@@ -204,9 +201,18 @@ def save_in_place(unit: Unit, job: Job) -> Job:
     """Store a switch of a job (paused, enabled) that makes no new version, and return it."""
     unit.tick()
     job = replace(job, updated_at=unit.stamp)
-    jobs.update(unit.db, job)
-    _changed(unit, job)
+    _update(unit, job)
     return job
+
+
+def _update(unit: Unit, job: Job, sealed_secret: str | None = None) -> None:
+    before = jobs.get(unit.db, job.id)
+    try:
+        jobs.update(unit.db, job, sealed_secret)
+    except sqlite3.IntegrityError as error:
+        raise _slug_taken(job) from error
+    _forget(unit, job)
+    schedules.changed(unit, schedules.of_job(before or job), schedules.of_job(job))
 
 
 @registry.write("delete-job")
@@ -220,7 +226,8 @@ def delete(call: Call, unit: Unit) -> Reply:
         raise ApiError(409, f"job is a step of workflow {users[0]!r}; change that first")
     dependents = dependencies.on_job(unit.db, job.id)
     jobs.delete(unit.db, job.id)
-    _changed(unit, replace(job, cron=""))
+    _forget(unit, job)
+    schedules.begin(unit, schedules.of_job(replace(job, cron="")))
     if dependents:
         unit.platform.jobs.clear()  # they are told of it, in all their versions
     for dependent in dependents:
@@ -345,12 +352,12 @@ def _merged(
     return replace(job, **changes)
 
 
-def _changed(unit: Unit, job: Job) -> None:
+def _forget(unit: Unit, job: Job) -> None:
+    """Have everything that goes by the definition of a job look at it anew."""
     platform = unit.platform
     platform.jobs.forget(job.id)
     unit.after(lambda: platform.jobs.forget(job.id))
     unit.after(lambda: platform.scheduler.job_changed(job))
-    schedules.begin(unit, schedules.of_job(job))
 
 
 def _slug_taken(job: Job) -> ApiError:

@@ -154,7 +154,7 @@ def update(call: Call, unit: Unit) -> Reply:
         workflows.update(unit.db, workflow, steps)
     except sqlite3.IntegrityError as error:
         raise _slug_taken(workflow) from error
-    schedules.begin(unit, schedules.of_workflow(workflow))
+    schedules.changed(unit, schedules.of_workflow(old), schedules.of_workflow(workflow))
     answer = with_steps(workflow, steps)
     active = _active_on(unit.db, old)
     if active:

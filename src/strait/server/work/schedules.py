@@ -65,10 +65,21 @@ def of_workflow(workflow: Workflow) -> Schedule:
 
 
 def begin(unit: Unit, schedule: Schedule) -> None:
-    """Have something fire from now on that was made or changed; what was before is not missed."""
+    """Have something fire from now on; what was before is not missed."""
     if schedule.cron:
         rows.mark(unit.db, schedule.kind, schedule.owner_id, unit.stamp)
     _watch(unit, schedule)
+
+
+def changed(unit: Unit, before: Schedule, schedule: Schedule) -> None:
+    """Go on with something that was changed: what it had missed when it was is still owed.
+
+    Only another schedule, or one that is switched on again, begins anew.
+    """
+    same = (schedule.cron, schedule.timezone) == (before.cron, before.timezone)
+    if schedule.cron and same:
+        return
+    begin(unit, schedule)
 
 
 def take_over(unit: Unit, schedule: Schedule) -> None:
