@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.handlers import Answer, Gate, ok
-from support.workflows import Flows, approval, child, event
+from support.workflows import Flows, approval, child, event, sleep
 
 
 async def run_of(flows: Flows, workflow: dict[str, Any]) -> dict[str, Any]:
@@ -213,3 +213,23 @@ async def test_a_step_that_is_done_again_does_not_take_the_end_of_its_former_chi
     assert await flows.statuses(run_id) == {"sub": "running"}
     gate.open()
     await flows.until(run_id, "completed")
+
+
+async def test_a_workflow_that_contains_itself_twice_starts_no_more_than_a_server_bears(
+    still: Flows,
+) -> None:
+    made = await still.create(sleep("nap", 1))
+    steps = [sleep("nap", 1), *(child(f"self-{number}", made) for number in range(3))]
+    changed = await still.api.patch(f"/v1/workflows/{made['id']}", json={"steps": steps})
+    assert changed.status_code == 200, changed.text
+    run = await still.run(await still.trigger(made))
+    assert run["status"] == "failed"
+    (count,) = still.world.platform.reader.execute("SELECT count(*) FROM workflow_runs").fetchone()
+    assert count == 1 + 1_000
+    (left,) = still.world.platform.reader.execute(
+        "SELECT count(*) FROM workflow_runs WHERE status = 'running'"
+    ).fetchone()
+    assert left == 0
+    # It was too many for one start, and not for good.
+    wide = await still.create(child("c", await still.create(sleep("nap", 1))))
+    assert (await still.run(await still.trigger(wide)))["status"] == "running"

@@ -64,6 +64,8 @@ class Unit:
         self.signals: deque[Signal] = deque()
         # How many runs were canceled because one above them was (see `work.descendants`).
         self.descendants = 0
+        # How many workflow runs steps have started (see `work.workflow_starts`).
+        self.child_workflows = 0
 
     def tick(self) -> int:
         """Move on to an instant that no other record has, and return it."""

@@ -27,6 +27,10 @@ _MAX_COMPENSATION_LINES = 2_000
 NESTING_CEILING = 50
 """How deep a step may let workflows be nested at most: a start happens in one transaction."""
 
+MAX_CHILDREN_AT_ONCE = 1_000
+"""How many workflow runs may come of one start: a workflow that contains itself twice doubles them
+with each level."""
+
 
 def start(
     unit: Unit,
@@ -139,10 +143,13 @@ def start_child(unit: Unit, run: WorkflowRun, effect: asked.StartChild) -> str:
     workflow = definitions.get(unit.db, effect.workflow_id)
     if workflow is None or workflow.project_id != run.project_id:
         return f"sub-workflow {effect.workflow_id} not found"
+    if unit.child_workflows >= MAX_CHILDREN_AT_ONCE:
+        return f"more than {MAX_CHILDREN_AT_ONCE} sub-workflows would start at once"
     most = min(effect.max_nesting_depth, NESTING_CEILING)
     depth = _ancestors(unit, run, most)
     if depth >= most:
         return nesting_too_deep(depth, most, effect.ref)
+    unit.child_workflows += 1
     try:
         start(
             unit,
