@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from support.workflows import told
+from support.workflows import Flows, event, told
 from support.world import PROJECT, World
 
 
@@ -174,3 +174,80 @@ async def test_such_a_key_begins_no_canary_elsewhere(world: World, bound: Bound)
         canary = {"workflow_id": workflow["id"], "source_version": 1, "target_version": 2}
         answer = await client.post("/v1/canary-deployments", json={**canary, "traffic_pct": 50})
         assert answer.status_code == status, answer.text
+
+
+async def test_such_a_key_has_no_job_followed_by_what_is_outside(
+    world: World, bound: Bound
+) -> None:
+    client, _, inside, outside = bound
+    steps = [{"step_ref": "a", "job_id": outside["id"]}]
+    flow = {"project_id": PROJECT, "name": "f", "slug": "f", "steps": steps}
+    assert (await world.api.post("/v1/workflows", json=flow)).status_code == 201
+    made = {"project_id": PROJECT, "name": "n", "endpoint_url": world.handlers.url}
+    for number, end in enumerate(("complete", "failure")):
+        for what, slug in (("job", outside["slug"]), ("workflow", "f")):
+            link = f"on_{end}_trigger_{what}"
+            refusal = (403, f"{link} is not in the environment of the key")
+            body = {**made, "slug": f"{what}-{number}", link: slug}
+            assert told(await client.post("/v1/jobs", json=body)) == refusal
+            path = f"/v1/jobs/{inside['id']}"
+            assert told(await client.patch(path, json={link: slug})) == refusal
+            # Who sees the whole project may have one followed by the other.
+            assert (await world.api.post("/v1/jobs", json=body)).status_code == 201
+        follow = {f"on_{end}_trigger_job": inside["slug"]}
+        body = {**made, "slug": f"ours-{number}", **follow}
+        assert (await client.post("/v1/jobs", json=body)).status_code == 201
+
+
+async def test_such_a_key_changes_nothing_that_all_of_the_project_shares(
+    world: World, bound: Bound
+) -> None:
+    client = bound.client
+    own = {"project_id": PROJECT}
+    drain = {"name": "d", "drain_type": "http", "endpoint_url": world.handlers.url,
+             "auth_type": "none", **own}  # fmt: skip
+    room = {"name": "r", "channel_type": "webhook", "config": {"url": world.handlers.url}}
+    hook = {"webhook_url": world.handlers.url, "event_types": ["run.completed"], **own}
+    source = {"name": "s", **own}
+    for path, body, change in (
+        ("/v1/log-drains", drain, {"endpoint_url": "http://127.0.0.1:9"}),
+        ("/v1/notification-channels", room, {"enabled": False}),
+        ("/v1/webhooks/subscriptions", hook, None),
+        ("/v1/event-sources", source, {"enabled": False}),
+        ("/v1/roles", {"name": "r", "permissions": ["jobs:read"]}, None),
+    ):
+        answer = await world.api.post(path, json=body)
+        assert answer.status_code == 201, answer.text
+        made = answer.json()
+        place = f"{path}/{made.get('id') or made['subscription']['id']}"
+        if path != "/v1/event-sources":
+            assert (await client.post(path, json=body)).status_code == 403
+        if change:
+            assert (await client.patch(place, json=change)).status_code == 403
+        refused = await client.delete(place)
+        assert refused.status_code == 403
+        assert "requires a project-wide key" in told(refused)[1]
+    budget = {"budget_microusd": 1, "action": "block", **own}
+    assert (await client.put("/v1/project-budget", json=budget)).status_code == 403
+    settings = f"/v1/projects/{PROJECT}/settings"
+    assert (await client.put(settings, json={"max_key_lifetime_days": 1})).status_code == 403
+
+
+async def test_an_event_that_such_a_key_has_held_is_for_its_environment(
+    world: World, bound: Bound
+) -> None:
+    flows = Flows(world)
+    client, environment, inside, outside = bound
+    held = {"payload": "ours", "hold_secs": 600}
+    answer = await client.post("/v1/events/paid/send", json=held)
+    assert answer.json()["environment_id"] == environment["id"]
+    theirs = {"step_ref": "b", "job_id": outside["id"], "depends_on": ["w"]}
+    ours = {"step_ref": "b", "job_id": inside["id"], "depends_on": ["w"]}
+    elsewhere = await flows.start(event("w", "paid"), theirs)
+    assert (await flows.statuses(elsewhere))["w"] == "waiting"
+    await world.api.post("/v1/events/paid/send", json={"payload": "theirs"})
+    run_id = await flows.start(event("w", "paid"), ours)
+    assert (await flows.steps(run_id))["w"]["output"] == "ours"
+    # Each was held for one.
+    again = await flows.start(event("w", "paid"), ours)
+    assert (await flows.statuses(again))["w"] == "waiting"

@@ -29,6 +29,19 @@ _WIDE = (
     "resume-all-jobs", "retry-webhook-delivery", "stream-project", "unrouted-webhooks-",
 )  # fmt: skip
 _WIDE_PATHS = ("/v1/analytics/", "/v1/usage/")
+# So do these changes: who is told of all runs, who may do what, and what everybody shares.
+_WIDE_CHANGES = frozenset(
+    {
+        "create-webhook-subscription", "delete-webhook-subscription", "rotate-webhook-secret",
+        "create-notification-channel", "update-notification-channel",
+        "delete-notification-channel", "create-log-drain", "update-log-drain", "delete-log-drain",
+        "create-role", "update-role", "delete-role", "seed-system-roles", "assign-member",
+        "bulk-assign-members", "remove-member", "create-resource-policy", "delete-resource-policy",
+        "create-tag-policy", "delete-tag-policy", "update-event-source", "delete-event-source",
+        "put-throttle", "delete-throttle", "update-project-settings", "update-project-budget",
+        "update-spending-limit", "update-anomaly-config",
+    }
+)  # fmt: skip
 
 
 def check(call: Call, db: sqlite3.Connection) -> None:
@@ -85,7 +98,7 @@ _WITHIN = {
 
 
 def _is_wide(call: Call) -> bool:
-    if call.route.id.startswith(_WIDE):
+    if call.route.id.startswith(_WIDE) or call.route.id in _WIDE_CHANGES:
         return True
     # What the path names is looked at by itself.
     return call.route.path.startswith(_WIDE_PATHS) and not call.params

@@ -193,19 +193,21 @@ def count_held(db: sqlite3.Connection, project_id: str) -> int:
     return int(count)
 
 
-def take_held(
+def held(
     db: sqlite3.Connection, project_id: str, event_key: str, now: Timestamp
-) -> EventTrigger | None:
-    """Take the oldest event that is held under a key, or None."""
-    row = db.execute(
-        "SELECT id, doc FROM held_events WHERE project_id = ? AND event_key = ? "
-        "AND expires_at > ? ORDER BY id LIMIT 1",
+) -> list[EventTrigger]:
+    """Return the events that are held under a key, oldest first."""
+    rows = db.execute(
+        "SELECT doc FROM held_events WHERE project_id = ? AND event_key = ? "
+        "AND expires_at > ? ORDER BY id",
         (project_id, event_key, now),
-    ).fetchone()
-    if row is None:
-        return None
-    db.execute("DELETE FROM held_events WHERE id = ?", (row[0],))
-    return _decoder.decode(row[1])
+    )
+    return [_decoder.decode(doc) for (doc,) in rows]
+
+
+def drop_held(db: sqlite3.Connection, event_id: str) -> None:
+    """Drop an event that was held, once somebody has it."""
+    db.execute("DELETE FROM held_events WHERE id = ?", (event_id,))
 
 
 def forget_held(db: sqlite3.Connection, before: Timestamp, *, limit: int) -> int:

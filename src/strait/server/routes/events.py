@@ -95,8 +95,16 @@ def send(call: Call, unit: Unit) -> Reply:
     hold_secs = call.body(bodies.SendEventRequest).hold_secs or 0
     trigger = triggers.newest(unit.db, call.project_id, call.params["eventKey"])
     if hold_secs and (trigger is None or trigger.status != "waiting"):
-        key = call.params["eventKey"]
-        return reply(events.hold(unit, call.project_id, key, payload, hold_secs, _sender(call)))
+        held = events.hold(
+            unit,
+            call.project_id,
+            call.params["eventKey"],
+            payload,
+            hold_secs,
+            _sender(call),
+            environment_id=call.principal.environment_id,
+        )
+        return reply(held)
     if trigger is None:
         raise not_found("event trigger")
     call.principal.require(_scope(trigger))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from strait import cron, ids
 from strait.engine.model import Job
-from strait.server import addresses, checks
+from strait.server import addresses, checks, within
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, page, reply
@@ -90,7 +90,7 @@ def new_job(call: Call, unit: Unit, body: bodies.CreateJobRequest) -> Job:
         created_at=unit.stamp,
         updated_at=unit.stamp,
     )
-    job = _in_reach(call, _merged(job, body, unit.platform.reach, keep_zero=False))
+    job = _in_reach(call, unit.db, _merged(job, body, unit.platform.reach, keep_zero=False))
     check(job)
     _check_references(unit.db, job, None)
     secret = body.endpoint_signing_secret or body.webhook_secret or ""
@@ -157,23 +157,33 @@ def update(call: Call, unit: Unit) -> Reply:
     """Change a job; what is left out stays, and runs that are under way keep their version."""
     job = find(unit.db, call)
     body = call.body(bodies.UpdateJobRequest)
-    changed = _in_reach(call, _merged(job, body, unit.platform.reach, keep_zero=True))
+    changed = _in_reach(call, unit.db, _merged(job, body, unit.platform.reach, keep_zero=True))
     check(changed)
     _check_references(unit.db, changed, job)
     secret = body.endpoint_signing_secret or body.webhook_secret
     return reply(save(call, unit, changed, secret))
 
 
-def _in_reach(call: Call, job: Job) -> Job:
+def _in_reach(call: Call, db: sqlite3.Connection, job: Job) -> Job:
     """Return a job that a key of one environment makes: in that environment and in no other.
 
     Raises:
-        ApiError: 403, the job is for another one.
+        ApiError: 403, the job is for another one, or is followed by what is outside.
     """
     own = call.principal.environment_id
-    if own and job.environment_id not in {"", own}:
+    if not own:
+        return job
+    if job.environment_id not in {"", own}:
         raise ApiError(403, "environment_id does not match the environment of the key")
-    return replace(job, environment_id=own) if own else job
+    for name in ("on_complete_trigger_job", "on_failure_trigger_job"):
+        after = jobs.by_slug(db, job.project_id, getattr(job, name))
+        if after is not None and after.environment_id != own:
+            raise ApiError(403, f"{name} is not in the environment of the key")
+    for name in ("on_complete_trigger_workflow", "on_failure_trigger_workflow"):
+        flow = workflow_rows.by_slug(db, job.project_id, getattr(job, name))
+        if flow is not None and not within.workflow(db, flow.id, own):
+            raise ApiError(403, f"{name} is not in the environment of the key")
+    return replace(job, environment_id=own)
 
 
 def save(call: Call, unit: Unit, job: Job, secret: str | None = None) -> Job:

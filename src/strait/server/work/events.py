@@ -12,6 +12,7 @@ from strait.engine import runs as engine
 from strait.engine.model import EventTrigger, Json
 from strait.engine.refusal import Refused
 from strait.reserved import event_state_key
+from strait.server import within
 from strait.server.unit import TriggerSettled, Unit
 from strait.server.work import announce, records, runs, suspensions
 from strait.store import runs as run_rows
@@ -47,8 +48,12 @@ def hold(
     payload: Json | UnsetType,
     hold_secs: int,
     sender: str,
+    *,
+    environment_id: str = "",
 ) -> EventTrigger:
     """Keep an event that nobody waits for as yet, for the first who will.
+
+    With an environment it is for who waits within that one.
 
     Raises:
         Refused: 429, the project holds too many.
@@ -68,16 +73,19 @@ def hold(
         response_payload=payload,
         trigger_type="event",
         sent_by=sender,
+        environment_id=environment_id,
     )
     triggers.hold(unit.db, event)
     return event
 
 
 def _take_held(unit: Unit, trigger: EventTrigger) -> EventTrigger:
-    event = triggers.take_held(unit.db, trigger.project_id, trigger.event_key, unit.stamp)
-    if event is None:
-        return trigger
-    return receive(unit, trigger, event.response_payload, event.sent_by)
+    for event in triggers.held(unit.db, trigger.project_id, trigger.event_key, unit.stamp):
+        own = event.environment_id
+        if not own or within.trigger(unit.db, trigger, own):
+            triggers.drop_held(unit.db, event.id)
+            return receive(unit, trigger, event.response_payload, event.sent_by)
+    return trigger
 
 
 def for_run(
