@@ -335,3 +335,45 @@ async def test_what_is_no_variable_is_changed_without_the_scope_of_secrets(world
     assert told(refused) == (403, "environment variables require secrets:write")
     kept = (await world.api.get(f"{path}/variables")).json()
     assert kept == {"variables": {"A": "1"}}
+
+
+async def test_what_is_changed_in_an_environment_counts_from_the_next_dispatch_on(
+    world: World,
+) -> None:
+    base = await made(world, "base", variables={"ENDPOINT_URL": f"{world.handlers.url}base"})
+    own = {"ENDPOINT_URL": f"{world.handlers.url}own"}
+    child = await made(world, "child")
+    job = await world.job("plain", environment_id=child["id"])
+
+    async def called() -> str:
+        run_id = await world.trigger(job)
+        (call, *_) = await world.handlers.wait(1, run_id)
+        return call.path
+
+    assert await called() == "/plain"
+    path = f"/v1/environments/{child['id']}"
+    for change, there in (
+        ({"variables": own}, "/own"),
+        ({"variables": {}}, "/plain"),
+        ({"parent_id": base["id"]}, "/base"),
+        ({"parent_id": ""}, "/plain"),
+        ({"variables": own}, "/own"),
+    ):
+        assert (await world.api.patch(path, json=change)).status_code == 200
+        assert await called() == there
+    assert (await world.api.delete(path)).status_code == 204
+    assert await called() == "/plain"
+
+
+async def test_a_secret_is_older_than_its_environment(world: World) -> None:
+    kept = await secret(world, "OLD", "first")
+    await secret(world, "BOTH", "first")
+    production = await made(world, "production")
+    await secret(world, "BOTH", "second")
+    expected = {"x-secret-old": "first", "x-secret-both": "second"}
+    assert await handed(world) == expected
+    assert await handed(world, environment_id=production["id"]) == expected
+    params = {"environment": "production"}
+    listed = (await world.api.get("/v1/secrets", params=params)).json()["data"]
+    assert [row["secret_key"] for row in listed] == ["BOTH", "BOTH", "OLD"]
+    assert listed[-1] == kept

@@ -95,6 +95,7 @@ ENVIRONMENTS = Resource(
     unique=("slug",),
     prepare=_prepare,
     removing=_removing,
+    changed=lambda _call, unit, _record: environments.changed(unit),
     view=_view,
 )
 ENVIRONMENTS.serve(registry)

@@ -64,7 +64,7 @@ SECRETS = Resource(
     secret=("value",),
     unique=("job_id", "environment", "secret_key"),
     prepare=_prepare,
-    changed=lambda _call, unit, _record: unit.platform.jobs.clear(),
+    changed=lambda _call, unit, _record: environments.changed(unit),
 )
 SECRETS.serve(registry)
 
@@ -73,13 +73,17 @@ SECRETS.serve(registry)
 def list_all(call: Call, db: sqlite3.Connection) -> Reply:
     """List the secrets of the project, newest first, without their values."""
     query = call.query
-    matching = {"job_id": query["job_id"]} if query.get("job_id") else {}
+    matching: dict[str, str | list[str]] = {}
+    if query.get("job_id"):
+        matching["job_id"] = query["job_id"]
+    found = None
     if query.get("environment"):
         found = environments.named(db, call.project_id, query["environment"])
-        matching["environment"] = query["environment"] if found is None else found.id
+        places = [query["environment"]] if found is None else environments.places_of(found)
+        matching["environment"] = places
     own = call.principal.environment_id
     if own:
-        if matching.get("environment", own) != own:
+        if query.get("environment") and (found is None or found.id != own):
             return page([], query["limit"], str)
         matching["environment"] = own
     return SECRETS.listing(call, db, matching)

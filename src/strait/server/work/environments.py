@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from msgspec import json
 
@@ -16,6 +17,9 @@ from strait.engine.model import Job
 from strait.server.vault import Vault
 from strait.store import records
 from strait.store.records import Record
+
+if TYPE_CHECKING:
+    from strait.server.unit import Unit
 
 ENVIRONMENT = "environment"
 SECRET = "secret"  # noqa: S105 - a kind of record
@@ -73,10 +77,10 @@ def secrets_of(db: sqlite3.Connection, vault: Vault, job: Job) -> dict[str, str]
     if job.environment_id:
         environment = records.get(db, ENVIRONMENT, job.environment_id)
         if environment is not None:
-            places = [each.id for each in lineage(db, environment)]
+            places = [place for each in lineage(db, environment) for place in places_of(each)]
     else:
         environment = named(db, job.project_id, DEFAULT_ENVIRONMENT)
-        places = [DEFAULT_ENVIRONMENT] if environment is None else [environment.id]
+        places = [DEFAULT_ENVIRONMENT] if environment is None else places_of(environment)
     ranked: list[tuple[bool, int, Record]] = []
     for record in records.page(db, SECRET, job.project_id):
         place = str(record.fields.get("environment"))
@@ -93,6 +97,14 @@ def secrets_of(db: sqlite3.Connection, vault: Vault, job: Job) -> dict[str, str]
     }
 
 
+def places_of(environment: Record) -> list[str]:
+    """Return where the secrets of an environment may lie: under its id, which wins, or its names.
+
+    A secret that was made while the project had no environments lies under what it was given.
+    """
+    return [environment.id, str(environment.fields["slug"]), str(environment.fields["name"])]
+
+
 def endpoint_of(db: sqlite3.Connection, vault: Vault, job: Job) -> str:
     """Return the address that the environment of a job puts in place of its own, or ""."""
     if not job.environment_id:
@@ -101,6 +113,13 @@ def endpoint_of(db: sqlite3.Connection, vault: Vault, job: Job) -> str:
     if environment is None:
         return ""
     return variables(db, vault, environment).get("ENDPOINT_URL", "")
+
+
+def changed(unit: Unit) -> None:
+    """Have jobs looked up anew, with the address and the secrets that they get from here."""
+    unit.platform.jobs.clear()
+    # A dispatch may have looked at what was there before the commit.
+    unit.after(unit.platform.jobs.clear)
 
 
 def is_header_name(secret_key: str) -> bool:
