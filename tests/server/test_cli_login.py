@@ -113,3 +113,20 @@ async def test_a_code_of_a_project_that_was_deleted_is_worth_nothing(world: Worl
     assert (await operator.post("/v1/projects", json=project)).status_code == 201
     assert await polled(world, code) == (400, {"error": "expired_token"})
     assert (await polled(world, elsewhere))[0] == 200
+
+
+async def test_a_code_is_worth_no_more_than_the_key_that_approved_it(virtual: World) -> None:
+    world = virtual
+    body = {"project_id": PROJECT, "name": "k", "scopes": ["api-keys:manage"], "expires_in_days": 1}
+    made = (await world.api.post("/v1/api-keys", json=body)).json()
+    revoked, rotated = await begun(world), await begun(world)
+    manager = world.client(made["key"])
+    for code in (revoked, rotated):
+        body = {"user_code": code["user_code"], "project_id": PROJECT}
+        assert (await manager.post("/v1/cli/device-codes/approve", json=body)).status_code == 200
+    path = f"/v1/api-keys/{made['id']}"
+    rotation = await world.api.post(f"{path}/rotate", json={"grace_period_minutes": 5})
+    assert rotation.status_code == 201
+    assert (await polled(world, rotated))[0] == 200  # it may still be used itself
+    assert (await world.api.delete(path)).status_code == 200
+    assert await polled(world, revoked) == (400, {"error": "expired_token"})

@@ -83,6 +83,7 @@ async def test_a_rollback_says_what_it_left(world: World) -> None:
     await do(world, second, "promote")
     back = await do(world, first, "rollback")
     assert (back["status"], back["rollback_from_deployment_id"]) == ("promoted", second["id"])
+    assert await do(world, first, "rollback") == back  # asked again, it is what it was
     assert (await listed(world))[second["id"]]["status"] == "finalized"
 
 

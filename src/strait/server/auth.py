@@ -15,8 +15,10 @@ from strait.server.errors import ApiError
 from strait.store import meta
 
 KEY_PREFIX = "strait_"
+KEY_ACTOR = "apikey:"
+"""How the actor of an API key begins; its id follows."""
+
 INTERNAL_ACTOR = "internal"
-_KEY_ACTOR = "apikey:"
 SCOPES = frozenset(
     {
         "*", "jobs:read", "jobs:write", "jobs:trigger", "runs:read", "runs:write",
@@ -117,9 +119,9 @@ class Keys:
 
     def problem_of(self, reader: sqlite3.Connection, principal: Principal, now: int) -> str:
         """Return why who was let in with a key would be refused by now, or ""."""
-        if principal.internal or not principal.actor.startswith(_KEY_ACTOR):
+        if principal.internal or not principal.actor.startswith(KEY_ACTOR):
             return ""
-        key_id = principal.actor.removeprefix(_KEY_ACTOR)
+        key_id = principal.actor.removeprefix(KEY_ACTOR)
         if key_id not in self._by_id:
             self._by_id[key_id] = meta.key_by_id(reader, key_id)
         return key_problem(self._by_id[key_id], now)
@@ -139,7 +141,7 @@ def authenticate_key(record: meta.ApiKey | None, now: int) -> Principal:
     if record is None or why:
         raise ApiError(401, why)
     return Principal(
-        actor=f"{_KEY_ACTOR}{record.id}",
+        actor=f"{KEY_ACTOR}{record.id}",
         project_id=record.project_id,
         scopes=frozenset(record.scopes) or None,
         org_id=record.org_id,

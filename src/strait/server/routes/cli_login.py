@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from strait.clock import from_timestamp
 from strait.server._generated import bodies
-from strait.server.auth import SCOPES
+from strait.server.auth import KEY_ACTOR, SCOPES, key_problem
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, reply
 from strait.server.registry import Registry
@@ -18,7 +18,7 @@ from strait.server.routes import projects
 from strait.server.routes.api_keys import DEFAULT_LIFETIME_DAYS
 from strait.server.unit import Unit
 from strait.server.work import api_keys, device_codes
-from strait.store import records
+from strait.store import meta, records
 from strait.store.records import Record
 
 registry = Registry()
@@ -81,6 +81,7 @@ def approve(call: Call, unit: Unit) -> Reply:
         project_id=body.project_id,
         scopes=scopes,
         environment_id=call.principal.environment_id,
+        approved_by=call.principal.actor,
     )
     return reply({"status": "approved"})
 
@@ -102,6 +103,8 @@ def exchange(call: Call, unit: Unit) -> Reply:
         case "exchanged":
             return reply({"error": "token_already_exchanged"}, 400)
     fields = record.fields
+    if not _is_still_trusted(unit, fields.get("approved_by", "")):
+        return reply({"error": "expired_token"}, 400)
     most = projects.max_key_lifetime_days(unit.db, fields["project_id"])
     days = min(most or DEFAULT_LIFETIME_DAYS, DEFAULT_LIFETIME_DAYS)
     _, key = api_keys.make(
@@ -120,6 +123,13 @@ def exchange(call: Call, unit: Unit) -> Reply:
 def _save(unit: Unit, record: Record, **fields: Any) -> None:
     changed = replace(record, fields={**record.fields, **fields}, updated_at=unit.stamp)
     records.update(unit.db, device_codes.KIND, changed)
+
+
+def _is_still_trusted(unit: Unit, actor: str) -> bool:
+    """Say whether who approved a code could still do so: its key was not revoked since."""
+    key_id = actor.removeprefix(KEY_ACTOR)
+    # An internal caller has none.
+    return key_id == actor or not key_problem(meta.key_by_id(unit.db, key_id), unit.now)
 
 
 def _is_over(unit: Unit, record: Record) -> bool:

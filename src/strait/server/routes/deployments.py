@@ -97,6 +97,9 @@ def promote(call: Call, unit: Unit) -> Reply:
 def roll_back(call: Call, unit: Unit) -> Reply:
     """Go back to an earlier deployment, and say which one that was left."""
     deployment, environment = _named(call, unit)
+    if deployment.fields["status"] == "promoted":
+        # The answer to it was lost; what was left is still what it was.
+        return reply(DEPLOYMENTS.show(deployment, unit.db))
     left = _step_down(call, unit, environment, besides=deployment.id)
     fields = {"rollback_from_deployment_id": left}
     return reply(DEPLOYMENTS.show(_promoted(call, unit, deployment, fields), unit.db))
