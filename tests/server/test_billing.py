@@ -370,3 +370,18 @@ async def test_what_was_spent_before_there_were_sums_is_counted(virtual: World) 
         "SELECT sum(doc ->> 'cost_microusd') FROM run_samples WHERE kind = 'usage'"
     ).fetchone()
     assert summed == reported == 12
+
+
+async def test_what_is_left_out_of_a_limit_stays(world: World) -> None:
+    await set_budget(world, budget_microusd=100, action="block")
+    await set_budget(world, budget_microusd=200)
+    await set_budget(world, action="reject")
+    shown = await budget(world)
+    assert (shown["monthly_budget_microusd"], shown["budget_action"]) == (200, "reject")
+    await set_budget(world, budget_microusd=0)
+    assert (await budget(world))["monthly_budget_microusd"] == 0
+    path = "/v1/spending-limit"
+    for body in ({"limit_microusd": 3_000_000, "action": "reject"}, {"overage_enabled": False}):
+        assert (await world.api.put(path, json=body)).status_code == 200
+    limit = (await world.api.get(path)).json()
+    assert (limit["spending_limit_usd"], limit["is_hard_capped"]) == (3, True)

@@ -287,22 +287,25 @@ def budget(call: Call, db: sqlite3.Connection) -> Reply:
 
 @registry.write("update-project-budget")
 def set_budget(call: Call, unit: Unit) -> Reply:
-    """Set the budget of a project; 0 takes it away."""
+    """Set the budget of a project; 0 takes it away, and what is left out stays."""
     body = call.body(bodies.UpdateProjectBudgetRequest)
     project_id = _project(call, unit.db, body.project_id or call.project_id)
-    action = body.action or "notify"
+    present = spend.limit(unit.db, project_id, Budget) or Budget()
+    action = body.action or present.budget_action
     if action not in _BUDGET_ACTIONS:
         raise ApiError(400, "budget_action must be 'reject', 'block', or 'notify'")
-    amount = _amount(body.budget_microusd, "budget_microusd")
+    amount = _amount(body.budget_microusd, "budget_microusd", present.monthly_budget_microusd)
     limit = Budget(monthly_budget_microusd=amount, budget_action=action)
     budgets.set_limit(unit, project_id, limit)
     return reply({"status": "updated"})
 
 
-def _amount(value: int | None, name: str) -> int:
-    if (value or 0) < 0:
+def _amount(value: int | None, name: str, present: int) -> int:
+    if value is None:
+        return present
+    if value < 0:
         raise ApiError(400, f"{name} must not be negative")
-    return value or 0
+    return value
 
 
 def _project(call: Call, db: sqlite3.Connection, project_id: str) -> str:
@@ -335,7 +338,7 @@ def spending_limit(call: Call, db: sqlite3.Connection) -> Reply:
 
 @registry.write("update-spending-limit")
 def set_spending_limit(call: Call, unit: Unit) -> Reply:
-    """Set the spending limit of an organization; 0 takes it away."""
+    """Set the spending limit of an organization; 0 takes it away, and what is left out stays."""
     org_id = _whole_organization(call, unit.db)
     body = call.body(bodies.UpdateSpendingLimitRequest)
     present = spend.limit(unit.db, org_id, SpendingLimit) or SpendingLimit()
@@ -343,7 +346,7 @@ def set_spending_limit(call: Call, unit: Unit) -> Reply:
     if action not in {"reject", "notify"}:
         raise ApiError(400, "action must be 'reject' or 'notify'")
     overage = present.overage_enabled if body.overage_enabled is None else body.overage_enabled
-    amount = _amount(body.limit_microusd, "limit_microusd")
+    amount = _amount(body.limit_microusd, "limit_microusd", present.limit_microusd)
     limit = SpendingLimit(limit_microusd=amount, action=action, overage_enabled=overage)
     budgets.set_limit(unit, org_id, limit)
     return reply({"status": "updated"})
