@@ -272,6 +272,14 @@ async def test_an_event_that_comes_early_is_held_for_who_waits_later(world: Worl
     assert (trigger["status"], trigger["response_payload"]) == ("received", {"paid": True})
 
 
+@pytest.mark.parametrize("key", ["%00", "a%0Ab", "x" * 513])
+async def test_an_event_that_nobody_could_wait_for_is_not_held(world: World, key: str) -> None:
+    body = {"payload": 1, "hold_secs": 60}
+    refused = await world.api.post(f"/v1/events/{key}/send", json=body)
+    assert refused.status_code == 400
+    assert "event_key" in refused.json()["error"]["message"]
+
+
 async def test_a_step_of_a_workflow_finds_an_early_event(flows: Flows) -> None:
     world = flows.world
     await world.api.post("/v1/events/go/send", json={"payload": 7, "hold_secs": 60})

@@ -197,6 +197,15 @@ async def test_a_log_line_is_in_the_history_of_the_run(running: Running) -> None
     assert (await running.post("log", {})).status_code == 422
 
 
+async def test_a_handler_cannot_tell_a_change_of_status_that_was_none(running: Running) -> None:
+    end = {"message": "done", "type": "state_change", "data": {"to": "completed"}}
+    refused = await running.post("log", end)
+    assert refused.status_code == 400
+    assert "'state_change'" in refused.json()["error"]["message"]
+    listed = (await running.world.api.get(f"/v1/runs/{running.id}/events")).json()["data"]
+    assert [line["data"]["to"] for line in listed] == ["queued", "executing"]
+
+
 async def test_progress_is_an_event_with_numbers(running: Running) -> None:
     answer = await running.post("progress", {"percent": 40, "message": "half", "step": "a"})
     assert answer.json()["type"] == "progress"
@@ -350,8 +359,10 @@ async def test_usage_is_kept_with_its_tokens_and_cost_and_listed_in_pages(runnin
     rest = await listed(running, "usage", limit=2, cursor=page["next_cursor"])
     rows = page["data"] + rest["data"]
     assert sorted(rows, key=kept.index) == kept
-    negative = {"provider": "p", "model": "m", "cost_microusd": -1}
-    assert (await running.post("usage", negative)).status_code == 422
+    for name in figures:
+        negative = await running.post("usage", {"provider": "p", "model": "m", name: -1})
+        assert negative.status_code == 422
+        assert negative.json()["error"]["details"] == [f"{name}: failed on 'min'"]
     assert len((await listed(running, "usage"))["data"]) == 3
     assert await hidden(running, "usage")
 

@@ -62,6 +62,20 @@ async def test_a_debounced_trigger_of_a_paused_job_is_dropped(virtual: World) ->
     assert await runs_of(virtual, job) == []
 
 
+async def test_a_batch_of_a_job_that_is_paused_meanwhile_is_held_and_not_lost(
+    virtual: World,
+) -> None:
+    job = await virtual.job(batch_window_secs=10)
+    for number in (1, 2):
+        assert await post(virtual, job, number) == {"buffered": True}
+    assert (await virtual.api.post(f"/v1/jobs/{job['id']}/pause", json={})).status_code == 200
+    await virtual.pass_time(20)
+    (run,) = await runs_of(virtual, job)
+    assert (run["status"], run["payload"]) == ("queued", {"items": [1, 2]})
+    assert (await virtual.api.post(f"/v1/jobs/{job['id']}/resume", json={})).status_code == 200
+    await virtual.until(run["id"], "completed")
+
+
 async def test_a_batch_runs_at_once_when_it_is_full(virtual: World) -> None:
     job = await virtual.job(batch_window_secs=60, batch_max_size=3)
     assert await post(virtual, job, {"n": 1}) == {"buffered": True}

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from strait.engine.model import Json
 
+STATE_CHANGE = "state_change"
+"""The type of the entries that tell what a subject has become."""
+
 
 class Entry(Struct, frozen=True):
     """One line of a run's or a workflow run's history.
@@ -28,7 +31,7 @@ def moved(
 ) -> Entry:
     """Return the entry of a change of status; `data` has `from`, `to` and what else is given."""
     return Entry(
-        "state_change",
+        STATE_CHANGE,
         message or f"{before} -> {after}",
         level,
         {"from": before, "to": after, **data},

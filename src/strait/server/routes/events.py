@@ -14,6 +14,7 @@ from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
 from strait.server.platform import Platform
 from strait.server.registry import Registry
+from strait.server.routes.sdk import check_event_key
 from strait.server.unit import Unit
 from strait.server.work import events
 from strait.store import triggers
@@ -95,10 +96,12 @@ def send(call: Call, unit: Unit) -> Reply:
     hold_secs = call.body(bodies.SendEventRequest).hold_secs or 0
     trigger = triggers.newest(unit.db, call.project_id, call.params["eventKey"])
     if hold_secs and (trigger is None or trigger.status != "waiting"):
+        key = call.params["eventKey"]
+        check_event_key(key)  # nobody could ever wait for another one
         held = events.hold(
             unit,
             call.project_id,
-            call.params["eventKey"],
+            key,
             payload,
             hold_secs,
             _sender(call),

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from strait.engine import admission
 from strait.engine import runs as engine
-from strait.engine.entries import Entry
+from strait.engine.entries import STATE_CHANGE, Entry
 from strait.engine.model import Json, Run
 from strait.engine.outcomes import MAX_RESULT_BYTES
 from strait.reserved import spawn_key
@@ -47,6 +47,9 @@ def log(call: Call, unit: Unit) -> Reply:
     """Append a line to the run's history."""
     run = active(call, unit).run
     body = call.body(bodies.SDKLogRequest)
+    if body.type == STATE_CHANGE:
+        # Streams end at it, and whoever follows the project believes it.
+        raise ApiError(400, f"type {STATE_CHANGE!r} is for the platform alone; use another name")
     data = checks.json_value(body.data)
     entry = Entry(body.type or "log", body.message, body.level or "info", _object(data))
     return _recorded(unit, run, entry)

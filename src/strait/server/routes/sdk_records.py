@@ -298,8 +298,10 @@ def resource_snapshot(call: Call, unit: Unit) -> Reply:
 def usage(call: Call, unit: Unit) -> Reply:
     """Keep what a model call has used and cost."""
     body = call.body(bodies.SDKUsageRequest)
-    if (body.cost_microusd or 0) < 0:
-        raise invalid("cost_microusd: failed on 'min'")
+    counts = ("prompt_tokens", "completion_tokens", "total_tokens", "cost_microusd")
+    negative = [name for name in counts if (getattr(body, name) or 0) < 0]
+    if negative:
+        raise invalid(*(f"{name}: failed on 'min'" for name in negative))
     fields: dict[str, Any] = {
         "provider": body.provider,
         "model": body.model,

@@ -67,9 +67,10 @@ def batch_due(unit: Unit, subject: str) -> None:
         _watch(unit, "batch", job_id, key, fire_at)
         return
     job = jobs.get(unit.db, job_id)
-    if job is None or not job.enabled or job.paused:
+    if job is None:
         buffers.drop_batch(unit.db, job_id, key)
     else:
+        # The run of a job that starts none now is held like others that were made before.
         _flush(unit, job, key)
 
 
