@@ -38,6 +38,17 @@ async def test_an_equal_payload_within_the_window_gives_the_same_run(virtual: Wo
     assert (await post(virtual, job, {"a": 2, "b": 1}))["id"] != first["id"]
 
 
+async def test_a_trigger_that_makes_no_run_is_not_held_to_the_rate_of_the_job(
+    virtual: World,
+) -> None:
+    limits = {"rate_limit_max": 1, "rate_limit_window_secs": 60}
+    job = await virtual.job(dedup_window_secs=60, **limits)
+    first = await post(virtual, job, {"n": 1})
+    assert (await post(virtual, job, {"n": 1}))["id"] == first["id"]
+    other = await virtual.api.post(f"/v1/jobs/{job['id']}/trigger", json={"payload": {"n": 2}})
+    assert (other.status_code, other.headers["retry-after"]) == (429, "5")
+
+
 async def test_the_last_of_debounced_triggers_runs_when_no_other_came_for_a_while(
     virtual: World,
 ) -> None:

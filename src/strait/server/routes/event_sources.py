@@ -214,7 +214,6 @@ def _start_job(call: Call, unit: Unit, job: Job, text: str, tags: dict[str, str]
     triggers.check_open(job)
     triggers.check_payload(job, Raw(text.encode()), text)
     budgets.check(unit, job.project_id)
-    triggers.check_rate(unit, job, 1)
     request = Request(
         triggered_by="event",
         created_by=call.principal.actor,

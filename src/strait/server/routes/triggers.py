@@ -89,7 +89,6 @@ def _trigger(call: Call, unit: Unit, job: Job) -> Reply:
     if present is not None:
         return reply({"id": present.id, "status": present.status, "idempotency_hit": True})
     budgets.check(unit, job.project_id)
-    triggers.check_rate(unit, job, 1)
     return _admitted(call, unit, job, asked, body)
 
 

@@ -45,10 +45,15 @@ def admit(
     debounce_key: str = "",
     batch_key: str = "",
 ) -> Admitted:
-    """Let a checked trigger in: as a run at once, or later together with others."""
+    """Let a checked trigger in: as a run at once, or later together with others.
+
+    Raises:
+        ApiError: 429, the job has made too many runs lately.
+    """
     same = _same_lately(unit, job, payload)
     if same is not None:
         return Admitted(same)
+    check_rate(unit, job, 1)
     if job.debounce_window_secs:
         return Admitted(fire_at=buffers.debounce(unit, job, debounce_key, request, payload))
     if job.batch_window_secs:
