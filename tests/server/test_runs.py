@@ -180,9 +180,12 @@ async def test_many_runs_are_replayed_with_an_outcome_each(world: World) -> None
     run_id = await failed(world, job)
     fine = await world.trigger(job)
     await world.until(fine, "completed")
-    answer = await world.api.post("/v1/runs/bulk-replay", json={"run_ids": [run_id, fine, "none"]})
-    assert [row["status"] for row in answer.json()["results"]] == ["replayed", "skipped", "failed"]
-    assert (answer.json()["total"], answer.json()["replayed"]) == (3, 1)
+    named = [run_id, fine, "none", run_id]
+    answer = await world.api.post("/v1/runs/bulk-replay", json={"run_ids": named})
+    rows = answer.json()["results"]
+    assert [row["status"] for row in rows] == ["replayed", "skipped", "failed", "skipped"]
+    assert rows[3]["error"] == "run is named twice"
+    assert (answer.json()["total"], answer.json()["replayed"]) == (4, 1)
 
 
 async def test_dead_letters_are_replayed_by_id_or_by_project(world: World) -> None:

@@ -118,7 +118,13 @@ def _cancel_some(call: Call, run_ids: list[str], unit: Unit) -> list[str]:
 def bulk_replay(call: Call, unit: Unit) -> Reply:
     """Make new runs like ones that have failed; each has its own outcome."""
     wanted = call.body(bodies.BulkReplayRunsRequest).run_ids or []
-    results = [_replay(call, unit, run_id) for run_id in wanted]
+    results: list[dict[str, str]] = []
+    for place, run_id in enumerate(wanted):
+        if run_id in wanted[:place]:
+            told = {"status": "skipped", "error": "run is named twice"}
+            results.append({"original_run_id": run_id, **told})
+        else:
+            results.append(_replay(call, unit, run_id))
     replayed = sum(1 for row in results if row["status"] == "replayed")
     return reply({"results": results, "total": len(results), "replayed": replayed})
 
