@@ -11,8 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from strait.clock import to_timestamp
+from strait.engine.entries import moved
+from strait.server.routes import streams
+from strait.store import ledger
 from support.handlers import Gate, Handlers, ok
-from support.world import World
+from support.world import PROJECT, World
 from support.world import world as a_world
 
 
@@ -177,3 +181,56 @@ async def test_a_server_that_stops_ends_its_streams(handlers: Handlers) -> None:
         async with listening(world, f"/v1/runs/{run_id}/stream") as stream:
             await world.platform.drain()
             assert await stream.rest() == []
+
+
+async def test_who_has_heard_the_end_is_not_let_in_again_and_again(world: World) -> None:
+    run_id = await world.trigger(await world.job())
+    await world.until(run_id, "completed")
+    path = f"/v1/runs/{run_id}/stream"
+    frames = []
+    async with listening(world, path, **{"Last-Event-ID": "0"}) as stream:
+        while frame := await stream.frame():
+            frames.append(frame)
+    for place, status in ((frames[-1]["id"], 410), (frames[-2]["id"], 200), ("4000", 200)):
+        async with listening(world, path, **{"Last-Event-ID": place}) as stream:
+            assert stream.response.status_code == status
+
+
+@pytest.mark.parametrize("look", ["_run", "_status"])
+async def test_a_run_that_ends_while_its_stream_is_opened_has_its_end_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    """A commit comes in a thread, so also between two looks at the database."""
+    world.handlers.script = Gate()
+    run_id, _ = await world.executing(await world.job())
+    looked = getattr(streams, look)
+
+    def ends_first(*args: Any) -> Any:
+        monkeypatch.setattr(streams, look, looked)
+        db = world.server.platform.writer.connection
+        last = ledger.last_seq(db, run_id)
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE runs SET status = 'failed', doc = json_set(doc, '$.status', 'failed')")
+        stamp = to_timestamp(world.server.platform.clock.now())
+        ledger.append(db, run_id, PROJECT, stamp, [moved("executing", "failed")], last=last)
+        db.execute("COMMIT")
+        return looked(*args)
+
+    monkeypatch.setattr(streams, look, ends_first)
+    async with listening(world, f"/v1/runs/{run_id}/stream") as stream:
+        if stream.response.status_code == 200:
+            assert [row["to"] for row in await stream.rest()] == ["failed"]
+        else:
+            assert stream.response.status_code == 410
+
+
+async def test_a_wait_that_is_over_is_told_once(world: World) -> None:
+    world.handlers.script = Gate()
+    run_id, handler = await world.executing(await world.job())
+    path = "/v1/events/paid/stream"
+    await handler.post(f"/sdk/v1/runs/{run_id}/wait-for-event", json={"event_key": "paid"})
+    await world.api.post("/v1/events/paid/send", json={"payload": 1})
+    async with listening(world, path) as stream:
+        told = await stream.frame()
+    async with listening(world, path, **{"Last-Event-ID": told["id"]}) as stream:
+        assert stream.response.status_code == 410

@@ -125,7 +125,7 @@ class EventTriggersService(SyncService):
 
         `GET /v1/events/{eventKey}/stream`, scope `jobs:read`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 410, 429 `RateLimitedError`.
         """
         return self._caller.stream(
             _GET_STREAM, options, (event_key,), query=results.query(query, {"token": token})
@@ -313,7 +313,7 @@ class AsyncEventTriggersService(AsyncService):
 
         `GET /v1/events/{eventKey}/stream`, scope `jobs:read`.
 
-        Fails with 400, 404 `NotFoundError`, 429 `RateLimitedError`.
+        Fails with 400, 404 `NotFoundError`, 410, 429 `RateLimitedError`.
         """
         return self._caller.stream(
             _GET_STREAM, options, (event_key,), query=results.query(query, {"token": token})

@@ -93,7 +93,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         query=(Query(name="token"),),
         stream="sse",
         success=(200,),
-        errors=(400, 401, 403, 404, 429, 500, 503),
+        errors=(400, 401, 403, 404, 410, 429, 500, 503),
         platform=("2026-03", "head"),
     ),
     Route(

@@ -61,12 +61,17 @@ def make_token(call: Call, unit: Unit) -> Reply:
 @registry.other("stream-run")
 async def run_stream(call: Call, platform: Platform) -> StreamReply:
     """Follow a run: what happens from now on, or from behind `Last-Event-ID`."""
+    given = _last_event_id(call)
+    # Commits come in a thread, between any two looks: where a run ends after this one, its end is
+    # behind the place.
+    newest = ledger.last_seq(platform.reader, call.params["runID"])
     run = _run(call, platform)
-    after = _last_event_id(call)
-    if is_terminal_run_status(run.status) and after is None:
+    if given is not None and given > newest:
+        given = 0
+    over = is_terminal_run_status(run.status)
+    if over and (given is None or given >= ledger.last_seq(platform.reader, run.id)):
         raise ApiError(410, "run already in terminal state")
-    if after is None:
-        after = ledger.last_seq(platform.reader, run.id)
+    after = newest if given is None else given
     return StreamReply(_lines(platform, run.id, after, lambda line: _frame(run, line)))
 
 
@@ -97,9 +102,10 @@ async def _lines(
         while subscription is None:
             page = ledger.lines(platform.reader, run_id, after=seen, limit=sse.PAGE)
             if len(page) < sse.PAGE:
-                # In the same turn of the loop, so that nothing can come in between.
+                # In the same turn of the loop: what is committed meanwhile is published later.
                 subscription = platform.hub.subscribe(run_id)
                 over = is_terminal_run_status(_status(platform, run_id))
+                page = _with_end(platform, run_id, page, seen) if over else page
             for line in page:
                 seen = line.seq
                 yield show(line)
@@ -121,6 +127,14 @@ async def _lines(
     finally:
         if subscription is not None:
             platform.hub.unsubscribe(run_id, subscription)
+
+
+def _with_end(
+    platform: Platform, run_id: str, page: list[ledger.Line], seen: int
+) -> list[ledger.Line]:
+    """Return the last page of a run that is over: its end may have come after the page was read."""
+    behind = page[-1].seq if page else seen
+    return page + ledger.lines(platform.reader, run_id, after=behind, limit=sse.PAGE)
 
 
 def _frame(run: Run, line: ledger.Line) -> bytes:
@@ -238,6 +252,8 @@ async def trigger_stream(call: Call, platform: Platform) -> StreamReply:
         newest.event_key,
     ):
         return StreamReply(_follow_trigger(platform, newest, ""))
+    if known.status != "waiting" and known.status == status:
+        raise ApiError(410, "the wait is over, and that was told")
     return StreamReply(_follow_trigger(platform, known, status))
 
 
