@@ -81,6 +81,24 @@ def test_a_dead_letter_appears_and_is_tried_again(page: Page, shop: Shop) -> Non
     expect(page.locator(".toast").filter(has_text="1 run queued again")).to_be_visible()
 
 
+def test_all_dead_letters_are_tried_again(page: Page, shop: Shop) -> None:
+    from playwright.sync_api import expect
+
+    # Nobody listens there. A job of its own, so that no other run has opened its circuit.
+    body = {
+        "project_id": "proj_local", "name": "Nobody", "slug": "nobody",
+        "endpoint_url": "http://127.0.0.1:9/nobody", "max_attempts": 1,
+    }  # fmt: skip
+    shop.jobs["nobody"] = shop.api.post("/v1/jobs", json=body).json()["id"]
+    page.goto("/dead-letters")
+    run_id = shop.trigger("nobody", {})
+    expect(page.locator(f'tr[data-id="{run_id}"]')).to_be_visible()
+    page.get_by_role("button", name="Try all again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Try again").click()
+    queued = page.locator(".toast").filter(has_text=re.compile(r"\d+ runs? queued again"))
+    expect(queued).to_be_visible()
+
+
 def test_who_waits_for_an_event_is_sent_one(page: Page, shop: Shop) -> None:
     from playwright.sync_api import expect
 

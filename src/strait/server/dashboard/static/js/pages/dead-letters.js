@@ -9,7 +9,7 @@ import { to } from "../lib/router.js";
 import { sure } from "../ui/dialog.js";
 import { button, empty, failure, head, since } from "../ui/parts.js";
 import { liveTable } from "../ui/table.js";
-import { attempt } from "../ui/toast.js";
+import { attempt, toast } from "../ui/toast.js";
 
 export async function show(outlet, { signal, who }) {
   const state = { rows: [], cursor: "", isWhole: true, loading: false };
@@ -26,7 +26,7 @@ export async function show(outlet, { signal, who }) {
     about: "Runs that failed for good. “Try again” queues the same run anew.",
     actions: button("Try all again", async () => {
       if (await sure("Try all dead letters again?", "The oldest hundred are queued anew.", "Try again", "primary"))
-        if (await attempt("Queued again", () => api.post("/v1/runs/bulk-dlq-replay", { project_id: who.project_id, limit: 100 }))) await load(true);
+        await replay([{ project_id: who.project_id, limit: 100 }]);
     }),
   }), h("div", { class: "bar" }, bulk), table.element, below);
   signal.addEventListener("abort", () => table.stop());
@@ -50,9 +50,23 @@ export async function show(outlet, { signal, who }) {
   }
 
   async function again(ids) {
-    for (let at = 0; at < ids.length; at += 100) await attempt("", () => api.post("/v1/runs/bulk-dlq-replay", { run_ids: ids.slice(at, at + 100) }));
-    await attempt(`${plural(ids.length, "run")} queued again`, () => load(true));
+    const requests = [];
+    for (let at = 0; at < ids.length; at += 100) requests.push({ run_ids: ids.slice(at, at + 100) });
+    await replay(requests);
     table.unselect();
+  }
+
+  async function replay(requests) {
+    let count = 0;
+    const skipped = [];
+    for (const request of requests) {
+      const done = await attempt("", () => api.post("/v1/runs/bulk-dlq-replay", request));
+      count += done?.count ?? 0;
+      skipped.push(...(done?.skipped ?? []));
+    }
+    if (count) toast(`${plural(count, "run")} queued again`);
+    if (skipped.length) toast(`${plural(skipped.length, "run")} left as ${skipped.length === 1 ? "it is" : "they are"}: ${skipped[0].error}`, "bad");
+    await load(true);
   }
 
   await names.load("jobs", { signal }).catch(() => null);
