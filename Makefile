@@ -35,7 +35,8 @@ demo: bootstrap  ## Run the main job: audit the distributions that are really in
 
 .PHONY: test
 test: bootstrap lint typecheck generate-check docs browser  ## Run every check and every test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@export TMPDIR="$$($(BIN)/python -m tests.scratch)" && \
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: test-lowest
 test-lowest: bootstrap  ## Test the client wing on the oldest dependencies that are allowed

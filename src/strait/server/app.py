@@ -11,6 +11,7 @@ import itertools
 import logging
 import socket
 import time
+from functools import cache
 from urllib.parse import parse_qsl
 
 from msgspec.structs import replace
@@ -61,7 +62,7 @@ class App:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._router = Router(route for route in ROUTES if route.method)
+        self._router = _router()
         self._request_prefix = f"{socket.gethostname()}/{ids.uuid7(platform.clock.now())[-8:]}"
         self._numbers = itertools.count(1)
         self._doors = Doors(platform.settings)
@@ -308,6 +309,11 @@ class App:
         if given and len(given) <= 128 and given.isascii() and given.decode().isprintable():
             return given.decode()
         return f"{self._request_prefix}-{next(self._numbers):06d}"
+
+
+@cache
+def _router() -> Router:
+    return Router(route for route in ROUTES if route.method)
 
 
 def _project_asked_for(call: Call) -> str:

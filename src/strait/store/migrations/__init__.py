@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 
 from strait.store.connection import StoreError
@@ -12,25 +12,23 @@ from strait.store.connection import StoreError
 def migrate(connection: sqlite3.Connection) -> int:
     """Bring the schema to the newest version and return that version.
 
-    Each file runs in one transaction together with its version mark (`PRAGMA user_version`).
+    What is to be done runs in one transaction together with its version mark (`PRAGMA
+    user_version`): the disk is waited for once, and no schema is left between two versions.
 
     Raises:
         StoreError: the database was written by a newer release.
     """
     (present,) = connection.execute("PRAGMA user_version").fetchone()
-    newest = present
-    for version, script in scripts():
-        newest = max(newest, version)
-        if version > present:
-            connection.executescript(
-                f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={version};\nCOMMIT;"
-            )
-    if present > max((version for version, _ in scripts()), default=0):
+    if present > newest():
         raise StoreError(
             f"the database has schema version {present}, which a newer release wrote; "
             "upgrade strait-python, or choose another file with `--db`"
         )
-    return int(newest)
+    missing = [script for version, script in scripts() if version > present]
+    if missing:
+        mark = f"PRAGMA user_version={newest()};"
+        connection.executescript("\n".join(["BEGIN IMMEDIATE;", *missing, mark, "COMMIT;"]))
+    return newest()
 
 
 def newest() -> int:
@@ -38,9 +36,12 @@ def newest() -> int:
     return max(version for version, _ in scripts())
 
 
-def scripts() -> Iterator[tuple[int, str]]:
-    """Iterate over the changes in their order, as (version, SQL)."""
-    files = resources.files(__package__)
-    for entry in sorted(files.iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".sql"):
-            yield int(entry.name.split("_", 1)[0]), entry.read_text(encoding="utf-8")
+@cache
+def scripts() -> tuple[tuple[int, str], ...]:
+    """Return the changes in their order, as (version, SQL)."""
+    files = sorted(resources.files(__package__).iterdir(), key=lambda entry: entry.name)
+    return tuple(
+        (int(entry.name.split("_", 1)[0]), entry.read_text(encoding="utf-8"))
+        for entry in files
+        if entry.name.endswith(".sql")
+    )
