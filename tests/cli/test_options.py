@@ -36,6 +36,9 @@ def test_what_is_no_option_is_told(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--port" in done.stderr, "the nearest option is named"
     assert strait("serve", "hello.py", cwd=tmp_path).returncode == 2
+    done = strait("serve", "--port", "99999", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "99999 is not in the range 0<=x<=65535" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["dev", "serve"])

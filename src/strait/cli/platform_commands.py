@@ -24,6 +24,8 @@ def _platform_options(command: Any) -> Any:
         ),
         click.option(
             "--port",
+            type=click.IntRange(0, 65_535),
+            metavar="INTEGER",
             default=7676,
             envvar=f"{PREFIX}PORT",
             show_default=True,
