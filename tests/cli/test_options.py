@@ -41,6 +41,18 @@ def test_what_is_no_option_is_told(tmp_path: Path) -> None:
     assert "99999 is not in the range 0<=x<=65535" in done.stderr
 
 
+def test_where_it_cannot_listen_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = strait("serve", "--port", str(port), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"strait: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    done = strait("serve", "--host", "127.0.0.300", "--port", "0", cwd=tmp_path)
+    assert done.stderr.splitlines()[-1].startswith("strait: cannot listen on 127.0.0.300:0: ")
+
+
 @pytest.mark.parametrize("command", ["dev", "serve"])
 def test_one_line_of_json_says_where_it_is_and_how_to_get_in(tmp_path: Path, command: str) -> None:
     with running(command, "--port", "0", "--json", cwd=tmp_path) as platform:

@@ -71,8 +71,15 @@ def run(options: Options) -> None:
         runner(_serve(options, console))
     except (StraitError, OSError) as error:
         console.close()
-        sys.exit(f"strait: {error}")
+        sys.exit(f"strait: {_said(error)}")
     console.close()
+
+
+def _said(error: StraitError | OSError) -> str:
+    """Return an error in words, without the number that one of the system begins with."""
+    if isinstance(error, OSError) and error.strerror and not error.filename:
+        return error.strerror
+    return str(error)
 
 
 def _runner() -> Callable[[Coroutine[Any, Any, None]], None]:

@@ -130,7 +130,11 @@ class _QuietServer(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address; port 0 takes a free one."""
+    """Return a socket that is bound to an address; port 0 takes a free one.
+
+    Raises:
+        OSError: the address is taken, or there is no such host; the text names it.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it each answer
     # would wait 40 ms for the client's delayed acknowledgement.
@@ -140,6 +144,10 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(2048)
         listener.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    except OSError as error:
+        listener.close()
+        text = f"cannot listen on {host}:{port}: {error.strerror}"
+        raise OSError(error.errno, text) from error
     except BaseException:
         listener.close()
         raise
