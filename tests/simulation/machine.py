@@ -217,6 +217,10 @@ class Machine:
             self.note("the disk is full for", sql.partition(" (")[0])
         return refused
 
+    async def settle(self) -> None:
+        """Wait until the platform has written all that it means to, and has done what follows."""
+        await self._inside(self._running().writer.drain())
+
     async def shut_down(self) -> None:
         """Stop the platform in order."""
         platform = self._running()

@@ -82,6 +82,8 @@ class Story:
         await self._until_all_is_over()
         await self._mend_all()
         await self._until_all_is_over()
+        # What is on disk may not have been told as yet.
+        await machine.settle()
         machine.faults += self._still_counted()
         await machine.shut_down()
 
