@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from strait.clock import Timestamp
 from strait.engine.audit_chain import AuditEvent, Signed
@@ -65,17 +65,13 @@ def select(
         oldest_first: the order.
         limit: how many at most; negative is all.
     """
-    conditions = "".join(f" AND {name} = ?" for name in matching)
+    conditions = ["created_at >= ?", "created_at <= ?"]
+    values: list[object] = [since, until]
     if beyond:
-        conditions += f" AND created_at {'>' if oldest_first else '<'} ?"
+        conditions.append(f"created_at {'>' if oldest_first else '<'} ?")
+        values.append(beyond)
     order = "ASC" if oldest_first else "DESC"
-    rows = db.execute(
-        "SELECT created_at, seq, doc, signature FROM audit_events "
-        f"WHERE project_id = ? AND created_at >= ? AND created_at <= ?{conditions} "
-        f"ORDER BY created_at {order}, seq {order} LIMIT ?",
-        (project_id, since, until, *matching.values(), *([beyond] if beyond else []), limit),
-    )
-    return ((str(at), _signed(rest)) for at, *rest in rows)
+    return _found(db, project_id, matching, conditions, values, order=order, limit=limit)
 
 
 def page(
@@ -101,12 +97,26 @@ def page(
         behind: instant and number of the event that they come after.
         limit: how many at most.
     """
-    conditions = "".join(f" AND {name} = ?" for name in matching)
+    conditions = ["created_at >= ?", "created_at <= ?", "seq <= ?", "(created_at, seq) > (?, ?)"]
+    values = [max(since, behind[0]), until, up_to, *behind]
+    return _found(db, project_id, matching, conditions, values, order="ASC", limit=limit)
+
+
+def _found(
+    db: sqlite3.Connection,
+    project_id: str,
+    matching: Mapping[str, str],
+    conditions: Sequence[str],
+    values: Sequence[object],
+    *,
+    order: str,
+    limit: int,
+) -> Iterator[tuple[Timestamp, Signed]]:
+    where = " AND ".join(["project_id = ?", *conditions, *(f"{name} = ?" for name in matching)])
     rows = db.execute(
-        "SELECT created_at, seq, doc, signature FROM audit_events WHERE project_id = ? "
-        "AND created_at >= ? AND created_at <= ? AND seq <= ? AND (created_at, seq) > (?, ?)"
-        f"{conditions} ORDER BY created_at, seq LIMIT ?",
-        (project_id, max(since, behind[0]), until, up_to, *behind, *matching.values(), limit),
+        f"SELECT created_at, seq, doc, signature FROM audit_events WHERE {where} "
+        f"ORDER BY created_at {order}, seq {order} LIMIT ?",
+        (project_id, *values, *matching.values(), limit),
     )
     return ((str(at), _signed(rest)) for at, *rest in rows)
 
