@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +33,19 @@ def test_ids_sort_like_the_instants_of_their_making(a: int, b: int) -> None:
 
 def test_ids_of_one_instant_differ() -> None:
     assert len({uuid7(1_000_000) for _ in range(10_000)}) == 10_000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_does_not_make_the_ids_of_its_parent() -> None:
+    uuid7(1)  # so that there are random bits in store
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, uuid7(1).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    with open(write, "w", encoding="ascii"), open(read, encoding="ascii") as of_child:
+        assert of_child.read(36) != uuid7(1)
 
 
 def test_version_ids_look_as_the_platform_makes_them() -> None:

@@ -349,6 +349,7 @@ def seeded(chance: random.Random) -> Iterator[None]:
     with (
         patch.object(os, "urandom", chance.randbytes),
         patch("strait.ids.urandom", chance.randbytes),
+        patch("strait.ids._tails", []),
         patch.object(secrets, "token_bytes", lambda n=32: chance.randbytes(n)),
         patch.object(secrets, "token_hex", lambda n=32: chance.randbytes(n).hex()),
         patch.object(secrets, "choice", chance.choice),

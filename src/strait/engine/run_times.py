@@ -68,7 +68,8 @@ def due_at(state: State) -> str:
         case "delayed":
             return run.scheduled_at
         case "queued":
-            return min(filter(None, (run.next_retry_at, run.expires_at)), default="")
+            retry, expiry = run.next_retry_at, run.expires_at
+            return min(retry, expiry) if retry and expiry else retry or expiry
         case "waiting":
             return run.next_retry_at
         case "executing":
