@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -19,8 +18,12 @@ import httptools
 
 from strait.server import addresses
 from strait.server.addresses import Reach
+from strait.server.kept import Kept
 
 Header = tuple[bytes, bytes]
+
+# So many unused connections are kept for each origin, whatever else is open.
+_FEW = 64
 
 
 class Answer(NamedTuple):
@@ -68,7 +71,8 @@ class Outbound:
     Args:
         max_body_bytes: answers longer than this are refused, not cut.
         user_agent: what the requests say they come from.
-        idle_per_origin: how many unused connections are kept for each origin.
+        most_open: unused connections are kept while no more than this are open, used or not;
+            a few of each origin are kept all the same.
         reach: what it may connect to.
     """
 
@@ -77,14 +81,14 @@ class Outbound:
         *,
         max_body_bytes: int,
         user_agent: str = "Strait",
-        idle_per_origin: int = 64,
+        most_open: int = 1_024,
         reach: Reach | None = None,
     ) -> None:
         self._reach = reach or Reach()
         self._max_body_bytes = max_body_bytes
         self._user_agent = user_agent.encode()
-        self._idle_per_origin = idle_per_origin
-        self._idle: dict[Origin, deque[_Connection]] = defaultdict(deque)
+        self._most_open = most_open
+        self._kept: Kept[_Connection] = Kept(few=_FEW)
         self._open: set[_Connection] = set()
         self._targets: dict[str, Target] = {}
         self._tls: ssl.SSLContext | None = None
@@ -98,7 +102,7 @@ class Outbound:
             CallError: no whole answer came.
         """
         target = self._target(url)
-        connection = self._take(target.origin)
+        connection = self._kept.take(target.origin)
         reused = connection is not None
         if connection is None:
             connection = await self._connect(target.origin)
@@ -116,7 +120,7 @@ class Outbound:
         """Close all connections."""
         for connection in list(self._open):
             connection.close()
-        self._idle.clear()
+        self._kept.clear()
 
     def _request(self, target: Target, headers: Iterable[Header], body: bytes) -> bytes:
         parts = [
@@ -143,18 +147,11 @@ class Outbound:
             self._targets[url] = target
         return target
 
-    def _take(self, origin: Origin) -> _Connection | None:
-        idle = self._idle[origin]
-        while idle:
-            connection = idle.pop()
-            if connection.usable:
-                return connection
-        return None
-
     def _give_back(self, origin: Origin, connection: _Connection) -> None:
-        idle = self._idle[origin]
-        if connection.usable and len(idle) < self._idle_per_origin:
-            idle.append(connection)
+        if not connection.usable:
+            connection.close()
+        elif len(self._open) <= self._most_open or self._kept.count(origin) < _FEW:
+            self._kept.put(origin, connection)
         else:
             connection.close()
 
