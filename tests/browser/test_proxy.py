@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from browser.conftest import PATIENCE_MS, Shop
 from browser.proxy import proxy
+from support.certificates import self_signed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -20,38 +19,10 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for `localhost` that nobody has signed but itself."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    secret = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM) + secret)
-    return path
-
-
-@pytest.fixture(scope="module")
-def address(browser: Browser, shop: Shop, certificate: Path) -> Iterator[str]:
+def address(
+    browser: Browser, shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    certificate = self_signed(tmp_path_factory.mktemp("tls")).both
     port = int(shop.base_url.rpartition(":")[2])
     with proxy(port, "/tools/strait", certificate) as made:
         yield f"{made}/tools/strait"

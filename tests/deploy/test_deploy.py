@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 
 from strait.cli.commands import ENTRIES
 from strait.server.options import OPTIONS, PREFIX
+from support.certificates import self_signed
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -123,50 +124,12 @@ def test_no_secret_is_in_what_is_deployed() -> None:
 # --------------------------------------------------------------------------------- behind a proxy
 
 
-def certificate(directory: Path) -> Path:
-    """A key and a certificate for 127.0.0.1, of this test's own making."""
-    import ipaddress
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    file = directory / "tls.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
-
-
 @pytest.mark.e2e
 @pytest.mark.parametrize("keep", ["keep", "strip"])
 def test_behind_a_proxy_that_ends_tls_each_client_has_its_own_limits(
     tmp_path: Path, keep: str
 ) -> None:
-    tls = certificate(tmp_path)
+    tls = self_signed(tmp_path).both
     command = [
         str(BIN / "strait"), "serve", "--port", "0", "--ephemeral", "--json",
         "--root-path", "/strait", "--trusted-proxies", "127.0.0.1", "--limits", "platform",

@@ -46,15 +46,6 @@ def run(block: Block, names: dict[str, Any]) -> None:
     assert printed.getvalue().splitlines() == told(block), f"{block.file}:{block.line}"
 
 
-@pytest.fixture
-def names() -> Iterator[dict[str, Any]]:
-    made: dict[str, Any] = {}
-    yield made
-    for value in made.values():
-        if isinstance(value, Client):
-            value.close()
-
-
 def tell(ready: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a platform where a reader would have put it."""
     monkeypatch.setenv("STRAIT_BASE_URL", ready["base_url"])

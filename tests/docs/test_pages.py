@@ -11,7 +11,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -49,15 +48,6 @@ def written(page: Path, directory: Path) -> dict[str, str]:
 
 def program(page: Path) -> list[Block]:
     return [block for block in blocks(page) if not file_of(block)]
-
-
-@pytest.fixture
-def names() -> Iterator[dict[str, Any]]:
-    made: dict[str, Any] = {}
-    yield made
-    for value in made.values():
-        if isinstance(value, Client):
-            value.close()
 
 
 # ---------------------------------------------------------------------------------------- tutorial

@@ -17,6 +17,7 @@ from strait.server import log_drains as engine
 from strait.store import ledger, log_drains
 from support.handlers import PATIENCE_SECS, Answer, Gate, Handlers, ok
 from support.receivers import address, received, until_received
+from support.strangers import assert_kept_from_others
 from support.world import PROJECT, World, world
 
 from .conftest import STEADY
@@ -281,18 +282,7 @@ async def test_a_drain_that_cannot_work_is_refused(
 
 async def test_another_project_sees_no_drain_and_scopes_hold(world: World) -> None:
     made = await drain(world)
-    path = f"/v1/log-drains/{made['id']}"
-    stranger = world.client(await world.key_for("*", project="other"))
-    assert (await stranger.get("/v1/log-drains")).json() == []
-    for answer in (
-        await stranger.get(path),
-        await stranger.patch(path, json={"name": "x"}),
-        await stranger.delete(path),
-    ):
-        assert answer.status_code == 404
-    reader = world.client(await world.key_for("jobs:read"))
-    assert (await reader.get(path)).status_code == 200
-    assert (await reader.delete(path)).status_code == 403
+    await assert_kept_from_others(world, f"/v1/log-drains/{made['id']}")
 
 
 async def test_the_typed_client_makes_a_drain(world: World) -> None:

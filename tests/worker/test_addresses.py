@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import socket
 import sys
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from strait.authoring import JobOptions, define_job
 from strait.server.run import Server
 from strait.server.settings import Settings
 from strait.store.connection import StoreError
 from strait.worker import Worker
+from support.certificates import self_signed
 from support.handlers import Handlers
 from support.world import world as a_world
 
 from .test_worker import Setting
-
-
-def certificate(directory: Path) -> dict[str, Path]:
-    """Write a certificate for this machine, signed by itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    encoding, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
-    files = {"grpc_tls_cert": directory / "cert.pem", "grpc_tls_key": directory / "key.pem"}
-    files["grpc_tls_cert"].write_bytes(made.public_bytes(encoding))
-    pkcs8 = serialization.PrivateFormat.PKCS8
-    files["grpc_tls_key"].write_bytes(key.private_bytes(encoding, pkcs8, no_password))
-    return files
 
 
 async def test_with_a_certificate_workers_are_served_with_tls(
@@ -57,10 +26,11 @@ async def test_with_a_certificate_workers_are_served_with_tls(
     async def secret(payload: object, ctx: object) -> str:
         return "over tls"
 
-    files = certificate(tmp_path)
-    async with a_world(handlers, grpc_port=0, **files) as world:
+    files = self_signed(tmp_path)
+    tls = {"grpc_tls_cert": files.certificate, "grpc_tls_key": files.key}
+    async with a_world(handlers, grpc_port=0, **tls) as world:
         setting = Setting(world)
-        trusted = {"tls": True, "ca_file": files["grpc_tls_cert"]}
+        trusted = {"tls": True, "ca_file": files.certificate}
         async with setting.working({"secret": secret}, **trusted):
             assert (await setting.run("secret"))["result"] == "over tls"
 
