@@ -170,6 +170,27 @@ async def test_an_event_comes_in_by_the_gate_that_triggers_come_in_by(world: Wor
     assert full["payload"] == {"items": [{"kind": "ping"}, {"kind": "ping"}]}
 
 
+async def test_an_event_that_does_not_fit_the_schema_of_its_source_starts_nothing(
+    world: World,
+) -> None:
+    shape = {"type": "object", "required": ["order"], "properties": {"order": {"type": "integer"}}}
+    made = await source(world, schema=shape)
+    await subscribe(world, made, "job", (await world.job())["id"])
+    for payload, why in (
+        ({}, "$.order is required"),
+        ({"order": "7"}, "$.order must be of type integer"),
+        ([], "$ must be of type object"),
+    ):
+        refused = await dispatch(world, payload)
+        assert told(refused) == (400, f"payload validation failed: {why}")
+    assert (await world.api.get("/v1/runs")).json()["data"] == []
+    assert (await dispatch(world, {"order": 7})).json()["dispatched"] == 1
+    assert (
+        await world.api.patch(f"/v1/event-sources/{made['id']}", json={"schema": None})
+    ).status_code == 204
+    assert (await dispatch(world, {})).json()["dispatched"] == 1
+
+
 async def test_a_disabled_source_starts_nothing_and_an_unknown_one_is_not_found(
     world: World,
 ) -> None:

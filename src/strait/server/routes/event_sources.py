@@ -139,6 +139,7 @@ def dispatch(call: Call, unit: Unit) -> Reply:
     _check_signature(call, unit, source, body.payload)
     text = checks.canonical(body.payload)
     event = json.decode(text)
+    checks.schema(event, source.fields.get("schema"), "payload")
     started = 0
     passed_over = []
     for subscription in reversed(records.owned(unit.db, _SUBSCRIPTION, source.id)):
