@@ -271,3 +271,23 @@ async def test_a_trial_that_is_canceled_does_not_keep_the_circuit_open(virtual: 
     await virtual.pass_time(10)
     (other,) = {trial, next_one} - {tried}
     await virtual.until(other, "completed")
+
+
+async def test_an_answer_that_does_not_fit_the_result_schema_is_a_failed_attempt(
+    virtual: World,
+) -> None:
+    bodies = [b'{"total": "7"}', b"", b'{"total": 7}']
+    virtual.handlers.script = lambda call: Answer(body=bodies[call.attempt - 1])
+    shape = {"type": "object", "properties": {"total": {"type": "integer"}}}
+    job = await virtual.job(result_schema=shape, retry_strategy="fixed", retry_delays_secs=[1])
+    run_id = await virtual.trigger(job)
+    waiting = await virtual.until(run_id, "queued", attempt=2)
+    assert (waiting["error"], waiting["error_class"]) == (
+        "result schema validation failed: $.total must be of type integer", "server"
+    )  # fmt: skip
+    await virtual.pass_time(60)
+    assert (await virtual.until(run_id, "completed"))["result"] == {"total": 7}
+    lines = (await virtual.api.get(f"/v1/runs/{run_id}/events")).json()["data"]
+    told = [line["message"] for line in lines if "attempt 2 failed" in line["message"]]
+    assert len(told) == 1
+    assert "result schema validation failed: $ must be of type object" in told[0]

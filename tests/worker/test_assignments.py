@@ -85,6 +85,20 @@ async def test_a_failure_is_retried_and_told_to_the_next_attempt(
     assert (await served.run(run_id))["status"] == "completed"
 
 
+async def test_a_result_that_does_not_fit_the_schema_of_the_job_fails_the_attempt(
+    served: World, connect: Peers
+) -> None:
+    worker = await connect().register()
+    job = await a_job(served, result_schema={"type": "object"}, **ZERO)
+    run_id = await served.trigger(job)
+    await worker.done(await worker.assignment(), [1])
+    await worker.next("ack")
+    run = await served.run(run_id)
+    assert (run["status"], run["error"]) == (
+        "dead_letter", "result schema validation failed: $ must be of type object"
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("told", "error", "error_class"),
     [

@@ -72,7 +72,8 @@ class JobOptions(Generic[TPayload]):
         on_start: called with the payload and the context before `run`.
         payload_schema: a JSON schema that payloads must match; by default that of the model,
             the dataclass or the `TypedDict` that the payload of `run` is annotated with.
-        result_schema: a JSON schema that results must match.
+        result_schema: a JSON schema that results must match; the embedded platform fails an attempt
+            whose result does not, others look at what `complete` is given only.
         enabled: whether it may be triggered; true by default.
         execution_mode: `http` (the default) or `worker`.
         queue_name: the queue of a `worker` job.

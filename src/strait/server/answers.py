@@ -9,6 +9,8 @@ import msgspec
 
 from strait.clock import SECOND
 from strait.engine import outcomes
+from strait.engine.model import Job
+from strait.server import checks
 from strait.server.outbound import Answer
 
 _MAX_ERROR_CHARS = 4_096
@@ -43,6 +45,23 @@ def read_answer(answer: Answer, now: int) -> outcomes.Succeeded | outcomes.Erred
         error = f"{failure.type}: {failure.message}"[:_MAX_ERROR_CHARS]
         error_class = outcomes.class_of_message(error) or error_class
     return outcomes.Erred(error, error_class, _pause_asked_for(answer, now))
+
+
+def fitting(
+    outcome: outcomes.Succeeded | outcomes.Erred, job: Job
+) -> outcomes.Succeeded | outcomes.Erred:
+    """Return an outcome; a result that does not fit the schema of its job is a failed attempt.
+
+    It is one that may be tried again, as where `complete` is refused with 422 and the handler fails
+    of that.
+    """
+    if isinstance(outcome, outcomes.Erred) or job.result_schema is None:
+        return outcome
+    result = None if outcome.result is None else msgspec.json.decode(outcome.result)
+    problem = checks.mismatch(result, job.result_schema)
+    if not problem:
+        return outcome
+    return outcomes.Erred(f"result schema validation failed: {problem}", "server")
 
 
 def _pause_asked_for(answer: Answer, now: int) -> float | None:

@@ -13,7 +13,7 @@ from strait.engine.circuit import Circuit
 from strait.engine.model import Job, Run
 from strait.engine.queue import Ticket
 from strait.server import dispatches, limits
-from strait.server.answers import read_answer
+from strait.server.answers import fitting, read_answer
 from strait.server.dispatches import Dispatch
 from strait.server.jobs_cache import JobEntry
 from strait.server.outbound import Answer, CallError
@@ -276,7 +276,7 @@ class Dispatcher:
             circuit.failed(self._platform.clock.now())
         else:
             circuit.succeeded()
-        return read_answer(answer, self._platform.clock.now())
+        return fitting(read_answer(answer, self._platform.clock.now()), dispatch.job)
 
     def _unreachable(self, url: str, circuit: Circuit) -> None:
         """Count that an endpoint cannot be reached.

@@ -17,7 +17,7 @@ from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine import outcomes
 from strait.engine import runs as engine
 from strait.engine.entries import Entry
-from strait.server.answers import LONGEST_PAUSE_SECS
+from strait.server.answers import LONGEST_PAUSE_SECS, fitting
 from strait.server.unit import Unit
 from strait.server.work import runs
 from strait.server.workers.fleet import Cancel, Task, WorkerId
@@ -64,6 +64,7 @@ def take_in(unit: Unit, worker_id: WorkerId, told: Told) -> None:
     entry = unit.platform.jobs.for_run(unit.db, stored.run)
     if entry is not None:
         chance = unit.platform.outside.chance()
+        outcome = fitting(outcome, entry.job)
         runs.apply(unit, stored, engine.Answered(row.id, outcome, entry.job, chance))
 
 
