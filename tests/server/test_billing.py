@@ -242,6 +242,21 @@ async def test_the_spending_limit_of_an_organization_is_for_all_its_projects(
     assert told(lifted) == (403, "org-scoped api key required")
 
 
+async def test_a_spending_limit_that_notifies_lets_everything_through_and_says_so_once(
+    virtual: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await other_project(virtual)
+    limits, params = virtual.internal(), {"org_id": "org-1"}
+    body = {"limit_microusd": 10, "action": "notify"}
+    await limits.put("/v1/spending-limit", params=params, json=body)
+    job = await virtual.job()
+    for cost in (9, 9, 9):
+        await spent(virtual, job, cost)
+    (said,) = [each.getMessage() for each in caplog.records if "spending" in each.getMessage()]
+    what = "organization org-1 has reached its spending limit of this month"
+    assert said == f"{what}: 18 of 10 microusd (notify)"
+
+
 # ----------------------------------------------------------------------------------------- usage
 
 

@@ -1,8 +1,8 @@
 """Budgets: what a project may spend in a month, and what happens to triggers once it has.
 
 `reject` and `block` refuse new runs of jobs and workflows until the next month begins; work that is
-under way goes on, its steps and retries included. `notify` lets everything through and says so in
-the log, once for each time that the budget is passed.
+under way goes on, its steps and retries included. `notify` lets everything through. The log says it
+once for each time that a budget, or the spending limit of an organization, is passed.
 """
 
 from __future__ import annotations
@@ -71,22 +71,33 @@ def set_limit(unit: Unit, owner_id: str, limit: Budget | SpendingLimit) -> None:
 
 
 def spent(unit: Unit, project_id: str, microusd: int) -> None:
-    """Count what a run has reported, and say when that used up the budget."""
+    """Count what a run has reported, and say which limits that used up."""
     if not microusd:
         return
     spend.add(unit.db, project_id, unit.stamp, microusd)
-    budget = spend.limit(unit.db, project_id, Budget) if _anybody_has_one(unit) else None
-    if budget is None or not budget.monthly_budget_microusd:
+    if not _anybody_has_one(unit):
         return
-    total = spend.of_month(unit.db, [project_id], unit.stamp)
-    if total - microusd < budget.monthly_budget_microusd <= total:
-        limit, action = budget.monthly_budget_microusd, budget.budget_action
+    budget = spend.limit(unit.db, project_id, Budget)
+    if budget is not None:
+        what = f"project {project_id} has used up its budget"
+        _say(unit, what, [project_id], microusd, budget.monthly_budget_microusd,
+             budget.budget_action)  # fmt: skip
+    project = meta.get_project(unit.db, project_id)
+    limit = spend.limit(unit.db, project.org_id, SpendingLimit) if project else None
+    if project is not None and limit is not None:
+        members = [member.id for member in meta.projects_of(unit.db, project.org_id)]
+        what = f"organization {project.org_id} has reached its spending limit"
+        _say(unit, what, members, microusd, limit.limit_microusd, limit.action)
+
+
+def _say(
+    unit: Unit, what: str, project_ids: list[str], microusd: int, limit: int, action: str
+) -> None:
+    """Say in the log that projects have just passed a limit; 0 is none."""
+    total = spend.of_month(unit.db, project_ids, unit.stamp) if limit else 0
+    if total - microusd < limit <= total:
         unit.after(
             lambda: logger.warning(
-                "project %s has used up its budget of this month: %d of %d microusd (%s)",
-                project_id,
-                total,
-                limit,
-                action,
+                "%s of this month: %d of %d microusd (%s)", what, total, limit, action
             )
         )
