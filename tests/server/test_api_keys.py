@@ -72,6 +72,22 @@ async def test_keys_that_end_soon_or_never_are_told_with_the_days_they_have(virt
         assert odd.status_code == 400
 
 
+async def test_a_rotated_key_lives_no_longer_than_its_project_lets_keys_live(
+    virtual: World,
+) -> None:
+    long, short = await made(virtual, "long", 60), await made(virtual, "short", 5)
+    endless = await virtual.api.get("/v1/api-keys", params={"limit": 100})
+    (own,) = [row["id"] for row in endless.json()["data"] if row["name"] == "all"]
+    settings = {"max_key_lifetime_days": 10}
+    await virtual.api.put(f"/v1/projects/{PROJECT}/settings", json=settings)
+    for old, days in ((long["id"], 10), (short["id"], 5), (own, 10)):
+        answer = await virtual.api.post(f"/v1/api-keys/{old}/rotate", json={})
+        assert answer.status_code == 201, answer.text
+        new = answer.json()
+        lasts = from_timestamp(new["expires_at"]) - from_timestamp(new["created_at"])
+        assert lasts == days * DAY * SECOND
+
+
 async def test_a_revoked_key_ends_at_once_and_can_be_revoked_again(world: World) -> None:
     key = await made(world, "ci")
     client, path = world.client(key["key"]), f"/v1/api-keys/{key['id']}"

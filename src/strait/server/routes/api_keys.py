@@ -14,10 +14,15 @@ from strait.server.auth import SCOPES
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
 from strait.server.registry import Registry
-from strait.server.routes import projects
 from strait.server.unit import Unit
 from strait.server.work import environments
-from strait.server.work.api_keys import DEFAULT_GRACE_MINUTES, make, save, successor
+from strait.server.work.api_keys import (
+    DEFAULT_GRACE_MINUTES,
+    make,
+    max_lifetime_days,
+    save,
+    successor,
+)
 from strait.server.work.api_keys import revoke as end
 from strait.store import meta, records
 
@@ -205,7 +210,7 @@ def _check_organization(call: Call, db: sqlite3.Connection, project_id: str, ask
 
 
 def _lifetime_days(db: sqlite3.Connection, project_id: str, asked: int | None) -> int:
-    most = projects.max_key_lifetime_days(db, project_id)
+    most = max_lifetime_days(db, project_id)
     if asked is None and most is None:
         raise ApiError(
             400, "expires_in_days is required when project max_key_lifetime_days is not configured"

@@ -14,7 +14,6 @@ from strait.server.auth import KEY_ACTOR, SCOPES, key_problem
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, reply
 from strait.server.registry import Registry
-from strait.server.routes import projects
 from strait.server.routes.api_keys import DEFAULT_LIFETIME_DAYS
 from strait.server.unit import Unit
 from strait.server.work import api_keys, device_codes
@@ -105,7 +104,7 @@ def exchange(call: Call, unit: Unit) -> Reply:
     fields = record.fields
     if not _is_still_trusted(unit, fields.get("approved_by", "")):
         return reply({"error": "expired_token"}, 400)
-    most = projects.max_key_lifetime_days(unit.db, fields["project_id"])
+    most = api_keys.max_lifetime_days(unit.db, fields["project_id"])
     days = min(most or DEFAULT_LIFETIME_DAYS, DEFAULT_LIFETIME_DAYS)
     _, key = api_keys.make(
         unit,

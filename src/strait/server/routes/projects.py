@@ -102,26 +102,16 @@ def put_settings(call: Call, unit: Unit) -> Reply:
     project_id = _own(call)
     body = call.body(bodies.UpdateProjectSettingsRequest)
     value = "" if body.max_key_lifetime_days is None else str(body.max_key_lifetime_days)
-    meta.set_meta(unit.db, _setting(project_id), value)
+    meta.set_meta(unit.db, api_keys.lifetime_setting(project_id), value)
     return reply(_settings(unit.db, project_id))
-
-
-def max_key_lifetime_days(db: sqlite3.Connection, project_id: str) -> int | None:
-    """Return how long keys of a project may live, or None without a bound."""
-    value = meta.get_meta(db, _setting(project_id))
-    return int(value) if value else None
 
 
 def _settings(db: sqlite3.Connection, project_id: str) -> dict[str, object]:
     return {
         "project_id": project_id,
         "plan_tier": "free",
-        "max_key_lifetime_days": max_key_lifetime_days(db, project_id),
+        "max_key_lifetime_days": api_keys.max_lifetime_days(db, project_id),
     }
-
-
-def _setting(project_id: str) -> str:
-    return f"project:{project_id}:max_key_lifetime_days"
 
 
 def _owner(project_id: str) -> str:

@@ -8,6 +8,7 @@ begin to end: nobody is locked out by a receiver that was down.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from functools import partial
 
 from msgspec import json
@@ -70,11 +71,15 @@ def make(
 
 
 def successor(unit: Unit, old: meta.ApiKey) -> tuple[meta.ApiKey, str]:
-    """Make the key that takes the place of another one, with its rights and its lifetime."""
-    lifetime = None
+    """Make the key that takes the place of another one, with its rights and its lifetime.
+
+    It lives no longer than the project lets keys live by now.
+    """
+    lifetime = max_lifetime_days(unit.db, old.project_id)
     if old.expires_at:
         whole = from_timestamp(old.expires_at) - from_timestamp(old.created_at)
-        lifetime = max(1, whole // (_DAY * SECOND))
+        days = max(1, whole // (_DAY * SECOND))
+        lifetime = days if lifetime is None else min(days, lifetime)
     return make(
         unit,
         project_id=old.project_id,
@@ -87,6 +92,17 @@ def successor(unit: Unit, old: meta.ApiKey) -> tuple[meta.ApiKey, str]:
         rotation_webhook_url=old.rotation_webhook_url,
         rotation_secret=_secret(unit, old),
     )
+
+
+def max_lifetime_days(db: sqlite3.Connection, project_id: str) -> int | None:
+    """Return how long keys of a project may live, or None without a bound."""
+    value = meta.get_meta(db, lifetime_setting(project_id))
+    return int(value) if value else None
+
+
+def lifetime_setting(project_id: str) -> str:
+    """Return the name under which the bound on the lifetime of keys is kept."""
+    return f"project:{project_id}:max_key_lifetime_days"
 
 
 def save(unit: Unit, key: meta.ApiKey) -> None:
