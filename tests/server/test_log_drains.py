@@ -86,6 +86,18 @@ async def test_only_the_levels_that_are_wanted_are_sent(steady: World) -> None:
     assert [row["message"] for row in rows] == ["careful", "broken"]
 
 
+@pytest.mark.parametrize("asked_for", ["warn", "Warning"])
+async def test_a_level_is_the_same_however_a_handler_spells_it(
+    steady: World, asked_for: str
+) -> None:
+    await drain(steady, level_filter=[asked_for, "ERROR"])
+    for level in ("warn", "warning", "WARNING", "Error", "info"):
+        await history(steady, level, level=level)
+    await steady.pass_time(1)
+    rows = await until_lines(steady, lambda rows: len(rows) == 4)
+    assert [row["level"] for row in rows] == ["warn", "warning", "WARNING", "Error"]
+
+
 async def test_lines_wait_a_second_for_each_other_and_no_longer_when_they_are_many(
     steady: World,
 ) -> None:

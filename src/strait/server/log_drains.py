@@ -207,12 +207,12 @@ def shown(line: Line) -> dict[str, Any]:
 
 
 def levels_of(drain: Record) -> list[str]:
-    """Return the levels that a drain wants, by the names that lines have."""
-    given = drain.fields.get("level_filter") or []
-    return sorted({_LEVEL_NAMES.get(level.lower(), level.lower()) for level in given})
+    """Return the levels that a drain wants, in all the spellings that handlers give them."""
+    given = {level.lower() for level in drain.fields.get("level_filter") or []}
+    return sorted(given | _WARN if given & _WARN else given)
 
 
-_LEVEL_NAMES = {"warning": "warn"}
+_WARN = frozenset({"warn", "warning"})
 
 
 def auth_headers(auth_type: str, config: dict[str, str]) -> list[Header]:

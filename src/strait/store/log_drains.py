@@ -57,14 +57,14 @@ def batch(
     Args:
         db: a connection.
         project_id: whose lines.
-        levels: the levels that are wanted; none means all.
+        levels: the levels that are wanted, in small letters; none means all.
         after: the place behind which to begin.
         limit: the most lines.
     """
     end = ledger.end(db)
     window = min(after + _WINDOW, end)
     marks = ", ".join("?" for _ in levels)
-    wanted = f" AND level IN ({marks})" if levels else ""
+    wanted = f" AND lower(level) IN ({marks})" if levels else ""
     rows = db.execute(
         "SELECT id, subject, seq, project_id, at, type, level, message, data FROM ledger "
         f"WHERE id > ? AND id <= ? AND project_id = ?{wanted} ORDER BY id LIMIT ?",
