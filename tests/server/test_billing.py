@@ -290,6 +290,52 @@ async def test_current_usage_has_no_limits_of_a_plan(virtual: World) -> None:
     assert shown["period"]["start"] == str(today(virtual).replace(day=1))
 
 
+async def test_usage_tells_which_limits_are_nearly_or_wholly_used_up(virtual: World) -> None:
+    async def alerts() -> Any:
+        shown = (await virtual.api.get("/v1/usage/current")).json()
+        return [
+            (each["type"], each["threshold"], each["severity"], each["message"])
+            for each in shown.get("alerts", [])
+        ]
+
+    job = await virtual.job()
+    await set_budget(virtual, budget_microusd=100, action="notify")
+    await virtual.api.put("/v1/spending-limit", json={"limit_microusd": 200, "action": "notify"})
+    await spent(virtual, job, 79)
+    assert await alerts() == []
+    await spent(virtual, job, 1)
+    budget_of = "the budget of project proj-1 is used"
+    assert await alerts() == [("project_budget", 80, "warning", f"80 % of {budget_of}")]
+    await spent(virtual, job, 90)
+    assert await alerts() == [
+        ("project_budget", 100, "critical", f"170 % of {budget_of}"),
+        (
+            "spending_limit",
+            80,
+            "warning",
+            "85 % of the spending limit of organization org-1 is used",
+        ),
+    ]
+
+
+async def test_a_forecast_says_when_the_spending_limit_is_reached(virtual: World) -> None:
+    assert today(virtual) == date(2026, 1, 1)
+    await spent(virtual, await virtual.job(), 1_000)
+
+    async def forecast(limit: int) -> tuple[int, int]:
+        body = {"limit_microusd": limit, "action": "notify"}
+        await virtual.api.put("/v1/spending-limit", json=body)
+        shown = (await virtual.api.get("/v1/usage/forecast")).json()
+        return shown["days_until_limit"], shown["projected_overage_microusd"]
+
+    # A thousand a day, for 31 days.
+    assert await forecast(0) == (-1, 0)
+    assert await forecast(500) == (0, 30_500)
+    assert await forecast(10_500) == (10, 20_500)
+    assert await forecast(31_000) == (30, 0)
+    assert await forecast(31_001) == (-1, 0)
+
+
 async def test_a_forecast_carries_the_month_on(virtual: World) -> None:
     # To the second day of a month of known length.
     ahead = (date(2026, 4, 1) - today(virtual)).days if today(virtual) < date(2026, 4, 1) else 0

@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ PLAN = "community"
 UNLIMITED = -1
 _MICROUSD = 1_000_000
 _MAX_DAYS = 370
+# From when on somebody is told that a limit comes near, as `strait.composition` does.
+_NEARLY_PCT = 80
 _BUDGET_ACTIONS = ("reject", "block", "notify")
 
 
@@ -116,16 +119,43 @@ def current(call: Call, db: sqlite3.Connection) -> Reply:
         "members": members,
     }
     shown = {name: {"used": n, "limit": UNLIMITED, "percent": 0} for name, n in used.items()}
-    return reply(
-        {
-            "org_id": found.org_id,
-            "plan": PLAN,
-            "period": {"start": str(month), "end": str(end)},
-            "usage": {**shown, "retention_days": UNLIMITED},
-            "period_spend_microusd": spend.of_month(db, found.ids, to_timestamp(call.now)),
-            "overage_microusd": 0,
-        }
-    )
+    body: dict[str, object] = {
+        "org_id": found.org_id,
+        "plan": PLAN,
+        "period": {"start": str(month), "end": str(end)},
+        "usage": {**shown, "retention_days": UNLIMITED},
+        "period_spend_microusd": spend.of_month(db, found.ids, to_timestamp(call.now)),
+        "overage_microusd": 0,
+    }
+    alerts = list(_alerts(db, found, to_timestamp(call.now)))
+    return reply({**body, "alerts": alerts} if alerts else body)
+
+
+def _alerts(db: sqlite3.Connection, found: Scope, now: str) -> Iterator[dict[str, object]]:
+    """Say which limits of the month are nearly or wholly used up."""
+    for project in found.projects:
+        budget = spend.limit(db, project.id, Budget) or Budget()
+        spent = spend.of_month(db, [project.id], now)
+        what = f"the budget of project {project.id}"
+        yield from _alert("project_budget", what, spent, budget.monthly_budget_microusd)
+    limit = spend.limit(db, found.org_id, SpendingLimit) or SpendingLimit()
+    spent = spend.of_month(db, found.ids, now)
+    what = f"the spending limit of organization {found.org_id}"
+    yield from _alert("spending_limit", what, spent, limit.limit_microusd)
+
+
+def _alert(kind: str, what: str, spent: int, limit: int) -> Iterator[dict[str, object]]:
+    """Make the alert of one limit, where there is cause for one; a limit of 0 is none."""
+    if not limit or 100 * spent < _NEARLY_PCT * limit:
+        return
+    used_up = spent >= limit
+    yield {
+        "type": kind,
+        "dimension": "spend",
+        "threshold": 100 if used_up else _NEARLY_PCT,
+        "severity": "critical" if used_up else "warning",
+        "message": f"{100 * spent // limit} % of {what} is used",
+    }
 
 
 @registry.analysis("get-usage-history")
@@ -181,7 +211,7 @@ def export(call: Call, db: sqlite3.Connection) -> Reply:
 
 @registry.analysis("get-usage-forecast")
 def forecast(call: Call, db: sqlite3.Connection) -> Reply:
-    """Carry the days of this month on to its end.
+    """Carry the days of this month on to its end, and say when the spending limit is reached.
 
     The range is one standard deviation of the days about the mean, over the days that are left;
     the confidence is the share of the month that is known.
@@ -196,6 +226,7 @@ def forecast(call: Call, db: sqlite3.Connection) -> Reply:
     projected = sum(spent) + mean * left
     margin = deviation * math.sqrt(left)
     made = sum(day.runs for day in days)
+    limit = (spend.limit(db, found.org_id, SpendingLimit) or SpendingLimit()).limit_microusd
     return reply(
         {
             "projected_monthly_runs": made + round(made / len(days) * left),
@@ -204,12 +235,19 @@ def forecast(call: Call, db: sqlite3.Connection) -> Reply:
             "projected_monthly_spend_high_usd": (projected + margin) / _MICROUSD,
             "confidence_pct": round(100 * len(days) / (len(days) + left)),
             "recommended_plan": PLAN,
-            "days_until_limit": UNLIMITED,
-            "projected_overage_microusd": 0,
+            "days_until_limit": _days_until(limit, sum(spent), mean, left),
+            "projected_overage_microusd": max(0, round(projected) - limit) if limit else 0,
             "addon_spend_microusd": 0,
             "scale_breakeven": False,
         }
     )
+
+
+def _days_until(limit: int, spent: int, a_day: float, left: int) -> int:
+    """Return in how many days a limit is reached, or -1 when it will not be in this month."""
+    if not limit or spent + a_day * left < limit:
+        return UNLIMITED
+    return math.ceil(max(0, limit - spent) / a_day) if a_day else 0
 
 
 @registry.analysis("get-anomaly-alerts")
