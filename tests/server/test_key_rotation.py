@@ -17,12 +17,12 @@ from .conftest import STEADY
 DAY = 24 * 3600
 
 
-async def rotating(world: World) -> dict[str, Any]:
+async def rotating(world: World, days: int = 90) -> dict[str, Any]:
     body = {
         "project_id": PROJECT,
         "name": "robot",
         "scopes": ["jobs:read"],
-        "expires_in_days": 90,
+        "expires_in_days": days,
         "rotation_interval_days": 7,
         "rotation_webhook_url": address(world, "keys"),
     }
@@ -57,6 +57,25 @@ async def test_a_key_is_rotated_in_its_time_and_the_new_one_is_handed_over(stead
     now = float(call.headers["x-strait-timestamp"])
     again = webhooks.unwrap(call.body, call.headers, old["rotation_webhook_secret"], now=now)
     assert again.data["old_key_id"] == event.data["new_key_id"]
+
+
+async def test_a_key_that_ends_before_its_interval_is_rotated_in_time(steady: World) -> None:
+    old = await rotating(steady, days=2)
+    (shown,) = [
+        row
+        for row in (await steady.api.get("/v1/api-keys")).json()["data"]
+        if row["id"] == old["id"]
+    ]
+    assert shown["next_rotation_at"] < shown["expires_at"]
+    await steady.pass_time(2 * DAY - 3599)
+    (call,) = await until_received(steady, path="keys")
+    new = json.loads(call.body)["key"]
+    await until_deliveries(steady, lambda rows: rows[0]["status"] == "delivered")
+    assert await works(steady, old["key"])
+    assert await works(steady, new)
+    await steady.pass_time(DAY)
+    assert not await works(steady, old["key"])
+    assert await works(steady, new)
 
 
 async def test_a_receiver_that_is_down_locks_nobody_out(steady: World) -> None:

@@ -49,6 +49,9 @@ def make(
     key = key or new_key()
     unit.tick()
     rotation = rotation_interval_days * _DAY
+    if rotation and lifetime_days is not None:
+        # One that has ended first locks its owner out, and would come back to life at its rotation.
+        rotation = min(rotation, lifetime_days * _DAY - 60 * DEFAULT_GRACE_MINUTES)
     record = meta.ApiKey(
         id=unit.new_id(),
         project_id=project_id,
