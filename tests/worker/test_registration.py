@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -46,6 +47,21 @@ async def test_the_first_message_is_the_registration_and_there_is_one(connect: P
     twice = await connect().register()
     await twice.send(registration=pb.WorkerRegistration(worker_id="again"))
     assert await twice.ended() == ("INVALID_ARGUMENT", "the worker is registered already")
+
+
+async def test_who_is_gone_before_its_registration_is_on_disk_gets_no_runs(
+    served: World, connect: Peers
+) -> None:
+    workers = served.platform.workers
+    caller = workers.caller(bearer(served.key))
+    gone = registration.Registration(worker_id="gone", slots_total=2, slots_available=2)
+    registering = asyncio.ensure_future(workers.register(caller, gone))
+    await asyncio.sleep(0)
+    registering.cancel()
+    await until_worker(served, "gone", "offline")
+    assert workers.connected == 0
+    run_id = await served.trigger(await served.job(execution_mode="worker"))
+    assert (await (await connect().register()).assignment()).run_id == run_id
 
 
 BOUNDS: list[tuple[dict[str, Any], str]] = [

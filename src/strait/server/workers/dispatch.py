@@ -126,13 +126,23 @@ class Workers:
         worker_id = WorkerId(caller.project_id, told.worker_id)
         self._check_room(caller, worker_id)
         stream = Stream()
+        registered = self._platform.write(
+            lambda unit: self._register(unit, caller, worker_id, told, stream)
+        )
         try:
-            await self._platform.write(
-                lambda unit: self._register(unit, caller, worker_id, told, stream)
-            )
+            await asyncio.shield(registered)
         except StoreUnavailable as error:
             raise Refusal("UNAVAILABLE", "the database cannot be written") from error
+        except asyncio.CancelledError:
+            # Whoever is gone by now is registered all the same, and would be given runs.
+            registered.add_done_callback(lambda _: self._left_early(worker_id, stream))
+            raise
         return self._fleet.of(worker_id), stream
+
+    def _left_early(self, worker_id: WorkerId, stream: Stream) -> None:
+        worker = self._fleet.get(worker_id)
+        if worker is not None:
+            self.left(worker, stream)
 
     def _check_room(self, caller: Caller, worker_id: WorkerId) -> None:
         if self._stopping:
