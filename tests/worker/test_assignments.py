@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from strait import signing
+from strait.server.workers import results
 from strait.worker_protocol import worker_pb2 as pb
 from support.world import World
 
@@ -115,6 +116,38 @@ async def test_a_result_that_is_none_fails_the_attempt(
     await worker.done(await worker.assignment(), **told)
     run = await served.until(run_id, "dead_letter")
     assert (run["error"], run["error_class"]) == (error, error_class)
+
+
+@pytest.mark.parametrize("asked_ms", ["9" * 400, "1e400", '"soon"', "-1"])
+async def test_a_pause_that_is_no_time_does_not_keep_a_failure_from_being_taken_in(
+    served: World, connect: Peers, asked_ms: str
+) -> None:
+    worker = await connect().register()
+    run_id = await served.trigger(await a_job(served, **ZERO))
+    asked = b'{"retry_after_ms":%b}' % asked_ms.encode()
+    await worker.done(
+        await worker.assignment(), status="failed", error_message="no", output_json=asked
+    )
+    await worker.next("ack")
+    assert (await served.run(run_id))["error"] == "no"
+
+
+async def test_a_message_that_cannot_be_taken_in_is_not_passed_over_in_silence(
+    served: World,
+    connect: Peers,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(results, "take_in", broken)
+    worker = await connect().register()
+    await served.trigger(await a_job(served))
+    await worker.done(await worker.assignment())
+    status, text = await worker.ended()
+    assert (status, text.partition(";")[0]) == ("INTERNAL", "a message could not be taken in")
+    assert "a defect" in caplog.text
 
 
 @pytest.mark.parametrize("wrong", [{"assignment_id": "9.9"}, {"attempt": 2}, {"run_id": "other"}])

@@ -88,7 +88,7 @@ def outcome_of(told: Told) -> outcomes.Succeeded | outcomes.Erred:
 
 
 class _Failure(msgspec.Struct):
-    retry_after_ms: int
+    retry_after_ms: float
 
 
 _failure_decoder = msgspec.json.Decoder(_Failure)

@@ -88,6 +88,10 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             except Refusal as refusal:
                 stream.end(refusal.status, refusal.text)
                 return
+            except Exception:
+                logger.exception("a message of worker %s could not be taken in", worker.id.id)
+                stream.end("INTERNAL", "a message could not be taken in; the server's log has why")
+                return
 
     async def _heard(self, message: pb.WorkerMessage, caller: Caller, worker: Worker) -> None:
         match message.WhichOneof("payload"):
