@@ -10,6 +10,7 @@ from strait.engine.queue import UNLIMITED, Lane, Limits, ReadyQueue, Ticket
 from strait.engine.throttles import Rate, Use
 
 JOBS = ("a", "b")
+FOR_WORKERS = JOBS[-1]
 KEYS = ("", "x", "y")
 
 
@@ -254,12 +255,23 @@ def test_a_run_that_was_taken_and_did_not_start_lets_the_one_go_that_it_held_bac
     assert drained(queue) == ["held"]
 
 
+def test_while_no_endpoint_may_be_called_runs_go_to_workers_only() -> None:
+    queue = ReadyQueue(lambda lane: True)
+    queue.push(ticket("called", priority=9))
+    queue.push(Ticket("handed over", "b", (0, "1"), lane=LANE))
+    first = queue.pop(calls=False)
+    assert first is not None
+    assert first.run_id == "handed over"
+    assert queue.pop(calls=False) is None
+    assert drained(queue) == ["called"]
+
+
 class AgainstTheNaiveQueue(RuleBasedStateMachine):
     """The same as a list that is searched from the start each time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue = ReadyQueue()
+        self.queue = ReadyQueue(lambda lane: True)
         self.waiting: dict[str, Ticket] = {}
         self.running: dict[str, Ticket] = {}
         self.limits = dict.fromkeys(JOBS, UNLIMITED)
@@ -274,6 +286,7 @@ class AgainstTheNaiveQueue(RuleBasedStateMachine):
     def push(self, job: str, priority: int, key: str) -> None:
         self.serial += 1
         made = ticket(f"r{self.serial}", job=job, priority=priority, age=self.serial, key=key)
+        made.lane = LANE if job == FOR_WORKERS else None
         self.waiting[made.run_id] = made
         self.queue.push(made)
 
@@ -281,6 +294,7 @@ class AgainstTheNaiveQueue(RuleBasedStateMachine):
     def take(self, job: str, key: str) -> None:
         self.serial += 1
         made = ticket(f"r{self.serial}", job=job, age=self.serial, key=key)
+        made.lane = LANE if job == FOR_WORKERS else None
         startable = [t for t in self.waiting.values() if self.may_start(t)]
         if self.queue.take(made):
             assert self.may_start(made), f"{made} started over a limit"
@@ -295,7 +309,7 @@ class AgainstTheNaiveQueue(RuleBasedStateMachine):
     def push_again(self, data: st.DataObject, priority: int | None) -> None:
         old = self.waiting[data.draw(st.sampled_from(sorted(self.waiting)))]
         rank = old.rank if priority is None else (-priority, old.rank[1])
-        again = Ticket(old.run_id, old.job_id, rank, old.key)
+        again = Ticket(old.run_id, old.job_id, rank, old.key, lane=old.lane)
         self.waiting[again.run_id] = again
         self.queue.push(again)
 
@@ -321,10 +335,11 @@ class AgainstTheNaiveQueue(RuleBasedStateMachine):
         self.limits[job] = limits
         self.queue.set_limits(job, limits)
 
-    @rule()
-    def pop(self) -> None:
-        startable = [t for t in self.waiting.values() if self.may_start(t)]
-        popped = self.queue.pop()
+    @rule(calls=st.booleans())
+    def pop(self, calls: bool) -> None:
+        able = [t for t in self.waiting.values() if calls or t.lane is not None]
+        startable = [t for t in able if self.may_start(t)]
+        popped = self.queue.pop(calls=calls)
         if not startable:
             assert popped is None, f"{popped} started over a limit"
             return

@@ -10,9 +10,11 @@ import pytest
 from strait import signing
 from strait.server.workers import results
 from strait.worker_protocol import worker_pb2 as pb
+from support.handlers import Gate, Handlers, ok
 from support.world import World
+from support.world import world as a_world
 
-from .peer import Peers, tasks_of, until_worker
+from .peer import Peers, connecting, tasks_of, until_worker
 
 ZERO = {"max_attempts": 1}
 
@@ -226,6 +228,19 @@ async def test_a_worker_that_says_it_has_no_room_gets_nothing(
     assert (await served.run(run_id))["status"] == "queued"
     await worker.heartbeat(2)
     assert (await worker.assignment()).run_id == run_id
+
+
+async def test_endpoints_that_are_all_busy_keep_no_worker_waiting(handlers: Handlers) -> None:
+    gate = handlers.script = Gate(ok(1))
+    async with a_world(handlers, grpc_port=0, max_in_flight=1) as world:
+        await world.executing(await world.job())
+        behind = await world.trigger(await world.job(), priority=10)
+        run_id = await world.trigger(await a_job(world))
+        async with connecting(world.server.grpc_addr, world.key) as connect:
+            assert (await (await connect().register()).assignment()).run_id == run_id
+        assert (await world.run(behind))["status"] == "queued"
+        gate.open()
+        await world.until(behind, "completed")
 
 
 async def test_a_limit_of_a_job_holds_for_workers_too(served: World, connect: Peers) -> None:

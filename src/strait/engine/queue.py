@@ -88,7 +88,9 @@ class ReadyQueue:
         self._throttled: dict[Use, list[Place]] = defaultdict(list)
         self._openings: list[tuple[int, Use]] = []
         self._opens_at: dict[Use, int] = {}
+        # Those whose endpoints are called, and those that are handed to workers.
         self._ready: list[Place] = []
+        self._ready_for_workers: list[Place] = []
         self._held: dict[tuple[str, str], list[Place]] = defaultdict(list)
         self._queued: dict[str, tuple[int, Ticket]] = {}
         self._pushes = itertools.count()
@@ -114,7 +116,7 @@ class ReadyQueue:
         """Queue a run; one that is queued already takes its new rank."""
         push = next(self._pushes)
         self._queued[ticket.run_id] = (push, ticket)
-        heapq.heappush(self._ready, (ticket.rank, push, ticket.run_id))
+        self._try((ticket.rank, push, ticket.run_id), ticket)
 
     def waiting_since(self, before: int, limit: int) -> list[Ticket]:
         """Return runs that were queued before an instant, those first that wait longest.
@@ -148,10 +150,15 @@ class ReadyQueue:
             self._let_next_of_lane(queued[1])
             self._let_through(queued[1].uses)
 
-    def pop(self, now: int = 0) -> Ticket | None:
-        """Take the first run that may start and count it as executing."""
-        while self._ready:
-            place = heapq.heappop(self._ready)
+    def pop(self, now: int = 0, *, calls: bool = True) -> Ticket | None:
+        """Take the first run that may start and count it as executing.
+
+        Args:
+            now: the instant that throttles go by.
+            calls: whether an endpoint may be called; if not, only a run for workers may start.
+        """
+        while ready := self._first_ready(calls=calls):
+            place = heapq.heappop(ready)
             ticket = self._ticket(place)
             if ticket is None:
                 continue  # canceled or queued anew since
@@ -177,12 +184,20 @@ class ReadyQueue:
             return ticket
         return None
 
+    def _first_ready(self, *, calls: bool) -> list[Place]:
+        """Return the line with the first run that may try, or an empty one."""
+        if not calls or not self._ready:
+            return self._ready_for_workers
+        if self._ready_for_workers and self._ready_for_workers[0] < self._ready[0]:
+            return self._ready_for_workers
+        return self._ready
+
     def take(self, ticket: Ticket) -> bool:
         """Count a run as executing that was never queued, if none stands before it.
 
         It stays with what is cheap to know: whoever is refused may be pushed, and start at once.
         """
-        if self._ready or ticket.lane is not None or ticket.uses:
+        if self._ready or self._ready_for_workers or ticket.lane is not None or ticket.uses:
             return False
         if self._holder(ticket) is not None:
             return False
@@ -319,12 +334,17 @@ class ReadyQueue:
         for use in uses:
             self._let_try(self._throttled, use, 1)
 
+    def _try(self, place: Place, ticket: Ticket) -> None:
+        ready = self._ready if ticket.lane is None else self._ready_for_workers
+        heapq.heappush(ready, place)
+
     def _let_try(self, lines: dict[Line, list[Place]], line: Line, count: int) -> None:
         held = lines.get(line)
         while held and count:
             place = heapq.heappop(held)
-            if self._ticket(place) is not None:
-                heapq.heappush(self._ready, place)
+            ticket = self._ticket(place)
+            if ticket is not None:
+                self._try(place, ticket)
                 count -= 1
         if held is not None and not held:
             del lines[line]

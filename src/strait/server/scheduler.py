@@ -191,8 +191,9 @@ class Scheduler:
     def pump(self) -> None:
         """Start what may start."""
         dispatcher = self._platform.dispatcher
-        while self._running and dispatcher.has_room():
-            ticket = self._queue.pop(self._platform.clock.now())
+        while self._running:
+            now = self._platform.clock.now()
+            ticket = self._queue.pop(now, calls=dispatcher.has_room())
             if ticket is None:
                 break
             if ticket.lane is not None:
