@@ -168,6 +168,69 @@ async def test_a_run_that_takes_its_workers_down_comes_to_an_end(still: World, j
     assert (run["status"], run["error"], run["error_class"]) == ("dead_letter", LEFT, "connection")
 
 
+@pytest.mark.parametrize("disconnected", [True, False])
+async def test_a_run_whose_workers_were_sent_away_or_left_takes_no_harm(
+    still: World, join: Peers, disconnected: bool
+) -> None:
+    run_id = await a_run(still, max_attempts=1)
+    for _ in range(4):
+        worker = await join().register(2)
+        assert (await worker.assignment()).run_id == run_id
+        if disconnected:
+            await still.api.delete(f"/v1/workers/{worker.worker_id}")
+        else:
+            await worker.heartbeat(0)
+            await until_worker(still, worker.worker_id, "draining")
+            await worker.finish()
+        await until_worker(still, worker.worker_id, "offline")
+        assert (await still.until(run_id, "queued"))["attempt"] == 1
+
+
+async def test_what_a_worker_that_was_sent_away_makes_of_its_task_is_not_heard(
+    still: World, join: Peers
+) -> None:
+    worker = await join().register(worker_id="w")
+    run_id = await a_run(still, max_attempts=1)
+    task = await worker.assignment()
+    await still.api.delete("/v1/workers/w")
+    told = in_flight(task, "failed", error_message="it was told to end")
+    back = await join().register(worker_id="w", in_flight_tasks=[told])
+    again = await back.assignment()
+    assert (again.run_id, again.attempt) == (run_id, 1)
+    events = (await still.api.get(f"/v1/runs/{run_id}/events")).json()["data"]
+    assert [event["message"] for event in events][1:] == [
+        "queued -> executing",
+        "its worker was disconnected",
+        "queued -> executing",
+    ]
+
+
+async def test_a_worker_that_was_leaving_may_come_back_with_what_it_has(
+    still: World, join: Peers
+) -> None:
+    worker = await join().register(2, "w")
+    run_id = await a_run(still)
+    task = await worker.assignment()
+    await worker.heartbeat(0)
+    await until_worker(still, "w", "draining")
+    await worker.vanish()
+    await until_worker(still, "w", "offline")
+    told = in_flight(task, "completed", output_json=b'"drained"')
+    await join().register(worker_id="w", in_flight_tasks=[told])
+    assert (await still.run(run_id))["result"] == "drained"
+
+
+async def test_a_task_that_is_over_cannot_be_given_up(still: World, join: Peers) -> None:
+    worker = await join().register(worker_id="w")
+    run_id = await a_run(still)
+    task = await worker.assignment()
+    await worker.done(task, "done")
+    await worker.next("ack")
+    await join().register(worker_id="w", in_flight_tasks=[in_flight(task, "abandoned")])
+    assert (await still.run(run_id))["status"] == "completed"
+    assert [each["status"] for each in await tasks_of(still, "w")] == ["completed"]
+
+
 async def test_a_silent_worker_is_taken_for_dead(still: World, join: Peers) -> None:
     worker = await join().register()
     await a_run(still)

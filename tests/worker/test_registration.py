@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from grpc import aio
+from msgspec.structs import replace
 
+from strait.server import auth
 from strait.server.workers import registration
 from strait.worker_protocol import worker_pb2 as pb
 from support.world import PROJECT, World
@@ -122,8 +124,23 @@ async def test_a_key_that_is_revoked_ends_its_streams(served: World, connect: Pe
     keys = (await served.api.get("/v1/api-keys")).json()["data"]
     key_id = next(each["id"] for each in keys if key.startswith(each["key_prefix"]))
     assert (await served.api.delete(f"/v1/api-keys/{key_id}")).status_code == 200
-    await peer.heartbeat(1)
+    run_id = await served.trigger(await served.job(execution_mode="worker"))
     assert await peer.ended() == ("UNAUTHENTICATED", "api key has been revoked")
+    assert (await served.run(run_id))["status"] == "queued"
+
+
+async def test_nothing_is_heard_under_a_key_that_has_expired(served: World, connect: Peers) -> None:
+    key = await served.key_for("workers:connect", days=1)
+    worker = await connect(bearer(key)).register()
+    run_id = await served.trigger(await served.job(execution_mode="worker"))
+    task = await worker.assignment()
+    platform = served.platform
+    _, record = platform.keys.find(platform.reader, key)
+    assert record is not None
+    platform.keys.touch(auth.hash_key(key), replace(record, expires_at=record.created_at))
+    await worker.done(task)
+    assert await worker.ended() == ("UNAUTHENTICATED", "api key has expired")
+    assert (await served.run(run_id))["status"] == "executing"
 
 
 async def test_streams_are_counted_by_project_and_key(

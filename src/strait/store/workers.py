@@ -46,8 +46,8 @@ class TaskRow(Struct, frozen=True):
     """An attempt of a run that a worker was given; its id is that of the assignment.
 
     Attributes:
-        status: `assigned`, `accepted`, `completed`, `failed`, or `lost` where the worker went away
-            before it said what had come of it.
+        status: `assigned`, `accepted`, `completed`, `failed`, or where the worker went away before
+            it said what had come of it `lost`, and `released` if it was leaving anyway.
         duration_ms: how long it took, as the worker has it; None while it is not over.
     """
 

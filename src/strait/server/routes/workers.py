@@ -117,7 +117,7 @@ def _worker(row: rows.WorkerRow) -> ShownWorker:
 
 def _task(row: rows.TaskRow) -> ShownTask:
     # A task whose worker went away has come to nothing; the API has no word of its own for that.
-    status = "failed" if row.status == "lost" else row.status
+    status = "failed" if row.status in {"lost", "released"} else row.status
     result = None
     if row.finished_at is not None:
         result = ShownResult(

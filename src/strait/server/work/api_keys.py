@@ -112,6 +112,7 @@ def save(unit: Unit, key: meta.ApiKey) -> None:
     """Write a key that was changed."""
     meta.update_key(unit.db, key)
     unit.after(unit.platform.keys.forget)
+    unit.after(unit.platform.workers.keys_changed)
 
 
 def revoke(unit: Unit, key: meta.ApiKey) -> None:

@@ -105,14 +105,23 @@ class Workers:
             raise Refusal("PERMISSION_DENIED", "api key does not allow worker connections")
         return Caller(record.project_id, record.environment_id, record.id, key_hash)
 
-    def still_allowed(self, caller: Caller) -> None:
+    def still_allowed(self, key_hash: str) -> None:
         """Check the key of a stream again.
 
         Raises:
             Refusal: it was revoked or has expired since.
         """
         platform = self._platform
-        self._checked(caller.key_hash, platform.keys.by_hash(platform.reader, caller.key_hash))
+        self._checked(key_hash, platform.keys.by_hash(platform.reader, key_hash))
+
+    def keys_changed(self) -> None:
+        """End the streams whose keys open nothing any more, so that they get no more runs."""
+        for worker in self._fleet.everyone():
+            if worker.stream is not None:
+                try:
+                    self.still_allowed(worker.key_hash)
+                except Refusal as refusal:
+                    worker.stream.end(refusal.status, refusal.text)
 
     # ------------------------------------------------------------------------------ registration
 
@@ -208,6 +217,7 @@ class Workers:
             worker.stream.end("ABORTED", "the worker has opened another stream")
             self._fleet.detach(worker)
         worker.key_id, worker.environment_id = caller.key_id, caller.environment_id
+        worker.key_hash = caller.key_hash
         worker.queues, worker.slugs = told.served_queues, frozenset(told.job_slugs)
         worker.slots_total = told.slots_total
         self._forget_tasks(worker)
@@ -243,8 +253,6 @@ class Workers:
 
     def disconnect(self, unit: Unit, worker_id: WorkerId) -> None:
         """End the stream of a worker and give what it has to others."""
-        results.lose_all(unit, worker_id, "its worker was disconnected")
-        rows.seen(unit.db, *worker_id, "offline", unit.stamp)
 
         def end() -> None:
             worker = self._fleet.get(worker_id)
@@ -258,7 +266,10 @@ class Workers:
                 self._fleet.detach(worker)
             self._forget(worker)
 
+        # First of all that follows, so that it is not given its runs once more.
         unit.after(end)
+        results.lose_all(unit, worker_id, "its worker was disconnected", "failed")
+        rows.seen(unit.db, *worker_id, "offline", unit.stamp)
 
     def await_return(self, worker_id: WorkerId, task: Task) -> None:
         """Take over a task that an earlier server gave to a worker, which will come back."""
@@ -315,7 +326,7 @@ class Workers:
 
         def work(unit: Unit) -> None:
             if worker.stream is None:
-                results.lose_all(unit, worker.id)
+                results.lose_all(unit, worker.id, status="released")
                 rows.seen(unit.db, *worker.id, "offline", unit.stamp)
                 unit.after(lambda: self._forget(worker))
 
@@ -392,7 +403,7 @@ class Workers:
         stream = worker.stream
         if stream is None:
             reason = "its worker left before it was handed over"
-            self._write(lambda unit: results.lose(unit, row, reason, unsent=True))
+            self._write(lambda unit: results.lose(unit, row, reason, "failed"))
             return
         run = dispatch.run
         self.moved_on(run, "the run was dispatched anew")

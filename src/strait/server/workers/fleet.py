@@ -126,6 +126,7 @@ class Worker:
     Attributes:
         id: who it is.
         key_id: the API key that it registered with.
+        key_hash: the hash of that.
         environment_id: the only environment whose jobs it gets, "" for all of its project.
         queues: the queues that it serves.
         slugs: the only jobs that it gets; empty for all of its queues.
@@ -141,6 +142,7 @@ class Worker:
 
     id: WorkerId
     key_id: str = ""
+    key_hash: str = ""
     environment_id: str = ""
     queues: frozenset[str] = frozenset()
     slugs: frozenset[str] = frozenset()
@@ -156,7 +158,7 @@ class Worker:
     @property
     def free(self) -> int:
         """How many more runs it takes now."""
-        if self.stream is None or self.draining:
+        if self.stream is None or self.stream.ended.is_set() or self.draining:
             return 0
         return max(0, min(self.limit, self.slots_total) - len(self.tasks) - self.reserved)
 

@@ -32,6 +32,9 @@ LEFT = "worker disconnected before reporting result"
 # So often an attempt is given to another worker for nothing; a run that takes each of its workers
 # down with it must come to an end like any other that fails.
 _FREE_LOSSES = 2
+# Tasks of which nothing more is heard, and those whose worker may come back with them.
+_OVER = frozenset({"completed", "failed"})
+_AWAY = frozenset({"lost", "released"})
 _LEVELS = {"debug": "debug", "warn": "warn", "warning": "warn", "error": "error"}
 
 
@@ -46,7 +49,7 @@ def take_in(unit: Unit, worker_id: WorkerId, told: Told) -> None:
             told.assignment,
         )
         return
-    if row.status in {"completed", "failed"}:
+    if row.status in _OVER:
         return  # it was told before, on a stream that broke
     outcome = outcome_of(told)
     stored = _still_with(unit, row)
@@ -120,31 +123,34 @@ def log(unit: Unit, task: Task, level: str, message: str) -> None:
     unit.record(task.run_id, stored.run.project_id, [entry])
 
 
-def lose(unit: Unit, row: TaskRow, reason: str = LEFT, *, unsent: bool = False) -> None:
+def lose(unit: Unit, row: TaskRow, reason: str = LEFT, status: str = "lost") -> None:
     """Give up a task whose worker is gone: its run is queued again, as the same attempt.
 
     Args:
         unit: the transaction.
         row: the task.
         reason: what happened, for the run's history.
-        unsent: the worker has never seen it, and cannot have been taken down by it.
+        status: `lost` where the worker may have been taken down by it, which counts; `released`
+            where it was leaving; `failed` where it has let go of it, or was made to: what it tells
+            of it later is not heard.
     """
     stored = _still_with(unit, row)
-    rows.finish(unit.db, row.id, "failed" if unsent else "lost", unit.stamp, error=reason)
+    rows.finish(unit.db, row.id, status, unit.stamp, error=reason)
     if stored is None:
         return
     entry = unit.platform.jobs.for_run(unit.db, stored.run)
     event: engine.Event = engine.Recovered(reason)
-    if entry is not None and rows.times_lost(unit.db, row.run_id, row.attempt) > _FREE_LOSSES:
+    times_lost = rows.times_lost(unit.db, row.run_id, row.attempt) if status == "lost" else 0
+    if entry is not None and times_lost > _FREE_LOSSES:
         outcome = outcomes.Erred(reason, "connection")
         event = engine.Answered(row.id, outcome, entry.job, unit.platform.outside.chance())
     runs.apply(unit, stored, event)
 
 
-def lose_all(unit: Unit, worker_id: WorkerId, reason: str = LEFT) -> None:
-    """Give up all tasks of a worker that is gone."""
+def lose_all(unit: Unit, worker_id: WorkerId, reason: str = LEFT, status: str = "lost") -> None:
+    """Give up all tasks of a worker that is gone, as `lose` does."""
     for row in rows.open_tasks_of(unit.db, worker_id.project_id, worker_id.id):
-        lose(unit, row, reason)
+        lose(unit, row, reason, status)
 
 
 @dataclass(slots=True)
@@ -173,10 +179,15 @@ def reconcile(unit: Unit, worker_id: WorkerId, in_flight: Sequence[Told]) -> Rec
             case "abandoned":
                 given_up = rows.task(unit.db, told.assignment)
                 if given_up is not None and _is_of(given_up, worker_id, told):
-                    lose(unit, given_up, "its worker has given it up", unsent=True)
+                    _release(unit, given_up)
             case _:
                 _go_on(unit, worker_id, told, found)
     return found
+
+
+def _release(unit: Unit, row: TaskRow) -> None:
+    if row.status not in _OVER:
+        lose(unit, row, "its worker has given it up", "failed")
 
 
 def _go_on(unit: Unit, worker_id: WorkerId, told: Told, found: Reconciled) -> None:
@@ -187,7 +198,7 @@ def _go_on(unit: Unit, worker_id: WorkerId, told: Told, found: Reconciled) -> No
     if row is None or stored is None or stored.run.status not in {"executing", "waiting"}:
         found.canceled.append(Cancel(told.run_id, "the run has moved on"))
         return
-    if row.status == "lost":
+    if row.status in _AWAY:
         rows.found_again(unit.db, row.id)
     found.kept.append(Task(row.id, row.run_id, row.attempt))
 
@@ -205,7 +216,7 @@ def _still_with(unit: Unit, row: TaskRow) -> run_rows.Stored | None:
     stored = run_rows.load(unit.db, row.run_id)
     if stored is None or (stored.state.assignment, stored.run.attempt) != (row.id, row.attempt):
         return None
-    if row.status != "lost" or stored.run.status != "queued":
+    if row.status not in _AWAY or stored.run.status != "queued":
         return stored
     entry = unit.platform.jobs.for_run(unit.db, stored.run)
     if entry is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
@@ -22,6 +23,7 @@ logger = logging.getLogger("strait.server")
 
 # Whoever connects says soon who it is.
 _FIRST_SECS = 10.0
+_LAST_SECS = 2.0
 # What a registration calls the end of a task, in the words of a result.
 _ENDED = {"completed": "success", "failed": "failed", "abandoned": "abandoned"}
 
@@ -82,9 +84,10 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             message = await context.read()
             if not isinstance(message, pb.WorkerMessage):
                 return  # the stream is over
-            self._workers.heard(worker)
             try:
-                await self._heard(message, caller, worker)
+                self._workers.still_allowed(caller.key_hash)
+                self._workers.heard(worker)
+                await self._heard(message, worker)
             except Refusal as refusal:
                 stream.end(refusal.status, refusal.text)
                 return
@@ -93,10 +96,9 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
                 stream.end("INTERNAL", "a message could not be taken in; the server's log has why")
                 return
 
-    async def _heard(self, message: pb.WorkerMessage, caller: Caller, worker: Worker) -> None:
+    async def _heard(self, message: pb.WorkerMessage, worker: Worker) -> None:
         match message.WhichOneof("payload"):
             case "heartbeat":
-                self._workers.still_allowed(caller)
                 slots = message.heartbeat.slots_available
                 self._workers.heartbeat(worker, max(0, min(slots, worker.slots_total)))
             case "task_result":
@@ -119,8 +121,10 @@ async def _give(context: _Context, stream: Stream) -> None:
 
 async def _flush(context: _Context, stream: Stream) -> None:
     """Send what was said before the stream was ended, such as that a task is canceled."""
-    while not stream.outgoing.empty():
-        await context.write(_message(stream.outgoing.get_nowait()))
+    with suppress(TimeoutError):  # whoever reads nothing hears nothing
+        async with asyncio.timeout(_LAST_SECS):
+            while not stream.outgoing.empty():
+                await context.write(_message(stream.outgoing.get_nowait()))
 
 
 async def _abort(context: _Context, refusal: Refusal) -> None:
