@@ -1,4 +1,4 @@
-"""Simulated hosts of durable handlers: steps on record, sleeps, waits for events, and undos.
+"""Simulated hosts of durable handlers: recorded steps, sleeps, waits and undos.
 
 What a handler does follows from its run alone, so that each attempt goes the same way. All that it
 knows of earlier attempts it reads from the run's state, as `strait.authoring.recorded` does.
@@ -12,14 +12,25 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from simulation.machine import Machine
-from simulation.setting import HANG_SECS
+from simulation.setting import HANG_SECS, PROJECT
 from strait.clock import SECOND, from_timestamp, to_timestamp
-from strait.reserved import STEP_PREFIX, UNDO_STEP_PREFIX, event_state_key, sleep_key, step_key
+from strait.reserved import (
+    STATE_PREFIX,
+    STEP_PREFIX,
+    UNDO_STEP_PREFIX,
+    child_outcome_key,
+    event_state_key,
+    sleep_key,
+    step_key,
+)
 
 if TYPE_CHECKING:
     from simulation.handlers import Attempt, Handlers
 
 DAY = 24 * 3600
+
+
+Kind = Literal["step", "sleep", "event", "child"]
 
 
 class GoneError(Exception):
@@ -29,7 +40,7 @@ class GoneError(Exception):
 class Deed(NamedTuple):
     """One thing that a handler does: a step that is undone or not, a sleep, or a wait."""
 
-    kind: Literal["step", "sleep", "event"]
+    kind: Kind
     number: int
     secs: int = 0
     undo: bool = False
@@ -45,9 +56,7 @@ def plan(run_id: str) -> tuple[list[Deed], bool]:
     chance = Random(run_id)
     deeds: list[Deed] = []
     for number in range(chance.randint(2, 5)):
-        kind: Literal["step", "sleep", "event"] = chance.choice(
-            ("step", "step", "step", "sleep", "event")
-        )
+        kind: Kind = chance.choice(("step", "step", "step", "sleep", "event", "child"))
         secs = chance.choice((2, 60, 3600, 2 * DAY) if kind == "sleep" else (60, 3600))
         deeds.append(Deed(kind, number, secs, undo=chance.random() < 0.7))
     return deeds, chance.random() < 0.4
@@ -73,6 +82,7 @@ class Books:
         suspended: what a run waits for, if its handler was told that it does.
         opened: when a wait for an event was asked for first.
         sent: all payloads that were sent, by event key.
+        children: what a run has spawned, by run and the number of the deed.
     """
 
     offered: dict[tuple[str, str], list[object]] = field(default_factory=lambda: defaultdict(list))
@@ -80,6 +90,7 @@ class Books:
     suspended: dict[str, Suspension] = field(default_factory=dict)
     opened: dict[str, Suspension] = field(default_factory=dict)
     sent: dict[str, list[object]] = field(default_factory=lambda: defaultdict(list))
+    children: dict[tuple[str, int], str] = field(default_factory=dict)
 
 
 class Durable:
@@ -94,6 +105,8 @@ class Durable:
         self._machine = machine
         self._handlers = handlers
         self.books = Books()
+        self.revived: set[str] = set()
+        self._undone: dict[tuple[str, str], object] = {}
         self._outputs = 0
 
     async def carry_out(self, attempt: Attempt) -> bool:
@@ -112,7 +125,26 @@ class Durable:
                     await self._sleep(attempt, state, deed)
                 case "event":
                     await self._wait(attempt, state, deed)
+                case "child":
+                    await self._child(attempt, state, deed)
         return not fails
+
+    def revive(self, run_id: str) -> None:
+        """Take note that a dead letter may run again; what was undone has to be done again then."""
+        self.revived.add(run_id)
+        undos = self._machine._running().reader.execute(
+            "SELECT 1 FROM runs WHERE parent_run_id = ? AND doc ->> 'triggered_by' = 'undo'",
+            (run_id,),
+        )
+        if undos.fetchone() is None:
+            return  # its records hold
+        self.books.suspended.pop(run_id, None)
+        for run, key in list(self.books.kept):
+            if run == run_id and key.startswith(STATE_PREFIX):
+                self._undone[run, key] = self.books.kept.pop((run, key))
+        for run, number in list(self.books.children):
+            if run == run_id:
+                del self.books.children[run, number]
 
     # ------------------------------------------------------------------------------------- deeds
 
@@ -153,6 +185,29 @@ class Durable:
                 self._fault(f"{event_key} brought {came['payload']}, which nobody sent")
         elif self._is_before(opened, opened.at + deed.secs * SECOND):
             self._fault(f"{event_key} timed out too early")
+
+    async def _child(self, attempt: Attempt, state: dict[str, Any], deed: Deed) -> None:
+        """Spawn a run, the same one in each attempt, and wait for its end."""
+        body = {
+            "job_slug": self._machine.chance.choice(("plain", "says")),
+            "project_id": PROJECT,
+            "payload": {"from": attempt.run_id},
+            "spawn_key": f"child-{deed.number}",
+        }
+        said = await self._handlers.sdk(attempt, "spawn", body)
+        if said.status != 201:
+            raise GoneError
+        child_id = said.body["id"]
+        known = self.books.children.setdefault((attempt.run_id, deed.number), child_id)
+        if known != child_id:
+            self._fault(f"run {attempt.run_id} has spawned {child_id} in place of {known}")
+        key = child_outcome_key(child_id)
+        if key not in state:
+            suspension = self._suspension(state_key=key)
+            await self._suspend(attempt, {"children": [child_id]}, suspension)
+            state.update(await self._read(attempt))
+        if key not in state:
+            self._fault(f"run {attempt.run_id} is ready, and {child_id} has not ended")
 
     async def _undo(self, attempt: Attempt, state: dict[str, Any]) -> None:
         """Undo what is on record, the last of it first, each as a step of its own."""
@@ -202,6 +257,9 @@ class Durable:
             raise GoneError
         rows = sorted(said.body, key=lambda row: row["updated_at"])
         state = {row["state_key"]: row["value"] for row in rows}
+        again = [key for key, value in state.items() if self._undone.get((run_id, key)) == value]
+        if again and not attempt.undoes:
+            self._fault(f"run {run_id} would leave out {again}, which was undone")
         for key, value in expected.items():
             if state.get(key) != value:
                 self._fault(f"run {run_id} would do {value} again, and finds {state.get(key)}")

@@ -21,6 +21,7 @@ from strait.fsm import (
     step_run_can_move,
     workflow_run_can_move,
 )
+from strait.reserved import child_outcome_key
 from strait.store import workflows
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def broken(database: Path, story: Story) -> list[str]:
             *_needless_timeouts(db, story),
             *_results(db, story),
             *_leftovers(db),
+            *_children(db, story),
             *steps.broken(db, story),
             *(
                 f"integrity: {row[0]}"
@@ -125,7 +127,8 @@ def _histories(db: sqlite3.Connection) -> list[str]:
         if subject in runs:
             found += _illegal(subject, moves, runs[subject], run_can_move)
             ends = [move["to"] for move in moves if is_terminal_run_status(move["to"])]
-            if len(ends) != 1:
+            replays = sum(move.get("from") == "dead_letter" for move in moves)
+            if len(ends) != 1 + replays or not is_terminal_run_status(moves[-1]["to"]):
                 found.append(f"{subject} ended as {ends}")
         elif subject in flows:
             found += _illegal(subject, moves, flows[subject], workflow_run_can_move)
@@ -350,6 +353,26 @@ def _results(db: sqlite3.Connection, story: Story) -> list[str]:
         f"run {run} completed with {result}, which no handler gave"
         for run, result in rows
         if (None if result is None else json.loads(result)) not in story.handlers.given[run]
+    ]
+
+
+def _children(db: sqlite3.Connection, story: Story) -> list[str]:
+    """Check that what parents were told of their children is how those ended, one time or other."""
+    endings: dict[str, set[str]] = defaultdict(set)
+    rows = db.execute("SELECT subject, data ->> 'to' FROM ledger WHERE type = 'state_change'")
+    for run, to in rows:
+        if is_terminal_run_status(to):
+            endings[run].add(to)
+    told = db.execute(
+        "SELECT run_id, value ->> 'run_id', value ->> 'status', value -> 'result' FROM run_state "
+        "WHERE substr(state_key, 1, ?) = ?",
+        (len(child_outcome_key("")), child_outcome_key("")),
+    )
+    return [
+        f"run {parent} was told that {child} is {status} with {result}"
+        for parent, child, status, result in told
+        if status not in endings[child]
+        or (status == "completed" and _json(result) not in story.handlers.given[child])
     ]
 
 

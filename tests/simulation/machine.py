@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 # How long a commit takes in seconds; a disk that is full takes its time to say so.
 _QUICK, _SLOW = (0.0, 0.0, 0.0002, 0.002, 0.02), (0.0, 0.02, 0.5)
+# How long a handler may go on when the platform stops in order, and a request when it has.
+_DRAINS, _GRACE_SECS = (0.0, 1.0, 30.0), 1.0
 # A request that was refused because the disk was full may be answered so much later.
 _LATE_US = 1_000_000
 
@@ -140,6 +142,7 @@ class Machine:
         self._app: App | None = None
         self._died = asyncio.Event()
         self._tasks: list[tuple[int, asyncio.Task[Any]]] = []
+        self._asked: set[asyncio.Future[Said]] = set()
         self._trace = sha256()
         self.lines: list[str] = []
 
@@ -161,7 +164,10 @@ class Machine:
             chance=self.chance.random,
         )
         settings = Settings(
-            database=self.database, internal_secret="s" * 16, encryption_key="k" * 32
+            database=self.database,
+            internal_secret="s" * 16,
+            encryption_key="k" * 32,
+            drain_secs=self.chance.choice(_DRAINS),
         )
         platform = Platform(settings, clock=self.clock, outside=outside)
         self.platform = platform
@@ -222,12 +228,23 @@ class Machine:
         await self._inside(self._running().writer.drain())
 
     async def shut_down(self) -> None:
-        """Stop the platform in order."""
+        """Stop the platform in order, as its server does: it answers until handlers are done."""
         platform = self._running()
+        self.note("shuts down")
         await self._inside(platform.drain())
+        self._app = None
+        if self._asked:
+            await asyncio.wait(self._asked, timeout=_GRACE_SECS)
+        late = list(self._asked)
+        for asked in late:
+            asked.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         await self._inside(platform.close())
         self.platform = None
-        self.note("shut down")
+        self._died.set()
+        left = [task for start, task in self._tasks if start and not task.done()]
+        self.faults += [f"the platform is closed, and goes on with {task}" for task in left]
+        self.note("is shut down")
 
     # ------------------------------------------------------------------------------------ requests
 
@@ -248,6 +265,8 @@ class Machine:
         asked = asyncio.ensure_future(
             self._inside(_request(self._app, method, path, body, headers))
         )
+        self._asked.add(asked)
+        asked.add_done_callback(self._asked.discard)
         await asyncio.wait({died, asked}, return_when=asyncio.FIRST_COMPLETED)
         died.cancel()
         if not asked.done() or asked.cancelled() or self.platform is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,8 +94,8 @@ class Story:
         event = chance.choices(
             (self._trigger, self._gather, self._run_workflow, self._send, self._cancel,
              self._pause, self._act, self._mend, self._accident, self._set_clock, self._replay,
-             self._fill_disk),
-            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3, 5),
+             self._fill_disk, self._revive, self._restart),
+            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3, 5, 4, 4),
         )[0]  # fmt: skip
         try:
             await event()
@@ -196,6 +198,25 @@ class Story:
             if said.status == 201:
                 self.acknowledged.append(said.body["id"])
 
+    async def _revive(self) -> None:
+        """Put a dead letter back into the queue, or all that there are."""
+        dead = await self._dead_letters()
+        if not dead:
+            return
+        if self.machine.chance.random() < 0.5:
+            run = self.machine.chance.choice(dead)
+            await self._ask("POST", f"/v1/runs/{run}/dlq-replay", {})
+        else:
+            await self._ask("POST", "/v1/runs/bulk-dlq-replay", {"run_ids": dead})
+
+    async def _dead_letters(self) -> list[str]:
+        """Return all dead letters, of which each may soon be none any more."""
+        said = await self._ask("GET", "/v1/runs/dlq?limit=100")
+        dead = [run["id"] for run in said.body["data"]]
+        for run in dead:
+            self.handlers.durable.revive(run)
+        return dead
+
     async def _pause(self) -> None:
         chance = self.machine.chance
         what = chance.choice(("pause", "resume"))
@@ -262,6 +283,24 @@ class Story:
         await machine.clock.sleep(chance.choice((0.0, 1.0, 3600.0)))
         await machine.boot()
 
+    async def _restart(self) -> None:
+        """Stop the platform in order, while some go on to ask, and start it again."""
+        chance, machine = self.machine.chance, self.machine
+        asking = [asyncio.ensure_future(self._somebody_asks()) for _ in range(2)]
+        await machine.clock.sleep(chance.choice((0.0, 0.0001, 0.0015, 0.3)))
+        stops = asyncio.ensure_future(machine.shut_down())
+        await asyncio.gather(*asking, stops)
+        await machine.clock.sleep(chance.choice((0.0, 1.0, 3600.0)))
+        await machine.boot()
+
+    async def _somebody_asks(self) -> None:
+        """Trigger a few runs, whether or not anybody is there to answer."""
+        chance = self.machine.chance
+        for _ in range(chance.randint(0, 3)):
+            with suppress(LostError, FullError):
+                await self._trigger_once(chance.choice(KINDS), {"n": -2, "who": "b"})
+            await self.machine.clock.sleep(chance.choice((0.0, 0.001, 0.5)))
+
     async def _set_clock(self) -> None:
         seconds = self.machine.chance.choice((-7200.0, -5.0, 5.0, 7200.0))
         self.was_set_back |= seconds < 0
@@ -302,6 +341,9 @@ class Story:
 
     async def _mend_all(self) -> None:
         """Do again or undo what has failed, now that nothing goes wrong any more."""
+        if await self._dead_letters():
+            await self._ask("POST", "/v1/runs/bulk-dlq-replay", {"project_id": PROJECT})
+            await self._until_all_is_over()
         said = await self._ask("GET", "/v1/workflow-runs?limit=20&status=failed")
         for run in said.body["data"]:
             how = self.machine.chance.choice(("retry", "compensate", "compensate", "step"))

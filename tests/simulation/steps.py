@@ -49,9 +49,9 @@ def broken(db: sqlite3.Connection, story: Story) -> list[str]:
         fault
         for run in runs.values()
         for fault in (
-            *_not_as_written(run, runs, story),
+            *_not_as_written(run, story),
             *_not_all_done(run),
-            *_not_undone(run, runs),
+            *_not_undone(run, runs, story),
         )
     ]
 
@@ -59,7 +59,7 @@ def broken(db: sqlite3.Connection, story: Story) -> list[str]:
 def _runs(db: sqlite3.Connection, story: Story) -> dict[str, DurableRun]:
     rows = db.execute(
         "SELECT id, status, iif(doc ->> 'triggered_by' = 'undo', parent_run_id, '') FROM runs "
-        "WHERE job_id = ?",
+        "WHERE job_id = ? ORDER BY seq",
         (story.jobs["durable"],),
     )
     runs = {run: DurableRun(run, status, undoes, {}) for run, status, undoes in rows}
@@ -73,13 +73,13 @@ def _runs(db: sqlite3.Connection, story: Story) -> dict[str, DurableRun]:
     return runs
 
 
-def _not_as_written(run: DurableRun, runs: dict[str, DurableRun], story: Story) -> list[str]:
+def _not_as_written(run: DurableRun, story: Story) -> list[str]:
     """Check that records are what handlers wrote, and that none of them is lost."""
     books = story.handlers.durable.books
     found = []
-    copied = runs[run.undoes].records if run.undoes else {}
     for key, record in run.records.items():
-        if record not in books.offered[run.id, key] and copied.get(key) != record:
+        # What undoes a run begins with the records of that.
+        if record not in books.offered[run.id, key] + books.offered[run.undoes, key]:
             found.append(f"no handler of {run.id} wrote {record}")
     for (owner, key), value in books.kept.items():
         if owner == run.id and key.startswith(STEP_PREFIX) and run.records.get(key) != value:
@@ -97,12 +97,15 @@ def _not_all_done(run: DurableRun) -> list[str]:
     return []
 
 
-def _not_undone(run: DurableRun, runs: dict[str, DurableRun]) -> list[str]:
+def _not_undone(run: DurableRun, runs: dict[str, DurableRun], story: Story) -> list[str]:
     """Check that what failed for good is undone once, the last step first, and nothing else is."""
     if run.undoes:
         return []
     companions = [other for other in runs.values() if other.undoes == run.id]
     to_undo = [] if run.status == "completed" else run.to_undo
+    if run.id in story.handlers.durable.revived:
+        # What undid it in its earlier lives has done away with what it undid.
+        companions = companions[-1:] if to_undo else []
     if len(companions) != bool(to_undo):
         return [f"{run.id} is {run.status} with {run.to_undo} and has {len(companions)} undos"]
     return [
