@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from grpc import aio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +23,11 @@ from strait.server.workers.fleet import WorkerId
 from strait.worker import Worker, WorkerRefused
 from strait.worker.tasks import MAX_OUTPUT_BYTES
 from strait.worker.worker import pause_secs
+from strait.worker_protocol import worker_pb2 as pb
+from strait.worker_protocol.worker_pb2_grpc import (
+    WorkerServiceServicer,
+    add_WorkerServiceServicer_to_server,
+)
 from support.handlers import PATIENCE_SECS, Handlers
 from support.world import PROJECT, World
 from support.world import world as a_world
@@ -318,6 +325,47 @@ async def test_a_platform_that_is_not_there_is_tried_again_until_stop(setting: S
     await setting.until("disconnected", working, count=2)
     worker.stop()
     await working
+
+
+class NeverSaysSo(WorkerServiceServicer):
+    """A platform that hands over many runs and never says that it has a result."""
+
+    def __init__(self, runs: int) -> None:
+        self._runs = runs
+        self.registered: asyncio.Queue[pb.WorkerRegistration] = asyncio.Queue()
+
+    async def StreamTasks(self, request_iterator: Any, context: Any) -> None:  # type: ignore[override]
+        said = (await context.read()).registration
+        await context.write(pb.ServerMessage(ack=pb.Acknowledged(id=said.worker_id)))
+        self.registered.put_nowait(said)
+        for number in range(self._runs):
+            task = pb.TaskAssignment(run_id=f"r{number}", assignment_id=f"{number}", attempt=1)
+            await context.write(pb.ServerMessage(task_assignment=task))
+        told = 0
+        while told < self._runs:
+            told += (await context.read()).HasField("task_result")
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "again, please")
+
+
+async def test_a_worker_comes_back_with_no_more_tasks_than_a_registration_may_name() -> None:
+    platform, server = NeverSaysSo(runs=300), aio.server()
+    add_WorkerServiceServicer_to_server(platform, server)
+    addr = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    job = define_job(JobOptions(name="a", slug="a", run=lambda payload, ctx: None))
+    worker = Worker([job], addr=addr, api_key="strait_k", base_url="http://127.0.0.1:1")
+    working = asyncio.ensure_future(worker.run())
+    try:
+        async with asyncio.timeout(PATIENCE_SECS):
+            await platform.registered.get()
+            again = await platform.registered.get()
+    finally:
+        worker.stop()
+        worker.stop()
+        await working
+        await server.stop(None)
+    named = [task.run_id for task in again.in_flight_tasks]
+    assert named == [f"r{number}" for number in range(299, 43, -1)]
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))

@@ -25,6 +25,8 @@ from strait.worker.tasks import Assignment, Outcome, Tasks
 from strait.worker_protocol import worker_pb2 as pb
 from strait.worker_protocol.worker_pb2_grpc import WorkerServiceStub
 
+# A registration with more tasks is refused (`contract/runs.md` §10).
+_MOST_IN_FLIGHT = 256
 # The platform takes a worker for dead that says nothing for 30 s (`contract/runs.md` §10).
 HEARTBEAT_SECS = 8.0
 _REGISTER_SECS = 10.0
@@ -229,7 +231,7 @@ class Connection:
                 pb.InFlightTask(
                     run_id=held.run_id, assignment_id=held.assignment, attempt=held.attempt
                 )
-                for held in self._tasks.held()
+                for held in self._tasks.held()[:_MOST_IN_FLIGHT]
             ],
         )
 

@@ -140,8 +140,12 @@ class Tasks:
         return max(0, self._slots - len(self._running))
 
     def held(self) -> list[Held]:
-        """Return what is worked on, and what is over but not taken note of."""
-        over = [Held(o.run_id, o.assignment, o.attempt) for o in self.outcomes.values()]
+        """Return what is worked on, and what is over but not taken note of, the newest first.
+
+        There may be more of the latter than slots, where the platform never says that it has them.
+        """
+        newest = reversed(self.outcomes.values())
+        over = [Held(o.run_id, o.assignment, o.attempt) for o in newest]
         return [held for held, _ in self._running.values()] + over
 
     def take(self, given: Assignment) -> None:
