@@ -174,13 +174,11 @@ async def test_a_run_whose_workers_were_sent_away_or_left_takes_no_harm(
 ) -> None:
     run_id = await a_run(still, max_attempts=1)
     for _ in range(4):
-        worker = await join().register(2)
+        worker = await join().register()
         assert (await worker.assignment()).run_id == run_id
         if disconnected:
             await still.api.delete(f"/v1/workers/{worker.worker_id}")
         else:
-            await worker.heartbeat(0)
-            await until_worker(still, worker.worker_id, "draining")
             await worker.finish()
         await until_worker(still, worker.worker_id, "offline")
         assert (await still.until(run_id, "queued"))["attempt"] == 1
@@ -205,16 +203,14 @@ async def test_what_a_worker_that_was_sent_away_makes_of_its_task_is_not_heard(
     ]
 
 
-async def test_a_worker_that_was_leaving_may_come_back_with_what_it_has(
+async def test_a_worker_that_has_left_may_come_back_with_what_it_had(
     still: World, join: Peers
 ) -> None:
-    worker = await join().register(2, "w")
+    worker = await join().register(worker_id="w")
     run_id = await a_run(still)
     task = await worker.assignment()
-    await worker.heartbeat(0)
-    await until_worker(still, "w", "draining")
-    await worker.vanish()
-    await until_worker(still, "w", "offline")
+    await worker.finish()
+    await still.until(run_id, "queued")
     told = in_flight(task, "completed", output_json=b'"drained"')
     await join().register(worker_id="w", in_flight_tasks=[told])
     assert (await still.run(run_id))["result"] == "drained"
@@ -249,17 +245,35 @@ async def test_a_silent_worker_is_taken_for_dead(still: World, join: Peers) -> N
     await until_worker(still, worker.worker_id, "offline")
 
 
-async def test_a_worker_that_is_leaving_gives_what_it_has_back_at_once(
-    still: World, join: Peers
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_a_worker_that_ends_its_stream_gives_what_it_has_back_at_once(
+    still: World, join: Peers, slots: int
 ) -> None:
-    worker = await join().register(2)
+    worker = await join().register(slots)
     run_id = await a_run(still)
     await worker.assignment()
     await worker.heartbeat(0)
-    await until_worker(still, worker.worker_id, "draining")
     await worker.finish()
     await until_worker(still, worker.worker_id, "offline")
     assert (await still.until(run_id, "queued"))["attempt"] == 1
+
+
+async def test_a_worker_that_drains_keeps_what_it_has_when_its_stream_breaks(
+    still: World, join: Peers
+) -> None:
+    worker = await join().register(2, "w")
+    run_id = await a_run(still)
+    task = await worker.assignment()
+    await worker.heartbeat(0)
+    await until_worker(still, "w", "draining")
+    await join().register()
+    await worker.vanish()
+    await until_worker(still, "w", "offline")
+    assert (await still.run(run_id))["status"] == "executing"
+    back = await join().register(2, "w", slots_available=0, in_flight_tasks=[in_flight(task)])
+    await back.done(task, "once")
+    await back.next("ack")
+    assert (await still.run(run_id))["result"] == "once"
 
 
 async def test_a_second_stream_of_a_worker_takes_the_place_of_the_first(

@@ -233,15 +233,15 @@ class Workers:
         self._watch(worker, HEARTBEAT_TIMEOUT_SECS)
         self._offer(worker)
 
-    def left(self, worker: Worker, stream: Stream) -> None:
+    def left(self, worker: Worker, stream: Stream, *, in_order: bool = False) -> None:
         """Take note that a stream is over.
 
         What the worker has stays with it until its lease ends, since it may only have lost its
-        connection; but one that was leaving anyway does not come back.
+        connection; but one that has ended its stream in order does not come back.
         """
         if worker.stream is not stream:
             return
-        goes = worker.draining or not worker.tasks
+        goes = in_order or not worker.tasks
         self._fleet.detach(worker)
         if self._stopping:
             return

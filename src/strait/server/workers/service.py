@@ -24,6 +24,8 @@ logger = logging.getLogger("strait.server")
 # Whoever connects says soon who it is.
 _FIRST_SECS = 10.0
 _LAST_SECS = 2.0
+# That a stream has broken is known within a millisecond of its end.
+_GOODBYE_SECS = 0.1
 # What a registration calls the end of a task, in the words of a result.
 _ENDED = {"completed": "success", "failed": "failed", "abandoned": "abandoned"}
 
@@ -49,17 +51,21 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             logger.debug("a worker was refused: %s", refusal)
             await _abort(context, refusal)
             return
-        tasks = [
-            asyncio.ensure_future(self._take(context, caller, worker, stream)),
-            asyncio.ensure_future(_give(context, stream)),
-            asyncio.ensure_future(stream.ended.wait()),
-        ]
+        reading = asyncio.ensure_future(self._take(context, caller, worker, stream))
+        giving = asyncio.ensure_future(_give(context, stream))
+        ending = asyncio.ensure_future(stream.ended.wait())
+        tasks, in_order = (reading, giving, ending), False
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done() and not stream.ended.is_set():
+                stream.ended.set()
+                # One that breaks looks the same at first; then this call is canceled.
+                await asyncio.sleep(_GOODBYE_SECS)
+                in_order = True
         finally:
             for task in tasks:
                 task.cancel()
-            self._workers.left(worker, stream)
+            self._workers.left(worker, stream, in_order=in_order)
             await asyncio.gather(*tasks, return_exceptions=True)
         if stream.refusal is not None:
             await _flush(context, stream)
