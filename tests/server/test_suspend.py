@@ -10,7 +10,7 @@ import pytest
 
 from strait.clock import SECOND, VirtualClock, to_timestamp
 from strait.reserved import child_outcome_key, event_state_key
-from support.handlers import Gate, Handlers, Received, ok
+from support.handlers import Answer, Gate, Handlers, Received, ok
 from support.world import World
 from support.world import world as a_world
 
@@ -289,6 +289,31 @@ async def test_the_first_child_that_ends_wakes_its_parent(virtual: World) -> Non
     await virtual.until(children[0], "completed")
     await run.dispatched()
     assert run.dispatches == 3
+
+
+async def test_a_dead_letter_that_is_replayed_knows_the_child_that_ended_meanwhile(
+    virtual: World,
+) -> None:
+    gate = virtual.handlers.scripts["/child"] = Gate(ok("late"))
+    job = await virtual.job("child")
+    virtual.handlers.scripts["/parent"] = parent = Gate(Answer(500))
+    parents_job = await virtual.job("parent", max_attempts=1)
+    run = Suspended(virtual, await virtual.trigger(parents_job))
+    body = {"job_slug": job["slug"], "project_id": "proj-1", "payload": {}, "spawn_key": "one"}
+    spawn = f"/sdk/v1/runs/{run.run_id}/spawn"
+    child = (await (await run.dispatched()).post(spawn, json=body)).json()["id"]
+    parent.open()
+    await virtual.until(run.run_id, "dead_letter")
+    gate.open()
+    await virtual.until(child, "completed")
+    virtual.handlers.scripts["/parent"] = Gate()
+    answer = await virtual.api.post(f"/v1/runs/{run.run_id}/dlq-replay", json={})
+    assert answer.status_code == 200, answer.text
+    handler = await run.dispatched()
+    assert (await handler.post(spawn, json=body)).json()["id"] == child
+    assert await run.suspend(handler, children=[child]) == "ready"
+    ended = await run.state(handler, child_outcome_key(child))
+    assert (ended["status"], ended["result"]) == ("completed", "late")
 
 
 async def test_a_stranger_is_no_child(virtual: World) -> None:

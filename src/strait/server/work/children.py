@@ -22,7 +22,7 @@ def ended(unit: Unit, child: Run, result: str | None) -> None:
     is over already is looked at by those above.
     """
     parent = runs.load(unit.db, child.parent_run_id)
-    if parent is not None and not is_terminal_run_status(parent.run.status):
+    if parent is not None and _may_go_on(parent.run):
         keep_outcome(unit, child, result)
         suspensions.child_ended(unit, parent, child)
     seen = {child.id}
@@ -33,6 +33,11 @@ def ended(unit: Unit, child: Run, result: str | None) -> None:
         seen.add(parent.run.id)
         above = parent.run.parent_run_id
         parent = runs.load(unit.db, above) if above else None
+
+
+def _may_go_on(run: Run) -> bool:
+    # A dead letter that is replayed finds its children by their keys, and asks how they ended.
+    return run.status == "dead_letter" or not is_terminal_run_status(run.status)
 
 
 def _wake_awaiting(unit: Unit, run_id: str) -> None:
