@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from strait.server import auth
 from strait.server.workers import registration
+from strait.server.workers.fleet import Refusal
 from strait.worker_protocol import worker_pb2 as pb
 from support.world import PROJECT, World
 
@@ -162,6 +163,21 @@ async def test_streams_are_counted_by_project_and_key(
     await first.finish()
     await until_worker(served, first.worker_id, "offline")
     await connect().register()
+
+
+async def test_streams_are_counted_while_they_are_registered(
+    served: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "MAX_KEY_STREAMS", 2)
+    workers = served.platform.workers
+    caller = workers.caller(bearer(served.key))
+    arriving = [
+        workers.register(caller, registration.Registration(worker_id=f"w{number}"))
+        for number in range(5)
+    ]
+    came = await asyncio.gather(*arriving, return_exceptions=True)
+    assert [isinstance(each, Refusal) for each in came] == [False, False, True, True, True]
+    assert workers.connected == 2
 
 
 async def test_a_key_of_an_environment_gets_the_jobs_of_that_only(

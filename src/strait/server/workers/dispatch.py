@@ -63,6 +63,8 @@ class Workers:
         self._fleet = Fleet()
         # What each run is with at present.
         self._current: dict[str, tuple[Worker, Task]] = {}
+        # The streams whose workers are being written down.
+        self._arriving: dict[Stream, Caller] = {}
         self._stopping = False
 
     @property
@@ -135,9 +137,11 @@ class Workers:
         worker_id = WorkerId(caller.project_id, told.worker_id)
         self._check_room(caller, worker_id)
         stream = Stream()
+        self._arriving[stream] = caller
         registered = self._platform.write(
             lambda unit: self._register(unit, caller, worker_id, told, stream)
         )
+        registered.add_done_callback(lambda _: self._arriving.pop(stream, None))
         try:
             await asyncio.shield(registered)
         except StoreUnavailable as error:
@@ -160,6 +164,9 @@ class Workers:
         known = self._fleet.get(worker_id)
         if known is not None and known.stream is not None:
             return  # it takes the place of its own stream
+        arriving = self._arriving.values()
+        of_project += sum(each.project_id == caller.project_id for each in arriving)
+        of_key += sum(each.key_id == caller.key_id for each in arriving)
         if of_project >= registrations.MAX_PROJECT_STREAMS:
             most = registrations.MAX_PROJECT_STREAMS
             raise Refusal("RESOURCE_EXHAUSTED", f"the project has {most} worker streams already")
@@ -224,6 +231,7 @@ class Workers:
         for task in found.kept:
             worker.tasks[task.assignment] = task
             self._current[task.run_id] = (worker, task)
+        self._arriving.pop(stream, None)
         self._fleet.attach(worker, stream)
         worker.says_free(told.slots_available)
         worker.heard_at = worker.seen_at = self._platform.clock.now()
