@@ -72,6 +72,15 @@ async def test_keys_that_end_soon_or_never_are_told_with_the_days_they_have(virt
         assert odd.status_code == 400
 
 
+async def test_the_successor_of_a_key_that_never_ends_is_said_to_never_end(
+    virtual: World,
+) -> None:
+    (own,) = (await virtual.api.get("/v1/api-keys")).json()["data"]
+    answer = await virtual.api.post(f"/v1/api-keys/{own['id']}/rotate", json={})
+    assert answer.status_code == 201
+    assert answer.json()["expires_at"] is None
+
+
 async def test_a_rotated_key_lives_no_longer_than_its_project_lets_keys_live(
     virtual: World,
 ) -> None:

@@ -148,11 +148,10 @@ def rotate(call: Call, unit: Unit) -> Reply:
         "key": key,
         "key_prefix": record.key_prefix,
         "scopes": record.scopes,
+        "expires_at": record.expires_at or None,
         "created_at": record.created_at,
         "grace_expires_at": grace,
     }
-    if record.expires_at:
-        answer["expires_at"] = record.expires_at
     return reply(answer, 201)
 
 
