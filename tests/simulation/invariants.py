@@ -69,6 +69,7 @@ def broken(database: Path, story: Story) -> list[str]:
             *_results(db, story),
             *_leftovers(db),
             *_children(db, story),
+            *_chained(db, story),
             *steps.broken(db, story),
             *(
                 f"integrity: {row[0]}"
@@ -125,7 +126,7 @@ def _histories(db: sqlite3.Connection) -> list[str]:
             found.append(f"the history of {subject} has gaps")
         moves = [json.loads(data) for _, kind, data in entries if kind == "state_change"]
         if subject in runs:
-            found += _illegal(subject, moves, runs[subject], run_can_move)
+            found += _illegal(subject, moves, runs[subject], _run_can_move)
             ends = [move["to"] for move in moves if is_terminal_run_status(move["to"])]
             replays = sum(move.get("from") == "dead_letter" for move in moves)
             if len(ends) != 1 + replays or not is_terminal_run_status(moves[-1]["to"]):
@@ -135,6 +136,11 @@ def _histories(db: sqlite3.Connection) -> list[str]:
             steps = [json.loads(data) for _, kind, data in entries if kind == "step"]
             found += _steps(db, subject, steps)
     return found
+
+
+def _run_can_move(before: str, after: str) -> bool:
+    # The table is of what a run does; somebody may put one off that is due.
+    return run_can_move(before, after) or (before, after) == ("queued", "delayed")
 
 
 def _illegal(
@@ -353,6 +359,29 @@ def _results(db: sqlite3.Connection, story: Story) -> list[str]:
         f"run {run} completed with {result}, which no handler gave"
         for run, result in rows
         if (None if result is None else json.loads(result)) not in story.handlers.given[run]
+    ]
+
+
+def _chained(db: sqlite3.Connection, story: Story) -> list[str]:
+    """Check that each end of a run has started the job that follows it, once."""
+    ends = db.execute(
+        "SELECT subject, count(*) FROM ledger JOIN runs ON runs.id = subject "
+        "WHERE type = 'state_change' AND data ->> 'to' IN (SELECT value FROM json_each(?)) "
+        "AND job_id = ? AND doc ->> 'triggered_by' != 'undo' GROUP BY subject",
+        (json.dumps(setting.CHAINED_ENDS), story.jobs["plain"]),
+    )
+    followers = Counter(
+        parent
+        for (parent,) in db.execute(
+            "SELECT parent_run_id FROM runs WHERE job_id = ? AND parent_run_id IS NOT NULL",
+            (story.jobs["chained"],),
+        )
+    )
+    wanted = Counter(dict(ends.fetchall()))
+    return [
+        f"run {run} has ended {wanted[run]} times, and is followed by {followers[run]} runs"
+        for run in wanted | followers
+        if wanted[run] != followers[run]
     ]
 
 

@@ -16,6 +16,7 @@ from simulation.handlers import Handlers
 from simulation.machine import LostError, Machine, Said, seeded
 from simulation.setting import KINDS, PROJECT
 from simulation.time import run as run_in_simulated_time
+from strait.clock import SECOND, to_timestamp
 from strait.server.unit import Unit
 from strait.server.work import api_keys
 from strait.store import meta
@@ -94,8 +95,8 @@ class Story:
         event = chance.choices(
             (self._trigger, self._gather, self._run_workflow, self._send, self._cancel,
              self._pause, self._act, self._mend, self._accident, self._set_clock, self._replay,
-             self._fill_disk, self._revive, self._restart),
-            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3, 5, 4, 4),
+             self._fill_disk, self._revive, self._restart, self._trigger_many, self._move),
+            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3, 5, 4, 4, 4, 5),
         )[0]  # fmt: skip
         try:
             await event()
@@ -125,6 +126,8 @@ class Story:
         body: dict[str, Any] = {"payload": payload, "priority": chance.randint(0, 3)}
         if chance.random() < 0.3:
             body["concurrency_key"] = "one"
+        if chance.random() < 0.1:
+            body["scheduled_at"] = self._in_secs(chance.choice((1, 60, 7200)))
         job = self.jobs[chance.choice((*KINDS, "throttled", "throttled"))]
         path = f"/v1/jobs/{job}/trigger"
         while True:
@@ -147,6 +150,43 @@ class Story:
                     self.by_key.setdefault(key, set()).add(said.body["id"])
             if not key or chance.random() < 0.8:
                 return
+
+    async def _trigger_many(self) -> None:
+        """Trigger many runs at once, all of them or none, and again if no answer comes."""
+        chance = self.machine.chance
+        items = []
+        for _ in range(chance.randint(2, 6)):
+            self._keys += 1
+            payload = {"n": self._keys, "who": chance.choice("ab")}
+            items.append({"payload": payload, "idempotency_key": f"key-{self._keys}"})
+        path = f"/v1/jobs/{self.jobs[chance.choice(KINDS)]}/trigger/bulk"
+        for _ in range(chance.randint(1, 3)):
+            with suppress(FullError):
+                said = await self._ask("POST", path, {"items": items})
+                if said.status != 201:
+                    return
+                for item, result in zip(items, said.body["results"], strict=True):
+                    self.acknowledged.append(result["id"])
+                    self.by_key.setdefault(str(item["idempotency_key"]), set()).add(result["id"])
+
+    async def _move(self) -> None:
+        """Start a run over, put it off or forward, or cancel several."""
+        if not self.acknowledged:
+            return
+        chance = self.machine.chance
+        run = chance.choice(self.acknowledged)
+        match chance.choice(("restart", "reschedule", "bulk-cancel")):
+            case "restart":
+                await self._ask("POST", f"/v1/runs/{run}/restart", {})
+            case "reschedule":
+                body = {"scheduled_at": self._in_secs(chance.choice((-60, 0, 60, 7200)))}
+                await self._ask("POST", f"/v1/runs/{run}/reschedule", body)
+            case where:
+                some = chance.sample(self.acknowledged, min(3, len(self.acknowledged)))
+                await self._ask("POST", f"/v1/runs/{where}", {"run_ids": some})
+
+    def _in_secs(self, seconds: int) -> str:
+        return to_timestamp(self.machine.clock.now() + seconds * SECOND)
 
     async def _trigger_once(self, kind: str, payload: object) -> None:
         said = await self._ask("POST", f"/v1/jobs/{self.jobs[kind]}/trigger", {"payload": payload})

@@ -14,6 +14,8 @@ BATCH = {"batch_window_secs": 60, "batch_max_size": 3}
 CRON = "*/10 * * * *"
 HANG_SECS = 400.0
 """How long a handler hangs: longer than any attempt may take."""
+CHAINED_ENDS = ("completed", "failed", "timed_out", "crashed", "system_failed", "dead_letter")
+"""The ends of a run that start the job which follows it."""
 SHARED_KEY = "shared"
 """An event key that several steps wait for; only one at a time can."""
 
@@ -23,6 +25,8 @@ Step = dict[str, Any]
 def jobs(chance: Random) -> dict[str, dict[str, Any]]:
     """Return the bodies of all jobs; each is called under the kind of handler that it has."""
     made = {kind: _job(chance, kind, kind) for kind in KINDS}
+    made["plain"] |= {"on_complete_trigger_job": "chained", "on_failure_trigger_job": "chained"}
+    made["chained"] = _job(chance, "chained", "says")
     made["throttled"] = _job(chance, "throttled", "plain") | {
         "throttles": [{"name": "slow", "key": "{{who}}"}]
     }

@@ -31,7 +31,7 @@ from strait.server.dispatcher import Dispatcher
 from strait.server.platform import Platform
 from strait.server.routes import sdk, sdk_suspend
 from strait.server.unit import Unit
-from strait.server.work import children, events, records, runs, steps, suspensions
+from strait.server.work import chains, children, events, records, runs, steps, suspensions
 from strait.server.workflow_cache import WorkflowCache, state_of
 from strait.store import buffers, workflow_runs
 from strait.store import runs as run_rows
@@ -198,6 +198,15 @@ def _tell_no_parent(unit: Any, child: Any, result: Any) -> None:
     """A platform that wakes a run when its child has ended, and does not tell how."""
 
 
+def _follow_twice(unit: Any, run: Any, result: Any) -> None:
+    """A platform that starts what follows a run once more."""
+    follow_on(unit, run, result)
+    follow_on(unit, run, result)
+
+
+follow_on = chains.follow
+
+
 async def _wait_for_nothing(writer: Any) -> None:
     """A platform that stops while it still starts runs."""
 
@@ -236,6 +245,7 @@ def _wake_nobody(unit: Any, trigger: Any) -> None:
         (steps, "begin_anew", _keep_what_was_undone),
         (children, "keep_outcome", _tell_no_parent),
         (Writer, "drain", _wait_for_nothing),
+        (chains, "follow", _follow_twice),
     ],
 )
 def test_a_platform_that_forgets_is_found_out(
