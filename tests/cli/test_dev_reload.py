@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from .processes import environment
 from .reloading import APP, Dev, dev, gone, moved_on
 
 pytestmark = [
@@ -166,6 +170,25 @@ def test_no_child_survives_a_platform_that_is_killed(app: Path) -> None:
         for ended in ends:
             ended()
         running.let_go()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_code_whose_import_does_not_end_is_left_at_the_first_signal(
+    app: Path, number: signal.Signals
+) -> None:
+    gate = app.parent / "gate"
+    os.mkfifo(gate)
+    app.write_text(f"open({str(gate)!r}).read()\n" + APP)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "strait.cli", "dev", "app.py", "--ephemeral", "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=app.parent, env=environment(),
+    )  # fmt: skip
+    # The pipe can be opened as soon as the import is at it; nothing is ever written.
+    with process, open(gate, "w"):
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=9)
+    assert process.returncode == 0
+    assert b'"base_url"' not in out, "it was never ready"
 
 
 def test_a_second_signal_ends_everything_at_once(app: Path) -> None:

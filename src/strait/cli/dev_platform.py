@@ -9,9 +9,10 @@ import importlib.util
 import os
 import signal
 import webbrowser
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from strait._version import __version__
 from strait.cli.dev_target import Target, remote_settings
@@ -101,7 +102,9 @@ async def _serve(
         if handlers is not None and target is not None:
             # Handlers that are running may still write; the platform goes last.
             stack.push_async_callback(handlers.stop)
-            await _host(handlers, target, server, credentials, options, console)
+            await _unless(stopping, _host(handlers, target, server, credentials, options, console))
+            if stopping.is_set():
+                return
         elif options.hosts:
             console.say(
                 "  no code here: no target was named, and there is no strait.json with `dirs`, "
@@ -158,6 +161,21 @@ def _handlers(
     from strait.cli.dev_handlers import Handlers
 
     return Handlers(target, console, reload=options.reload, here=here)
+
+
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do what may never end, as an import of the user's code may not, until a signal comes."""
+    signalled = asyncio.create_task(stopping.wait())
+    working = asyncio.create_task(work)
+    tasks = (signalled, working)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _host(
