@@ -74,3 +74,10 @@ def test_what_cannot_be_looked_at_is_told_in_one_line(shop: Path) -> None:
     assert (nothing.returncode, nothing.stderr) == (1, "strait: there is no module `nowhere`\n")
     odd = strait("check", "--allow", "flying", cwd=shop)
     assert odd.stderr.startswith("strait: `--allow flying`: there is no such feature")
+
+
+def test_code_that_ends_the_program_is_told_of(shop: Path) -> None:
+    (shop / "main.py").write_text("import sys\nsys.exit(0)\n")
+    done = strait("check", "main.py", cwd=shop)
+    assert done.returncode == 1, "what was not looked at is not well"
+    assert done.stderr.startswith("strait: `main` cannot be imported: it ends the program (")

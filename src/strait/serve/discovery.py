@@ -197,6 +197,12 @@ def _import(name: str) -> ModuleType:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise DiscoveryError(f"there is no module `{name}`") from error
         raise DiscoveryError(f"`{name}` cannot be imported: {error}") from error
+    except SystemExit as error:
+        # Else whoever looks at the code would end with it, and say nothing.
+        raise DiscoveryError(
+            f"`{name}` cannot be imported: it ends the program ({error!r}); "
+            "what a program does belongs under `if __name__ == '__main__':`"
+        ) from error
     except Exception as error:
         raise DiscoveryError(
             f"`{name}` cannot be imported: {type(error).__name__}: {error}"
