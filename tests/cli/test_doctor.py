@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,15 @@ def test_a_key_that_others_can_read_and_a_broken_database_fail(tmp_path: Path) -
     key.write_text("{}")
     key.chmod(0o644)
     assert looked(here)["database"]["advice"] == f"`chmod 600 {Path('.strait/dev.db.key')}`"
+
+
+def test_a_database_of_a_newer_release_fails(tmp_path: Path) -> None:
+    (tmp_path / ".strait").mkdir()
+    with closing(sqlite3.connect(tmp_path / ".strait" / "dev.db")) as db:
+        db.execute("PRAGMA user_version=9000")
+    found = looked(Shop(tmp_path, None))["database"]
+    assert found["state"] == "fail"
+    assert "schema 9000, which a newer release wrote" in found["text"]
 
 
 def test_handlers_that_cannot_be_reached_are_told(shop: Shop) -> None:

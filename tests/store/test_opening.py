@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def test_a_file_that_is_no_database_is_refused_with_its_name(database: Path) -> 
     database.write_bytes(b"this is a letter to my aunt, not a database, and quite long " * 20)
     with pytest.raises(StoreError, match=r"strait\.db"):
         open_writer(database)
+
+
+@pytest.mark.parametrize("version", [0, 5, 400])
+def test_a_database_of_another_program_is_refused_and_left_alone(
+    database: Path, version: int
+) -> None:
+    with closing(sqlite3.connect(database)) as theirs:
+        theirs.execute("CREATE TABLE projects (name TEXT)")
+        theirs.execute(f"PRAGMA user_version={version}")
+    before = database.read_bytes()
+    with pytest.raises(StoreError, match="of another program; choose another file with `--db`"):
+        open_writer(database)
+    assert database.read_bytes() == before
 
 
 def test_every_commit_is_synced(database: Path) -> None:

@@ -93,6 +93,8 @@ def _database(path: Path) -> Iterator[Finding]:
 
 
 def _opened(path: Path) -> Finding:
+    from strait.store.migrations import newest
+
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             (mode,) = db.execute("PRAGMA journal_mode").fetchone()
@@ -100,6 +102,9 @@ def _opened(path: Path) -> Finding:
     except sqlite3.Error as error:
         advice = "`strait db check` says more, `strait db restore` brings a backup"
         return fail("database", f"{path} cannot be read: {error}", advice)
+    if version > newest():
+        text = f"{path}: schema {version}, which a newer release wrote; this one knows {newest()}"
+        return fail("database", text, "upgrade `strait-python`, or choose another file with `--db`")
     wal = path.with_name(path.name + "-wal")
     wal_bytes = wal.stat().st_size if wal.exists() else 0
     if mode != "wal":

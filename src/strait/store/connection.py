@@ -18,6 +18,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
 )
 _MMAP_BYTES = 256 * 1024 * 1024
 _LOG_PAGES = 8_000
+# They are in every database of ours, whatever its version.
+_FIRST_TABLES = frozenset({"meta", "projects", "api_keys", "job_versions"})
 # The first with `->>`.
 _MINIMUM_VERSION = (3, 38, 0)
 
@@ -32,8 +34,12 @@ def open_writer(path: Path | str, connect: Connect = sqlite3.connect) -> sqlite3
     Args:
         path: the database.
         connect: opens a connection as `sqlite3.connect` does; another driver in tests.
+
+    Raises:
+        StoreError: another program's tables are in it.
     """
     connection = _connect(path, connect)
+    _refuse_of_others(connection, path)
     # The change to WAL leaves through a rollback journal. With EXTRA its directory is synced once
     # it is deleted; one that came back after a power cut would undo everything since.
     connection.execute("PRAGMA synchronous=EXTRA")
@@ -62,6 +68,20 @@ def open_reader(path: Path | str, connect: Connect = sqlite3.connect) -> sqlite3
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute(f"PRAGMA mmap_size={_MMAP_BYTES}")
     return connection
+
+
+def _refuse_of_others(connection: sqlite3.Connection, path: Path | str) -> None:
+    """Refuse a database that another program has made, before anything in it is changed."""
+    try:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error as error:
+        connection.close()
+        raise StoreError(f"cannot open the database `{path}`: {error}") from error
+    if tables and not tables >= _FIRST_TABLES:
+        connection.close()
+        raise StoreError(
+            f"`{path}` is a database of another program; choose another file with `--db`"
+        )
 
 
 def refuse_network_file_system(path: Path) -> None:
