@@ -41,6 +41,30 @@ def test_what_is_no_option_is_told(tmp_path: Path) -> None:
     assert "99999 is not in the range 0<=x<=65535" in done.stderr
 
 
+def test_a_setting_that_cannot_be_is_a_wrong_command_line(tmp_path: Path) -> None:
+    done = strait("serve", "--query-secs", "soon", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "strait: --query-secs: 'soon' is not seconds\n")
+    (tmp_path / "strait.json").write_text("{")
+    for command in ("dev", "serve"):
+        done = strait(command, "--port", "0", cwd=tmp_path)
+        assert done.returncode == 2, "the configuration is wrong"
+        assert done.stderr.startswith("strait: invalid JSON in config file `")
+    assert not (tmp_path / ".strait").exists()
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_no_address_is_not_every_address(tmp_path: Path, host: str) -> None:
+    done = strait("serve", "--ephemeral", "--host", host, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "name an address, such as 127.0.0.1" in done.stderr
+
+
+def test_no_database_is_told(tmp_path: Path) -> None:
+    done = strait("serve", "--db", "", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "name a file, or leave the option out" in done.stderr
+
+
 def test_where_it_cannot_listen_is_told(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

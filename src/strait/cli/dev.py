@@ -7,7 +7,6 @@ that both get ready at once.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -17,7 +16,8 @@ from typing import Any
 from strait.cli.dev_console import Console
 from strait.cli.dev_spawn import spawn
 from strait.cli.dev_target import find
-from strait.errors import StraitError
+from strait.cli.failures import CommandError, ExitCode
+from strait.errors import ConfigurationError, StraitError
 from strait.server import logs
 from strait.server.options import OPTIONS
 from strait.server.settings import Settings
@@ -59,7 +59,7 @@ class Options:
 
 
 def run(options: Options) -> None:
-    """Run until a signal comes, and exit with 1 and one line when it cannot start."""
+    """Run until a signal comes, and raise a `CommandError` when it cannot start."""
     console = Console(as_json=options.as_json, quiet=options.quiet)
     if not Settings(host=options.host).is_local:
         console.say(
@@ -71,7 +71,8 @@ def run(options: Options) -> None:
         runner(_serve(options, console))
     except (StraitError, OSError) as error:
         console.close()
-        sys.exit(f"strait: {_said(error)}")
+        wrong = isinstance(error, ConfigurationError)
+        raise CommandError(_said(error), code=ExitCode.USAGE if wrong else ExitCode.NO) from error
     console.close()
 
 

@@ -12,6 +12,19 @@ from strait.server.options import OPTIONS, PREFIX
 _DEFAULT_DB = Path(".strait") / "dev.db"
 
 
+def _address(_context: click.Context, _option: click.Parameter, host: str) -> str:
+    # The system takes an empty one for all addresses, which nobody has asked for.
+    if not host.strip():
+        raise click.BadParameter("it is empty: name an address, such as 127.0.0.1")
+    return host
+
+
+def _file(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
+    if not path.name:
+        raise click.BadParameter("it is empty: name a file, or leave the option out")
+    return path
+
+
 def _platform_options(command: Any) -> Any:
     """Add the options of the commands that start a platform."""
     options = [
@@ -19,6 +32,7 @@ def _platform_options(command: Any) -> Any:
             "--host",
             default="127.0.0.1",
             envvar=f"{PREFIX}HOST",
+            callback=_address,
             show_default=True,
             help="Address to bind.",
         ),
@@ -36,6 +50,7 @@ def _platform_options(command: Any) -> Any:
             type=click.Path(dir_okay=False, path_type=Path),
             default=_DEFAULT_DB,
             envvar=f"{PREFIX}DB",
+            callback=_file,
             show_default=True,
             help="File that keeps the platform's state.",
         ),
