@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
+import os
 import threading
 import time
 
@@ -75,6 +77,7 @@ async def test_models_and_dataclasses_become_json(hosting):
         (object(), "type `object`"),
         (float("nan"), "no JSON"),
         (b"x", "`bytes`"),
+        ("half of a pair: \ud800", "surrogates not allowed"),
     ],
 )
 async def test_a_result_that_is_no_json_fails_the_run_for_good(hosting, platform, value, reason):
@@ -137,12 +140,44 @@ async def test_a_cancellation_inside_of_a_handler_is_a_failure(hosting):
     assert (await (await hosting(run))()).json()["error"]["type"] == "CancelledError"
 
 
-async def test_stop_iteration_in_a_thread_is_told(hosting):
+@pytest.mark.parametrize("kind", [StopIteration, KeyboardInterrupt, GeneratorExit])
+async def test_what_no_future_carries_is_told_when_a_thread_raises_it(hosting, kind):
     def run(payload, ctx):
-        return next(iter(()))
+        raise kind
 
     answer = await (await hosting(run))()
-    assert answer.json()["error"]["message"] == "the handler raised `StopIteration`"
+    assert answer.json()["error"]["message"] == f"the handler raised `{kind.__name__}`"
+
+
+@pytest.mark.parametrize("fails_for_good", [False, True])
+async def test_an_exception_whose_text_cannot_be_had_is_told_by_its_type(
+    hosting, platform, fails_for_good
+):
+    class Odd(NonRetryable if fails_for_good else Exception):
+        def __str__(self):
+            raise ValueError("no text")
+
+    async def run(payload, ctx):
+        raise Odd
+
+    answer = await (await hosting(run))()
+    assert answer.json()["error"] == {"type": "Odd", "message": "its text cannot be had"}
+    (event,) = platform.bodies("log")
+    assert event["message"] == "Odd: its text cannot be had"
+
+
+async def test_a_file_name_that_is_no_text_can_be_told(hosting, platform, caplog):
+    # The log has it as it is, which pytest-xdist cannot send.
+    caplog.set_level(logging.CRITICAL, "strait.serve")
+
+    async def run(payload, ctx):
+        raise FileNotFoundError("no file " + os.fsdecode(b"caf\xe9"))
+
+    answer = await (await hosting(run))()
+    assert answer.json()["error"]["message"] == "no file caf?"
+    (event,) = platform.bodies("log")
+    assert event["message"] == "FileNotFoundError: no file caf?"
+    assert "no file caf?" in event["data"]["traceback"]
 
 
 async def test_a_plain_function_that_returns_a_coroutine_is_told(hosting):

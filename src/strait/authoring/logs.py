@@ -51,7 +51,7 @@ def log_body(record: logging.LogRecord) -> LogBody:
 
 def error_data(error: BaseException) -> dict[str, Json]:
     """Return what an event tells of an exception: its type and its traceback."""
-    text = "".join(traceback.format_exception(error))
+    text = "".join(traceback.format_exception(error)).encode("utf-8", "replace").decode()
     # The end of a traceback says more than its beginning.
     return {"type": type(error).__name__, "traceback": text[-_MOST_CHARACTERS:]}
 

@@ -63,7 +63,19 @@ def error(status: int, kind: str, message: str) -> Answer:
 
 def raised(status: int, failure: BaseException) -> Answer:
     """Return the answer for an exception: its type and its text, never its traceback."""
-    return error(status, type(failure).__name__, str(failure))
+    return error(status, type(failure).__name__, words(failure))
+
+
+def words(failure: BaseException) -> str:
+    """Return the text of an exception of somebody else's, whatever comes of asking for it.
+
+    What no JSON can carry, such as the bytes of an odd file name, is replaced by question marks.
+    """
+    try:
+        text = str(failure)
+    except Exception:  # noqa: BLE001 - an exception's own text may fail in any way
+        return "its text cannot be had"
+    return text.encode("utf-8", "replace").decode()
 
 
 def retry_later(verdict: RetryAfter) -> Answer:
@@ -95,4 +107,7 @@ def _plain(value: object) -> Json:
     )
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
+# Not in ASCII: half of a surrogate pair, which no reader of JSON takes, is refused here.
+_encode = json.JSONEncoder(
+    separators=(",", ":"), allow_nan=False, ensure_ascii=False, default=_plain
+).encode

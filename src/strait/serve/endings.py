@@ -66,8 +66,8 @@ def in_thread(call: Handler, *args: object) -> Json:
     """Call a plain function in its thread, and say clearly what no future can carry."""
     try:
         value = call(*args)
-    except StopIteration as error:
-        raise RuntimeError("the handler raised `StopIteration`") from error
+    except (StopIteration, KeyboardInterrupt, GeneratorExit) as error:
+        raise RuntimeError(f"the handler raised `{type(error).__name__}`") from error
     if inspect.iscoroutine(value):
         value.close()
         raise TypeError(f"{call!r} is no `async def` function but returned a coroutine")
