@@ -131,6 +131,27 @@ def test_answers_that_are_no_platforms_are_one_line(tmp_path: Path) -> None:
         server.shutdown()
 
 
+def test_a_redirect_to_a_page_is_no_answer_of_a_platform(tmp_path: Path) -> None:
+    class Login(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", "/login")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Login) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        code, line = Shop(tmp_path, None).refused(
+            "runs", "list",
+            STRAIT_BASE_URL=f"http://127.0.0.1:{server.server_port}", STRAIT_API_KEY="k",
+        )  # fmt: skip
+        server.shutdown()
+    assert (code, "the address of a platform?" in line) == (6, True)
+
+
 def test_a_fault_of_ours_is_one_line_with_70_and_its_traceback_on_demand(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,8 @@ from strait.errors import (
 )
 
 _SERVER_FAILED = 500
+# One that a client follows is none of them: a page of a login, or of a proxy.
+_REDIRECTS = range(300, 400)
 _NOT_SERVED = 501
 
 
@@ -71,6 +73,8 @@ def _of_answer(error: HttpError) -> tuple[str, ExitCode]:
             secs = error.retry_after
             when = f"in {secs:g} s" if secs is not None else "later"
             return f"try again {when}", ExitCode.CONFLICT
+    if error.status in _REDIRECTS:
+        return "is STRAIT_BASE_URL the address of a platform?", ExitCode.UNREACHABLE
     if error.status == _NOT_SERVED:
         return "`docs/compatibility.md` says what can be used instead", ExitCode.NO
     if error.status >= _SERVER_FAILED:
