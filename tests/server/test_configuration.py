@@ -56,10 +56,19 @@ def test_settings_of_other_types_are_read() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("query_secs", "soon", "seconds"),
-        ("query_secs", "-1", "seconds"),
-        ("query_secs", "inf", "seconds"),
-        ("max_in_flight", "1.5", "a whole number"),
+        ("query_secs", "soon", "more than 0 seconds"),
+        ("query_secs", "-1", "more than 0 seconds"),
+        ("query_secs", "inf", "more than 0 seconds"),
+        ("drain_secs", "soon", "seconds"),
+        ("keepalive_secs", "0", "more than 0 seconds"),
+        ("max_in_flight", "1.5", "a whole number from 1 on"),
+        ("max_in_flight", "0", "a whole number from 1 on"),
+        ("max_body_bytes", "0", "a whole number from 1 on"),
+        ("trusted_proxies", "127.0.0.1, proxy", "addresses or networks, with commas between"),
+        ("allowed_hosts", "http://x", "names, with commas between"),
+        ("allowed_hosts", "x:8080", "names, with commas between"),
+        ("allow_origin", "foo", "origins like `https://app.example`, with commas between"),
+        ("allow_origin", "https://x/a", "origins like `https://app.example`, with commas between"),
         ("limits", "some", "`none` or `platform`"),
         ("open_metrics", "perhaps", "`true` or `false`"),
         ("root_path", "strait", "a path like `/strait`"),
@@ -70,6 +79,19 @@ def test_a_wrong_value_is_named_with_what_is_right(name: str, value: str, expect
     with pytest.raises(ConfigurationError) as caught:
         load({}, {variable: value})
     assert str(caught.value) == f"{variable}: {value!r} is not {expected}"
+
+
+def test_names_and_origins_of_all_forms_are_taken() -> None:
+    given = {
+        "STRAIT_SERVER_ALLOWED_HOSTS": "strait.internal, [::1], 10.0.0.7",
+        "STRAIT_SERVER_ALLOW_ORIGIN": "https://app.example, http://localhost:3000/, *",
+        "STRAIT_SERVER_TRUSTED_PROXIES": "*, ::1, 10.0.0.0/8",
+    }
+    assert load({}, given) == {
+        "allowed_hosts": ("strait.internal", "[::1]", "10.0.0.7"),
+        "allow_origin": ("https://app.example", "http://localhost:3000/", "*"),
+        "trusted_proxies": ("*", "::1", "10.0.0.0/8"),
+    }
 
 
 @pytest.mark.parametrize("name", ["internal_secret", "encryption_key", "colour"])

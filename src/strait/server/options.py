@@ -7,8 +7,10 @@ so that `strait --help` stays quick.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,13 @@ PREFIX = "STRAIT_SERVER_"
 def _whole(text: str) -> int:
     number = int(text)
     if number < 0:
+        raise ValueError
+    return number
+
+
+def _positive(text: str) -> int:
+    number = _whole(text)
+    if number == 0:
         raise ValueError
     return number
 
@@ -33,6 +42,13 @@ def port(text: str) -> int:
 def _seconds(text: str) -> float:
     number = float(text)
     if not 0 <= number < float("inf"):
+        raise ValueError
+    return number
+
+
+def _some_seconds(text: str) -> float:
+    number = _seconds(text)
+    if number == 0:
         raise ValueError
     return number
 
@@ -57,6 +73,28 @@ def _prefix(text: str) -> str:
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    networks = _list(text)
+    for network in networks:
+        if network != "*":
+            ip_network(network)
+    return networks
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return _matching(r"[^\s/:@]+|\[[0-9A-Fa-f:.]+\]", _list(text))
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return _matching(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/@?#]+/?", _list(text))
+
+
+def _matching(pattern: str, parts: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(pattern, part) for part in parts):
+        raise ValueError
+    return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +131,17 @@ class Option:
 OPTIONS = (
     Option("limits", _limits, "`none` or `platform`",
            "`platform` refuses what the hosted platform refuses: rates, ports, long calls"),
-    Option("max_in_flight", _whole, "a whole number", "handlers called at the same time"),
-    Option("max_body_bytes", _whole, "a whole number", "the largest request body"),
-    Option("query_secs", _seconds, "seconds", "how long one query of analytics may take"),
+    Option("max_in_flight", _positive, "a whole number from 1 on",
+           "handlers called at the same time"),
+    Option("max_body_bytes", _positive, "a whole number from 1 on", "the largest request body"),
+    Option("query_secs", _some_seconds, "more than 0 seconds",
+           "how long one query of analytics may take"),
     Option("drain_secs", _seconds, "seconds", "how long a clean stop waits for handlers"),
-    Option("keepalive_secs", _seconds, "seconds",
+    Option("keepalive_secs", _some_seconds, "more than 0 seconds",
            "how often a silent event stream sends a comment"),
-    Option("stream_max_secs", _seconds, "seconds",
+    Option("stream_max_secs", _some_seconds, "more than 0 seconds",
            "when an event stream is ended; clients connect again"),
-    Option("stream_stall_secs", _seconds, "seconds",
+    Option("stream_stall_secs", _some_seconds, "more than 0 seconds",
            "how long a reader of a stream may leave a frame unread"),
     Option("max_streams", _whole, "a whole number", "event streams that may be open at a time"),
     Option("max_project_streams", _whole, "a whole number", "event streams of one project"),
@@ -111,21 +151,22 @@ OPTIONS = (
            "make OpenTelemetry spans of triggers and dispatches"),
     Option("root_path", _prefix, "a path like `/strait`",
            "the path prefix that a proxy serves this server under"),
-    Option("trusted_proxies", _list, "addresses or networks, with commas between",
+    Option("trusted_proxies", _networks, "addresses or networks, with commas between",
            "whose `X-Forwarded-For` and `-Proto` are believed"),
     Option("retain_days", _whole, "a whole number of days",
            "drop runs so long after their end; 0 is never"),
     Option("retain_runs", _whole, "a whole number", "keep so many of the newest runs; 0 is all"),
     Option("archive_dir", Path, "a directory", "write old runs there before they are dropped"),
-    Option("allowed_hosts", _list, "names, with commas between",
+    Option("allowed_hosts", _names, "names, with commas between",
            "names beside `localhost` that requests may be sent to"),
-    Option("allow_origin", _list, "origins like `https://app.example`, with commas between",
+    Option("allow_origin", _origins, "origins like `https://app.example`, with commas between",
            "sites whose pages may call this server from a browser"),
     Option("allow_private_endpoints", _flag, "`true` or `false`",
            "call endpoints in private networks, such as handlers in other containers"),
     Option("allow_loopback", _flag, "`true` or `false`",
            "call endpoints on this machine also where `--host` is open to the network"),
-    Option("max_connections", _whole, "a whole number", "clients connected at the same time"),
+    Option("max_connections", _positive, "a whole number from 1 on",
+           "clients connected at the same time"),
     Option("grpc_port", port, "a port from 0 to 65535",
            "serve the worker protocol (gRPC) on this port; 0 = any"),
     Option("grpc_host", str, "an address", "address to bind for workers; by default that of HTTP"),
