@@ -43,7 +43,8 @@ def test_what_is_no_option_is_told(tmp_path: Path) -> None:
 
 def test_a_setting_that_cannot_be_is_a_wrong_command_line(tmp_path: Path) -> None:
     done = strait("serve", "--query-secs", "soon", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "strait: --query-secs: 'soon' is not seconds\n")
+    said = "strait: --query-secs: 'soon' is not more than 0 seconds\n"
+    assert (done.returncode, done.stderr) == (2, said)
     (tmp_path / "strait.json").write_text("{")
     for command in ("dev", "serve"):
         done = strait(command, "--port", "0", cwd=tmp_path)

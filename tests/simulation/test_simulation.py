@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[2]
 # As many as it takes to find each of the faults that are planted here.
 CHUNK = 25
 # So many fit in a minute, all of them together.
-PARTS, PART = 10, 15
+PARTS, PART = 10, 10
 
 
 @pytest.mark.parametrize("part", range(PARTS))
