@@ -28,6 +28,7 @@ GET_JOB = next(route for route in ROUTES if route.id == "get-job")
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(300)  # on a machine with other work it has taken two minutes
 async def test_no_request_breaks_the_server_or_the_description(tmp_path: Path) -> None:
     report = await fuzz(tmp_path, requests=REQUESTS, seed=SEED, workers=2)
     assert not report.faults, str(report)
