@@ -47,6 +47,17 @@ async def test_activity_is_told_as_it_happens_and_resumed_without_a_gap(world: W
     assert told == [missed["id"], live["id"]]
 
 
+async def test_who_brings_a_place_that_is_still_to_come_is_told_everything(world: World) -> None:
+    """A server that keeps nothing begins its numbers anew with each start."""
+    job = await world.job()
+    run_id = await world.trigger(job)
+    await world.until(run_id, "completed")
+    for last in ("999.99999", "999"):
+        async with world.api.stream("GET", ACTIVITY, headers={"Last-Event-ID": last}) as response:
+            (first, *_) = await frames(response, 1)
+        assert json.loads(first["data"])["resource_id"] == job["id"]
+
+
 async def test_a_token_opens_a_stream_for_five_minutes(virtual: World) -> None:
     made = await virtual.api.post("/v1/sse-token")
     assert made.status_code == 201

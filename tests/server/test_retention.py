@@ -10,14 +10,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import httpx
 import pytest
 
 from strait.clock import VirtualClock
-from strait.store import maintenance
+from strait.store import ledger, maintenance
 from support.handlers import Gate, Handlers, ok
 from support.workflows import Flows, approval, child
 from support.world import World
 from support.world import world as a_world
+
+from .test_activity_streams import ACTIVITY, frames
+from .test_log_drains import drain, until_lines
 
 DAY = 86_400
 Keeping: TypeAlias = Callable[..., AbstractAsyncContextManager[World]]
@@ -44,12 +48,23 @@ def keeping(handlers: Handlers, tmp_path: Path) -> Keeping:
 
 
 def rows(world: World) -> dict[str, int]:
-    """How many rows there are in each table that has any."""
+    """How many rows there are in each table that has any, but for the line that holds a place."""
+    reader = world.platform.reader
     counts = {
-        table: int(world.platform.reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-        for table in LEFT
+        table: int(reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in LEFT
     }
+    counts["ledger"] -= reader.execute(
+        "SELECT count(*) FROM ledger WHERE subject = ''"
+    ).fetchone()[0]
     return {table: count for table, count in counts.items() if count}
+
+
+async def last_place(response: httpx.Response) -> str:
+    """The place at which a stream begins."""
+    async for line in response.aiter_lines():
+        if line.startswith("id:"):
+            return line.removeprefix("id:").strip()
+    raise AssertionError("the stream has ended")
 
 
 async def status_of(world: World, run_id: str) -> int:
@@ -86,6 +101,36 @@ async def test_a_run_goes_with_all_that_is_its_own_once_it_is_too_old(keeping: K
         assert rows(world) == {}
         (spent,) = world.platform.reader.execute("SELECT sum(microusd) FROM spend").fetchone()
         assert spent == 70, "what was spent is no part of a run"
+
+
+async def test_who_follows_the_ledger_misses_nothing_after_all_of_it_went(
+    keeping: Keeping,
+) -> None:
+    """SQLite would number the next line like the first one that went."""
+    async with keeping(retain_days=2) as world:
+        await drain(world)
+        job = await world.job()
+        old = await world.trigger(job)
+        await world.until(old, "completed")
+        await world.pass_time(1)
+        before = await until_lines(world, lambda lines: any(row["run_id"] == old for row in lines))
+        async with world.api.stream("GET", ACTIVITY) as response:
+            place = await last_place(response)
+        await world.pass_time(3 * DAY)
+        assert rows(world) == {}
+        new = await world.trigger(job)
+        await world.until(new, "completed")
+        await world.pass_time(1)
+        after = await until_lines(world, lambda lines: len(lines) > len(before))
+        assert [row["id"] for row in after[len(before) :]] == [
+            line.id for line in ledger.lines(world.platform.reader, new)
+        ]
+        headers = {"Last-Event-ID": place}
+        async with world.api.stream("GET", ACTIVITY, headers=headers) as response:
+            told = [json.loads(frame["data"]) for frame in await frames(response, 3)]
+        assert [(one.get("run_id"), one.get("to")) for one in told] == [
+            (new, "queued"), (new, "executing"), (new, "completed"),
+        ]  # fmt: skip
 
 
 async def test_nothing_goes_unless_somebody_says_so(keeping: Keeping) -> None:

@@ -192,6 +192,25 @@ def changes(db: sqlite3.Connection, project_id: str, *, after: int, limit: int) 
     return Changes(found, reached, reached >= last)
 
 
+def drop(db: sqlite3.Connection, subject: str) -> None:
+    """Delete the lines of a subject, and give their places to no other line."""
+    reached = end(db)
+    db.execute("DELETE FROM ledger WHERE subject = ?", (subject,))
+    if end(db) < reached:
+        _hold(db, reached)
+
+
+def _hold(db: sqlite3.Connection, place: int) -> None:
+    # SQLite gives the number behind the greatest one. Who follows the ledger remembers a place in
+    # it, log drains for ever, and would pass over what comes at or before that place once more.
+    # The one line of nobody goes from place to place: it is unique by its subject and number.
+    db.execute(
+        "INSERT OR REPLACE INTO ledger (id, subject, seq, project_id, at, type, level, message) "
+        "VALUES (?, '', 1, '', '', 'end', '', '')",
+        (place,),
+    )
+
+
 def search(
     db: sqlite3.Connection,
     subject: str,

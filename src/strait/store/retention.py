@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from strait.clock import Timestamp
 from strait.fsm import TERMINAL_RUN_STATUSES, TERMINAL_WORKFLOW_RUN_STATUSES
-from strait.store import workflow_runs
+from strait.store import ledger, workflow_runs
 from strait.store.runs import UNFINISHED
 
-# What belongs to a run, or to a workflow run, by the column that names it.
+# What belongs to a run, or to a workflow run, by the column that names it, beside its history.
+_HISTORY = ("ledger", "subject = ?")
 _OF_RUN = (
-    ("ledger", "subject = ?"),
     ("checkpoints", "run_id = ?"),
     ("run_state", "run_id = ?"),
     ("run_outputs", "run_id = ?"),
@@ -27,7 +27,6 @@ _OF_RUN = (
 )
 _STEPS = "SELECT id FROM step_runs WHERE workflow_run_id = ?"
 _OF_WORKFLOW_RUN = (
-    ("ledger", "subject = ?"),
     ("approvals", "workflow_run_id = ?"),
     # Before the steps, by which they are found.
     ("event_triggers", f"step_run_id IN ({_STEPS})"),
@@ -185,12 +184,12 @@ def _any(db: sqlite3.Connection, query: str, value: str) -> bool:
 
 def rows_of_run(db: sqlite3.Connection, run_id: str) -> Rows:
     """Return a run and all that belongs to it, by table."""
-    return _rows(db, (("runs", "id = ?"), *_OF_RUN), run_id)
+    return _rows(db, (("runs", "id = ?"), _HISTORY, *_OF_RUN), run_id)
 
 
 def rows_of_workflow_run(db: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, Rows]]:
     """Yield a workflow run and then each run of its steps, as (id, rows by table)."""
-    yield run_id, _rows(db, (("workflow_runs", "id = ?"), *_OF_WORKFLOW_RUN), run_id)
+    yield run_id, _rows(db, (("workflow_runs", "id = ?"), _HISTORY, *_OF_WORKFLOW_RUN), run_id)
     for job_run, _ in _job_runs(db, run_id):
         yield job_run, rows_of_run(db, job_run)
 
@@ -209,6 +208,7 @@ def _rows(db: sqlite3.Connection, tables: tuple[tuple[str, str], ...], run_id: s
 def drop_run(db: sqlite3.Connection, run_id: str) -> None:
     """Delete a run with all that belongs to it, and its batch with the last run of that."""
     row = db.execute("SELECT batch_id FROM runs WHERE id = ?", (run_id,)).fetchone()
+    ledger.drop(db, run_id)
     for table, where in (*_OF_RUN, ("runs", "id = ?")):
         db.execute(f"DELETE FROM {table} WHERE {where}", (run_id,))
     if row is not None and row[0]:
@@ -226,6 +226,7 @@ def drop_workflow_run(db: sqlite3.Connection, run_id: str) -> None:
     workflow_id, snapshot_id = db.execute(
         "SELECT workflow_id, snapshot_id FROM workflow_runs WHERE id = ?", (run_id,)
     ).fetchone()
+    ledger.drop(db, run_id)
     for table, where in (*_OF_WORKFLOW_RUN, ("workflow_runs", "id = ?")):
         db.execute(f"DELETE FROM {table} WHERE {where}", (run_id,))
     db.execute(

@@ -11,6 +11,7 @@ from msgspec import json
 from strait.clock import Timestamp
 from strait.engine.model import Run
 from strait.engine.runs import State
+from strait.store import ledger
 
 _encoder = json.Encoder()
 _decoder = json.Decoder(Run)
@@ -187,7 +188,7 @@ def purge(db: sqlite3.Connection, run_id: str) -> None:
     """Delete a run with its history and all that its handler has left."""
     for table in ("checkpoints", "run_state", "run_outputs", "run_samples", "worker_tasks"):
         db.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
-    db.execute("DELETE FROM ledger WHERE subject = ?", (run_id,))
+    ledger.drop(db, run_id)
     db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
 

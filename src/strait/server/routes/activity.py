@@ -112,15 +112,21 @@ def _moved(change: ledger.Change) -> bytes:
 
 
 def _place(text: str, db: sqlite3.Connection, project_id: str) -> Place:
+    newest = Place(audit.last_seq(db, project_id), ledger.end(db))
     if not text:
-        return Place(audit.last_seq(db, project_id), ledger.end(db))
+        return newest
     event, dot, line = text.partition(".")
     if event and not dot:
         # An id as older servers gave it, when there were audit events alone.
-        return Place(_number(event), ledger.end(db))
-    # Who brings an id that is none of ours cannot tell where it was, and is told everything.
-    return Place(_number(event), _number(line))
+        return newest._replace(event=_number(event, newest.event))
+    return Place(_number(event, newest.event), _number(line, newest.line))
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+def _number(text: str, newest: int) -> int:
+    """Return a number of ours.
+
+    Who brings one that is none cannot tell where it was, and is told everything. That is also one
+    that is still to come: a server that keeps nothing begins anew with each start.
+    """
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+    return number if number <= newest else 0
