@@ -97,6 +97,7 @@ async def test_the_health_of_a_job_is_over_a_window(virtual: World) -> None:
     assert (await virtual.api.get(path)).json()["total_runs"] == 4
     odd = await virtual.api.get(path, params={"window": "2h"})
     assert told(odd) == (400, "window is invalid")
+    assert odd.json()["error"]["details"] == ["window must be one of 1h, 1d, 7d, 30d"]
     assert told(await (await stranger(virtual)).get(path)) == (404, "job not found")
 
 

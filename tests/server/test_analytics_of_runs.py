@@ -149,7 +149,7 @@ async def test_jobs_are_compared_in_the_order_in_which_they_are_named(virtual: W
     await took(virtual, one, 1, cost=5)
     await took(virtual, one, 3, cost=6)
     await took(virtual, two, 4, BROKEN)
-    ids = f"{idle['id']},{two['id']},{one['id']},unknown"
+    ids = f"{idle['id']},{two['id']},{one['id']},unknown,{one['id']}"
     assert await get(virtual, "/jobs/comparison", job_ids=ids) == [
         {"job_id": idle["id"], "slug": idle["slug"], "total": 0, "success_rate": 0,
          "avg_duration_ms": 0, "cost": 0},

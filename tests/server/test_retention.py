@@ -49,13 +49,11 @@ def keeping(handlers: Handlers, tmp_path: Path) -> Keeping:
 
 def rows(world: World) -> dict[str, int]:
     """How many rows there are in each table that has any, but for the line that holds a place."""
-    reader = world.platform.reader
+    sources = {table: table for table in LEFT} | {"ledger": "ledger WHERE subject <> ''"}
     counts = {
-        table: int(reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in LEFT
+        table: int(world.platform.reader.execute(f"SELECT count(*) FROM {source}").fetchone()[0])
+        for table, source in sources.items()
     }
-    counts["ledger"] -= reader.execute(
-        "SELECT count(*) FROM ledger WHERE subject = ''"
-    ).fetchone()[0]
     return {table: count for table, count in counts.items() if count}
 
 

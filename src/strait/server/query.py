@@ -103,7 +103,7 @@ def _integer(query: Query, text: str) -> int:
 
 
 def _bounds(query: Query) -> str:
-    if query.name == "limit" or (query.min == 1 and query.clamped):
+    if query.clamped or (query.name == "limit" and query.max is None):
         return f"{query.name} must be a positive integer"
     if query.min == 0 and query.max is None:
         return f"{query.name} must be a non-negative integer"
@@ -146,9 +146,9 @@ def _text(query: Query, text: str) -> str:
 def _check_enum(query: Query, text: str, name: str) -> None:
     if not query.enum or text in query.enum:
         return
-    if query.ref:
-        raise _bad(f"{name} is invalid")
-    raise _bad(f"{name} must be one of {', '.join(query.enum)}")
+    right = f"{name} must be one of {', '.join(query.enum)}"
+    # The platform has these words; ours are the details.
+    raise ApiError(400, f"{name} is invalid", details=[right]) if query.ref else _bad(right)
 
 
 def _is_date(text: str) -> bool:

@@ -91,7 +91,8 @@ def _check_owned(call: Call, db: sqlite3.Connection, table: str, id: str, what: 
 def _job_ids(ids: list[str]) -> str:
     if len(ids) > _MAX_JOBS:
         raise ApiError(400, f"job_ids must name at most {_MAX_JOBS} jobs")
-    return json.encode(ids).decode()
+    # A job that is named twice would have its runs counted twice.
+    return json.encode(list(dict.fromkeys(ids))).decode()
 
 
 for _family in (runs, jobs, costs, workflows, webhooks):
