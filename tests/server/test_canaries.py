@@ -182,6 +182,30 @@ async def test_a_healthy_canary_is_promoted_step_by_step(still: Flows) -> None:
     assert [event["action"] for event in events] == ["canary_deployment.promoted"] * 2
 
 
+@pytest.mark.parametrize(("given", "share"), [({}, 10), ({"traffic_pct": 0}, 0)])
+async def test_a_canary_that_goes_on_by_itself_begins_with_its_first_step(
+    still: Flows, given: dict[str, int], share: int
+) -> None:
+    workflow = await two_versions(still)
+    made = await canary(still, workflow, auto_promote=AUTO, **given)
+    assert made["traffic_pct"] == share
+    await good_runs(still, workflow)
+    await still.world.pass_time(60)
+    assert await shown(still, workflow) == (200, 50 if share else 0)
+
+
+async def test_runs_that_were_canceled_say_nothing_of_a_canary(still: Flows) -> None:
+    workflow = await two_versions(still)
+    await canary(still, workflow, traffic_pct=10, auto_promote=AUTO)
+    chances(still.world, *[0.0] * 5)
+    for _ in range(5):
+        run_id = await still.trigger(workflow)
+        assert (await still.api.delete(f"/v1/workflow-runs/{run_id}")).status_code == 200
+        await still.until(run_id, "canceled")
+    await still.world.pass_time(61)
+    assert await shown(still, workflow) == (200, 10)
+
+
 async def test_a_canary_whose_runs_fail_is_rolled_back(still: Flows) -> None:
     workflow = await still.create(sleep("nap", 100), timeout_secs=1_000)
     await still.api.patch(f"/v1/workflows/{workflow['id']}", json={"timeout_secs": 1})

@@ -27,7 +27,10 @@ _SECOND_NS = 10**9
 
 @registry.write("create-canary-deployment")
 def create(call: Call, unit: Unit) -> Reply:
-    """Send a share of the runs of a workflow to another version."""
+    """Send a share of the runs of a workflow to another version.
+
+    One that goes on by itself begins with the first of its steps, unless the request says where.
+    """
     body = call.body(bodies.CreateCanaryDeploymentRequest)
     if body.source_version == body.target_version:
         raise ApiError(400, "source and target versions must be different")
@@ -46,7 +49,10 @@ def create(call: Call, unit: Unit) -> Reply:
         "traffic_pct": body.traffic_pct or 0,
     }
     if body.auto_promote is not None:
-        fields["auto_promote_config"] = _auto_promote(body.auto_promote)
+        config = fields["auto_promote_config"] = _auto_promote(body.auto_promote)
+        # Where nothing runs there is nothing to go by: it would stay at nothing for ever.
+        if body.traffic_pct is None and config.get("enabled") and config["steps"]:
+            fields["traffic_pct"] = config["steps"][0]
     try:
         record = canaries.begin(unit, workflow, fields)
     except sqlite3.IntegrityError as error:

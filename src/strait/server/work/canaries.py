@@ -19,7 +19,6 @@ from strait.engine import canary
 from strait.engine.audit_chain import AuditEvent
 from strait.engine.canary import AutoPromote, Health
 from strait.engine.model import Workflow
-from strait.fsm import is_terminal_workflow_run_status
 from strait.server.unit import Unit
 from strait.server.work import audit
 from strait.store import records
@@ -31,6 +30,8 @@ _NS_PER_INSTANT = 10**9 // SECOND
 # What is being undone, or was, had failed before.
 _UNDONE = frozenset({"compensating", "compensated", "compensation_failed"})
 _FAILED = frozenset({"failed", "timed_out"}) | _UNDONE
+# A run that somebody has ended says nothing of the version.
+_JUDGED = _FAILED | {"completed"}
 
 
 def newest(db: sqlite3.Connection, workflow_id: str) -> Record | None:
@@ -165,7 +166,7 @@ def _health(db: sqlite3.Connection, record: Record) -> Health:
         "WHERE workflow_id = ? AND created_at >= ? AND doc ->> '$.workflow_version' = ?",
         (record.owner_id, record.fields["step_at"], record.fields["target_version"]),
     )
-    ended = [row for row in rows if row[0] in _UNDONE or is_terminal_workflow_run_status(row[0])]
+    ended = [row for row in rows if row[0] in _JUDGED]
     failed = sum(status in _FAILED for status, _, _ in ended)
     return Health(failed, [_took_ns(begun, done) for _, begun, done in ended])
 
