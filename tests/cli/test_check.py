@@ -76,8 +76,38 @@ def test_what_cannot_be_looked_at_is_told_in_one_line(shop: Path) -> None:
     assert odd.stderr.startswith("strait: `--allow flying`: there is no such feature")
 
 
-def test_code_that_ends_the_program_is_told_of(shop: Path) -> None:
-    (shop / "main.py").write_text("import sys\nsys.exit(0)\n")
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("import sys\nsys.exit(0)\n", 2, "it ends the program ("),
+        ("\n\nraise ValueError('on purpose')\n", 3, "ValueError: on purpose"),
+        ("import not_there\n", 1, "No module named 'not_there'"),
+        ("import asyncio\nraise asyncio.CancelledError\n", 2, "CancelledError"),
+        ("import json\njson.loads('{')\n", 2, "JSONDecodeError: Expecting property name"),
+        ("x = 1\ndef broken(:\n", 2, "SyntaxError: invalid syntax"),
+        (PROGRAM.replace('"pay"', r'"a\nb"', 1), 4, "`slug` must not have control characters"),
+        (PROGRAM.replace('"pay"', r'"\ud83d"', 1), 4, "`slug` has half of a surrogate pair"),
+    ],
+    ids=["ends", "raises", "a missing import", "canceled", "in a library", "no Python", "a slug",
+         "no text"],
+)  # fmt: skip
+def test_code_that_cannot_be_imported_is_told_with_file_and_line(
+    shop: Path, text: str, line: int, why: str
+) -> None:
+    (shop / "main.py").write_text(text)
     done = strait("check", "main.py", cwd=shop)
     assert done.returncode == 1, "what was not looked at is not well"
-    assert done.stderr.startswith("strait: `main` cannot be imported: it ends the program (")
+    assert done.stdout.startswith(f"main.py:{line}: `main` cannot be imported: ")
+    assert why in done.stdout
+    (told,) = json.loads(strait("check", "main.py", "--json", cwd=shop).stdout)["problems"]
+    assert (told["file"], told["line"]) == ("main.py", line)
+    plan = ("--plan", "--handlers", "http://x.test", "--base-url", "http://127.0.0.1:9")
+    deployed = strait("deploy", "main.py", *plan, cwd=shop, STRAIT_API_KEY="k")
+    assert deployed.stderr.startswith(f"strait: main.py:{line}: `main` cannot be imported: ")
+
+
+def test_two_of_one_slug_are_told_where_the_second_is(shop: Path) -> None:
+    more = '\n\n@job(slug="pay")\nasync def again(payload, ctx):\n    return None\n'
+    (shop / "main.py").write_text(PROGRAM + more)
+    done = strait("check", "main.py", cwd=shop)
+    assert done.stdout == "main.py:21: two jobs have the slug `pay`; each needs its own\n"

@@ -191,6 +191,65 @@ def test_code_whose_import_does_not_end_is_left_at_the_first_signal(
     assert b'"base_url"' not in out, "it was never ready"
 
 
+def test_a_save_stops_an_import_that_does_not_end_and_runs_go_on_meanwhile(app: Path) -> None:
+    with dev("app.py", "--ephemeral", cwd=app.parent) as it:
+        moved_on(app, "import os\n", "import os\nopen('gate').read()\n")
+        os.mkfifo(app.parent / "gate")
+        moved_on(app, '"version": 1', '"version": 2')
+        # The pipe can be opened as soon as the import is at it; nothing is ever written.
+        with open(app.parent / "gate", "w"):
+            assert it.status()["state"] == "loading"
+            assert it.result(it.trigger("answer")) == {"version": 1}
+            hung = [gone(pid) for pid in it.pids() if pid != it.status()["processes"][0]["pid"]]
+            moved_on(app, "open('gate').read()\n", "")
+            assert it.until("reload")["files"] == ["app.py"]
+            for ended in hung:
+                ended()
+        assert it.result(it.trigger("answer")) == {"version": 2}
+
+
+def test_a_save_stops_the_very_first_import_too(app: Path) -> None:
+    os.mkfifo(app.parent / "gate")
+    (app.parent / "deep").mkdir()
+    helper = app.parent / "deep" / "helper.py"
+    helper.write_text("open('gate').read()\n")
+    app.write_text("import deep.helper\n" + APP)
+    with dev("app.py", "--ephemeral", cwd=app.parent, ready=False) as it:
+        with open(app.parent / "gate", "w"):
+            helper.write_text("")
+            it.ready = it.line()
+        assert it.result(it.trigger("answer")) == {"version": 1}
+
+
+def test_code_that_asks_for_input_is_told_that_there_is_none(app: Path) -> None:
+    app.write_text("name = input('your name? ')\n" + APP)
+    with dev("app.py", "--ephemeral", cwd=app.parent) as it:
+        told = it.until("error")
+        assert (told["type"], told["at"]) == ("EOFError", "app.py:1")
+
+
+def test_code_that_raises_an_interrupt_is_told_as_all_other_errors_are(app: Path) -> None:
+    app.write_text("raise KeyboardInterrupt\n" + APP)
+    with dev("app.py", "--ephemeral", cwd=app.parent) as it:
+        told = it.until("error")
+        assert (told["type"], told["at"]) == ("KeyboardInterrupt", "app.py:1")
+        assert "Traceback" not in it.stderr
+
+
+def test_a_process_in_the_midst_of_an_import_ends_with_its_platform(app: Path) -> None:
+    os.mkfifo(app.parent / "gate")
+    app.write_text("open('gate').read()\n" + APP)
+    with (
+        dev("app.py", "--ephemeral", cwd=app.parent, ready=False) as it,
+        open(app.parent / "gate", "w"),
+    ):
+        ends = [gone(pid) for pid in it.pids()]
+        assert ends
+        it.process.kill()
+        for ended in ends:
+            ended()
+
+
 def test_a_second_signal_ends_everything_at_once(app: Path) -> None:
     with dev("app.py", "--ephemeral", cwd=app.parent) as it:
         running = Blocked(it, app.parent)

@@ -21,6 +21,7 @@ EnumT = TypeVar("EnumT", bound=StrEnum)
 
 MAX_WAIT_SECS = 2_592_000
 """30 days, the longest sleep and the longest wait for an event."""
+_HALF = re.compile(r"[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -50,6 +51,9 @@ class Checks:
             raise self.refuse(f"`{name}` has {len(value)} characters; at most {longest} may be")
         if _CONTROL.search(value):
             raise self.refuse(f"`{name}` must not have control characters: {value!r}")
+        if _HALF.search(value):
+            # No JSON can carry it, whatever is sent.
+            raise self.refuse(f"`{name}` has half of a surrogate pair, which is no text: {value!r}")
 
     def number(self, name: str, value: object, *, least: int = 0, most: int | None = None) -> None:
         """Check for a whole number in a range; None is fine, it says that nothing was asked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 
 def main() -> None:
@@ -16,4 +17,7 @@ def main() -> None:
             "strait: `click` is not installed — "
             "the command line needs `pip install 'strait-python[cli,server]'`"
         )
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal that has no such letter, or half of a surrogate pair, ends no command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     cli(prog_name="strait")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from strait.authoring.portability import unportable
 from strait.authoring.sources import Place, step_place
 from strait.cli import dev_target
 from strait.cli.failures import CommandError, ExitCode
+from strait.cli.output import short
 from strait.compatibility import Target, features
-from strait.serve.discovery import discover
+from strait.serve.discovery import DiscoveryError, discover
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,29 @@ class Problem:
 def run(target: str, platform: Target, *, allow: tuple[str, ...], as_json: bool) -> None:
     """Print what cannot work; the exit status is 1 if there is anything, or nothing to look at."""
     check_allowed(allow)
-    definitions = defined(target)
-    problems = find(definitions, platform, allow)
+    definitions, problems = _looked_at(target, platform, allow)
     if as_json:
         print(json.dumps({"target": platform, "problems": [shown(one) for one in problems]}))
     else:
         print("\n".join(line(problem) for problem in problems) or _praise(definitions, platform))
     sys.exit(1 if problems else 0)
+
+
+def _looked_at(
+    target: str, platform: Target, allow: tuple[str, ...]
+) -> tuple[list[Definition], list[Problem]]:
+    """Return what a target defines and what of it cannot work; code that raises cannot.
+
+    Raises:
+        DiscoveryError: there is no such target, or nothing in it.
+    """
+    try:
+        definitions = defined(target)
+    except DiscoveryError as error:
+        if error.place is None:
+            raise
+        return [], [Problem(error.place, "", str(error))]
+    return definitions, find(definitions, platform, allow)
 
 
 def check_allowed(allow: tuple[str, ...]) -> None:
@@ -111,26 +127,19 @@ def _unportable(
 
 def line(problem: Problem) -> str:
     """Return a problem as one line, with its file and line."""
-    text = f"{_short(problem.place.path)}:{problem.place.line}: {problem.text}"
+    text = f"{short(problem.place.path)}:{problem.place.line}: {problem.text}"
     return f"{text}; instead: {problem.instead} [{problem.feature}]" if problem.feature else text
 
 
 def shown(problem: Problem) -> dict[str, str | int]:
     """Return a problem as JSON."""
     return {
-        "file": _short(problem.place.path),
+        "file": short(problem.place.path),
         "line": problem.place.line,
         "feature": problem.feature,
         "text": problem.text,
         "instead": problem.instead,
     }
-
-
-def _short(path: str) -> str:
-    """Return a path as one would type it here."""
-    found = Path(path)
-    here = Path(os.curdir).resolve()
-    return str(found.relative_to(here)) if found.is_relative_to(here) else path
 
 
 def _praise(definitions: list[Definition], target: Target) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from strait.cli import dev_import as imports
 from strait.cli import dev_lines as lines
 from strait.cli.dev_child import Child, Loaded, Order
 from strait.cli.dev_console import Console
@@ -147,8 +148,6 @@ class Handlers:
         while True:
             changed, status = await self._next()
             if status is not None:
-                # What is queued keeps its attempts while there is nobody to run it.
-                self._platform.scheduler.stop()
                 self._console.event(
                     "died", f"handlers ended with status {status}; starting them again", "red",
                     status=status,
@@ -191,9 +190,11 @@ class Handlers:
         before = {path: stamp(path) for path in self._files}
         self._development.state = "loading"
         child = await self._next_child()
-        loaded = await child.load(self._order())
-        self._watch(loaded, before, since)
-        if self._is_superseded():
+        self._watcher.begin_anew(self._target.roots, since)
+        loaded = await self._imported(child)
+        if loaded is not None:
+            self._watch(loaded, before, since)
+        if loaded is None or self._is_superseded():
             self._discard(child)
             return None
         self._superseded = 0
@@ -215,6 +216,18 @@ class Handlers:
                 "serving", f"found {what} in {self._target.shown}{found}", "green", found=what
             )
         return loaded
+
+    async def _imported(self, child: Child) -> Loaded | None:
+        storm = self._superseded >= _MOST_SUPERSEDED
+        watcher = self._watcher if self._reload else None
+        loaded = await imports.load(child, self._order(), watcher, storm=storm, slow=self._slow)
+        self._superseded += loaded is None
+        return loaded
+
+    def _slow(self, secs: int) -> None:
+        then = "; a save begins it anew" if self._reload else ""
+        text = f"{self._target.shown} is still being imported after {secs} s{then}"
+        self._console.event("importing", text, "yellow", secs=secs)
 
     async def _next_child(self) -> Child:
         if self._standby is None:
@@ -322,6 +335,8 @@ class Handlers:
     async def _mind(self, version: _Version) -> None:
         status = await version.child.wait()
         if version is self._present and not self._stopping:
+            # What is queued keeps its attempts while there is nobody to run it.
+            self._platform.scheduler.stop()
             self._died.put_nowait(status)
 
     # ------------------------------------------------------------------------------ old versions
@@ -397,7 +412,7 @@ class Handlers:
         if self._present is None and (loaded.missing or not self._reload):
             for row in text[1:]:
                 self._console.say(row)
-            raise HandlersError(f"cannot serve `{self._target.shown}`: {shown.message}")
+            raise HandlersError(f"cannot serve `{self._target.shown}`: {text[0]}")
         if self._present is None:
             # What is hosted here waits for its code; all else goes on.
             hold(self._platform, ())

@@ -58,6 +58,16 @@ class Watcher:
         for path, found in files.items():
             self._known.setdefault(path, found)
 
+    def begin_anew(self, trees: Iterable[Path], since: float) -> None:
+        """Take everything as it is now, while it is read again.
+
+        Args:
+            trees: further folders in which, at any depth, a new Python file counts.
+            since: the unix time from which a file there is new, in s.
+        """
+        self._known = {path: stamp(path) for path in self._known}
+        self._trees, self._since = tuple(dict.fromkeys((*self._trees, *trees))), since
+
     async def changes(self) -> tuple[str, ...]:
         """Wait until files have changed and are quiet again; return which."""
         pause = _LOOK_EVERY_SECS

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from strait.cli.failures import ExitCode
+from strait.cli.output import short
 from strait.errors import (
     ConfigurationError,
     ConflictError,
@@ -29,8 +32,17 @@ def line_of(error: BaseException) -> tuple[str, ExitCode] | None:
     """Return the line of an error and its exit code; None if it is none of these."""
     if not isinstance(error, StraitError):
         return _of_store(error)
-    what, advice, code = str(error), *_advice(error)
+    what, advice, code = _where(error) + str(error), *_advice(error)
     return (f"{what} — {advice}" if advice else what), code
+
+
+def _where(error: StraitError) -> str:
+    """Return the line of the user's code that cannot be imported, as the beginning of a line."""
+    # Whoever raised one has imported it.
+    discovery = sys.modules.get("strait.serve.discovery")
+    if discovery is None or not isinstance(error, discovery.DiscoveryError) or not error.place:
+        return ""
+    return f"{short(error.place.path)}:{error.place.line}: "
 
 
 def _advice(error: StraitError) -> tuple[str, ExitCode]:
@@ -84,8 +96,6 @@ def _of_answer(error: HttpError) -> tuple[str, ExitCode]:
 
 
 def _of_store(error: BaseException) -> tuple[str, ExitCode] | None:
-    import sys
-
     # Whoever raised one has imported it; a command that did not does without sqlite.
     connection, owner = (
         sys.modules.get(f"strait.store.{name}") for name in ("connection", "owner")

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ _STYLES = {
 
 def print_json(value: Json) -> None:
     """Print a value as one line of JSON, at once."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    # What a terminal of another encoding lacks is escaped the way of JSON.
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    print(json.dumps(value, ensure_ascii=plain), flush=True)
 
 
 def shown_json(value: Json) -> str:
@@ -133,6 +136,12 @@ def clock(stamp: str | None) -> str:
 def parsed(stamp: str) -> datetime:
     """Return an instant of the API."""
     return datetime.fromisoformat(stamp)
+
+
+def short(path: str) -> str:
+    """Return a path as one would type it here."""
+    found, here = Path(path), Path(os.curdir).resolve()
+    return str(found.relative_to(here)) if found.is_relative_to(here) else path
 
 
 def took(run: Json) -> str:

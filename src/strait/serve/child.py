@@ -20,12 +20,13 @@ import contextlib
 import json
 import logging
 import os
+import select
 import signal
 import socket
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, TextIO
 
 import uvicorn
 
@@ -114,6 +115,7 @@ def serve(
     *,
     orphan_secs: int | None = None,
     heard: Callable[[bytes], None] = _overhear,
+    parent: BinaryIO | None = None,
 ) -> None:
     """Serve until SIGTERM, or until the standard input is closed, and drain then.
 
@@ -124,6 +126,7 @@ def serve(
         grace_secs: how long handlers that run may go on after a signal.
         orphan_secs: the same when the parent has gone; by default as long.
         heard: is given each line that the parent says, in a thread of its own.
+        parent: what it says them on; by default the standard input.
     """
     server = _Server(
         uvicorn.Config(
@@ -144,8 +147,8 @@ def serve(
 
     def end_with_parent() -> None:
         # An input that was never open is as good as a parent that has gone.
-        with contextlib.suppress(OSError), open(0, "rb", closefd=False) as lines:
-            for line in lines:
+        with contextlib.suppress(OSError):
+            for line in parent or open(0, "rb", closefd=False):  # noqa: SIM115 - never closed
                 heard(line)
         left = grace_secs if orphan_secs is None else orphan_secs
         server.config.timeout_graceful_shutdown = left
@@ -174,6 +177,33 @@ def take_stdout() -> TextIO:
     ours = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return ours
+
+
+def take_stdin() -> BinaryIO:
+    """Keep the standard input for what the parent says; the target finds an empty one."""
+    ours = os.fdopen(os.dup(0), "rb")
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return ours
+
+
+def end_with(parent: BinaryIO, unless: threading.Event) -> None:
+    """End this process when the parent closes its end, unless somebody else listens by then.
+
+    It is for the time in which the target is imported, which may never be over.
+    """
+    if not hasattr(select, "poll"):
+        return
+    gone = select.poll()
+    # No line is asked about: those are for whoever reads them.
+    gone.register(parent, 0)
+
+    def wait() -> None:
+        gone.poll()
+        if not unless.is_set():
+            os._exit(1)
+
+    threading.Thread(target=wait, name="strait-orphan", daemon=True).start()
 
 
 def _say(answers: TextIO, line: Json) -> None:

@@ -23,13 +23,23 @@ from typing import Any
 
 from strait.authoring.definitions import Definition
 from strait.authoring.jobs import JobDefinition
+from strait.authoring.sources import Place
 from strait.authoring.steps import held_by
 from strait.authoring.workflows import WorkflowDefinition
 from strait.errors import StraitError
+from strait.serve.blame import culprit
 
 
 class DiscoveryError(StraitError):
-    """A target cannot be imported, or has no definitions; the text says which and why."""
+    """A target cannot be imported, or has no definitions; the text says which and why.
+
+    Attributes:
+        place: the line of the user's own files that it is about; None where there is none.
+    """
+
+    def __init__(self, text: str, place: Place | None = None) -> None:
+        super().__init__(text)
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,20 +203,30 @@ def _from_name(name: str, *, whole: bool) -> list[ModuleType]:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise DiscoveryError(f"there is no module `{name}`") from error
-        raise DiscoveryError(f"`{name}` cannot be imported: {error}") from error
-    except SystemExit as error:
+    except KeyboardInterrupt:
+        # A person has had enough of waiting; where nobody can, the caller knows.
+        raise
+    except BaseException as error:
+        raise refused(name, error) from error
+
+
+def refused(name: str, error: BaseException) -> DiscoveryError:
+    """Return why a module cannot be imported, and which line of the user's says so."""
+    place = culprit(error)
+    if isinstance(error, ModuleNotFoundError):
+        missing = error.name or ""
+        if missing and (name == missing or name.startswith(f"{missing}.")):
+            return DiscoveryError(f"there is no module `{name}`", place)
+        return DiscoveryError(f"`{name}` cannot be imported: {error}", place)
+    if isinstance(error, SystemExit):
         # Else whoever looks at the code would end with it, and say nothing.
-        raise DiscoveryError(
+        return DiscoveryError(
             f"`{name}` cannot be imported: it ends the program ({error!r}); "
-            "what a program does belongs under `if __name__ == '__main__':`"
-        ) from error
-    except Exception as error:
-        raise DiscoveryError(
-            f"`{name}` cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+            "what a program does belongs under `if __name__ == '__main__':`",
+            place,
+        )
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return DiscoveryError(f"`{name}` cannot be imported: {text}", place)
 
 
 def _of_attribute(module: ModuleType, attribute: str, target: str) -> list[Definition]:
@@ -233,20 +253,21 @@ def _sorted_out(definitions: Iterable[Definition]) -> Found:
         match definition:
             case JobDefinition():
                 if jobs.setdefault(definition.slug, definition) is not definition:
-                    raise _twice("job", definition.slug)
+                    raise _twice(definition)
             case WorkflowDefinition():
                 for inner in held_by(definition.steps):
                     take(inner)
                 if workflows.setdefault(definition.slug, definition) is not definition:
-                    raise _twice("workflow", definition.slug)
+                    raise _twice(definition)
 
     for definition in definitions:
         take(definition)
     return Found(tuple(jobs.values()), tuple(workflows.values()))
 
 
-def _twice(kind: str, slug: str) -> DiscoveryError:
-    return DiscoveryError(f"two {kind}s have the slug `{slug}`; each needs its own")
+def _twice(second: Definition) -> DiscoveryError:
+    text = f"two {second.kind}s have the slug `{second.slug}`; each needs its own"
+    return DiscoveryError(text, second.place)
 
 
 def _on_path(directory: Path) -> None:

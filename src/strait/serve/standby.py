@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TextIO
 
 from strait.client import AsyncClient, Client
 from strait.client.transports.wiring import shared_ssl_context
@@ -45,6 +45,7 @@ from strait.serve.discovery import (
     address_of,
     discover_all,
     folders_of,
+    refused,
 )
 from strait.serve.loading import ProjectFiles
 from strait.serve.manifest import Manifest
@@ -92,7 +93,8 @@ def main() -> NoReturn:
     """Get ready, wait for the order, and serve until the parent or a signal ends it."""
     answers = Answers(child.take_stdout())
     _warm()
-    line = sys.stdin.buffer.readline()
+    parent = child.take_stdin()
+    line = parent.readline()
     if not line:
         os._exit(0)
     order = json.loads(line)
@@ -102,6 +104,8 @@ def main() -> NoReturn:
     files = ProjectFiles([Path(root) for root in order["roots"]])
     files.install()
     targets = order["targets"]
+    serving = threading.Event()
+    child.end_with(parent, unless=serving)
     try:
         found = discover_all(targets)
         host = asgi(
@@ -111,17 +115,29 @@ def main() -> NoReturn:
             project_id=order["project_id"],
         )
         manifest = Manifest.of(found.all())
+    except KeyboardInterrupt as error:
+        # No terminal reaches this process: the code itself has raised it.
+        why = refused(targets[0], error)
+        why.__cause__ = error
+        _refuse(why, targets, answers, files)
     except StraitError as error:
-        searched = [str(folder) for folder in folders_of(targets)]
-        shown = _described(error, files)
-        answers.say({"error": shown, "files": files.look(), "searched": searched})
-        sys.stderr.flush()
-        os._exit(2)
+        _refuse(error, targets, answers, files)
     child.set_up_logging()
-    _serve(host, order, answers, found, manifest, files)
+    serving.set()
+    _serve(host, order, answers, found, manifest, files, parent)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _refuse(
+    error: StraitError, targets: list[str], answers: Answers, files: ProjectFiles
+) -> NoReturn:
+    searched = [str(folder) for folder in folders_of(targets)]
+    shown = _described(error, files)
+    answers.say({"error": shown, "files": files.look(), "searched": searched})
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def _warm() -> None:
@@ -141,6 +157,7 @@ def _serve(
     found: Found,
     manifest: Manifest,
     files: ProjectFiles,
+    parent: BinaryIO,
 ) -> None:
     listener = child.listener_at("127.0.0.1", order["port"])
 
@@ -166,6 +183,7 @@ def _serve(
         order["grace_secs"],
         orphan_secs=_ORPHAN_SECS,
         heard=partial(_register, order, answers),
+        parent=parent,
     )
 
 
@@ -273,6 +291,8 @@ def _described(error: StraitError, files: ProjectFiles) -> Json:
     frames = _frames(cause.__traceback__, files)
     at = frames[-1][0] if frames else ""
     lines = [text for _, text in frames]
+    if not at and isinstance(error, DiscoveryError) and error.place is not None:
+        at = str(error.place)
     if isinstance(cause, SyntaxError) and cause.filename:
         at = f"{cause.filename}:{cause.lineno or 0}"
         lines += [line.rstrip() for line in traceback.format_exception_only(cause)]
