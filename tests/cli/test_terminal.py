@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -106,29 +107,70 @@ def test_who_stops_reading_gets_no_traceback(shop: Shop) -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-class _Garbage(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        status, body = (500, b"") if "workflows" in self.path else (200, b"<html>a proxy</html>")
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(body)
+@contextmanager
+def stranger(body: bytes, *, status: int = 200, health: bytes | None = None) -> Iterator[str]:
+    """Serve one answer to whatever is asked, but to the question for health, at an address."""
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said = health if health is not None and self.path == "/health" else body
+            self.send_response(200 if said is health else status)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
 
+        do_POST = do_GET
 
-def test_answers_that_are_no_platforms_are_one_line(tmp_path: Path) -> None:
-    with HTTPServer(("127.0.0.1", 0), _Garbage) as server:
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        where = {
-            "STRAIT_BASE_URL": f"http://127.0.0.1:{server.server_port}",
-            "STRAIT_API_KEY": "k",
-        }
-        elsewhere = Shop(tmp_path, None)
-        code, line = elsewhere.refused("jobs", "list", **where)
-        assert (code, "the address of a platform?" in line) == (6, True)
-        assert elsewhere.refused("workflows", "list", **where)[0] == 6
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "body", [b"null", b"[]", b"{}", b"", b"<html>a proxy</html>", b'{"data": [1]}', b'{"data": []}']
+)
+@pytest.mark.parametrize(
+    "words", [("jobs", "list"), ("runs", "logs", "r"), ("trigger", "x"), ("export",)], ids=" ".join
+)
+def test_what_is_no_platform_is_told_as_that(
+    tmp_path: Path, words: tuple[str, ...], body: bytes
+) -> None:
+    with stranger(body) as url:
+        where = {"STRAIT_BASE_URL": url, "STRAIT_API_KEY": "k", "STRAIT_PROJECT": "p"}
+        code, line = Shop(tmp_path, None).refused(*words, **where)
+    advice = "`strait config` shows where that address comes from"
+    assert (code, line) == (6, f"what answers at {url} is no Strait platform — {advice}")
+
+
+def test_a_page_that_is_not_found_is_no_job_that_is_not_there(tmp_path: Path) -> None:
+    with stranger(b"404 page not found", status=404) as url:
+        where = {"STRAIT_BASE_URL": url, "STRAIT_API_KEY": "k"}
+        code, line = Shop(tmp_path, None).refused("runs", "show", "r", **where)
+    assert (code, line.partition(" — ")[0]) == (6, f"what answers at {url} is no Strait platform")
+
+
+def test_a_platform_behind_a_proxy_that_takes_headers_away_is_one(tmp_path: Path) -> None:
+    with stranger(b'{"data": []}', health=b'{"status": "healthy"}') as url:
+        where = {"STRAIT_BASE_URL": url, "STRAIT_API_KEY": "k"}
+        assert Shop(tmp_path, None).done("jobs", "list", "--json", **where) == "[]\n"
+
+
+def test_the_doctor_says_that_it_is_no_platform(tmp_path: Path) -> None:
+    with stranger(b"null") as url:
+        where = {"STRAIT_BASE_URL": url, "STRAIT_API_KEY": "k"}
+        told = Shop(tmp_path, None).run("doctor", **where)
+    assert told.exit_code == 1
+    assert f"fail  platform    what answers at {url} is no Strait platform" in told.output
+
+
+def test_a_server_that_fails_is_told_as_one(tmp_path: Path) -> None:
+    with stranger(b"", status=500) as url:
+        where = {"STRAIT_BASE_URL": url, "STRAIT_API_KEY": "k"}
+        assert Shop(tmp_path, None).refused("workflows", "list", **where)[0] == 6
 
 
 def test_a_redirect_to_a_page_is_no_answer_of_a_platform(tmp_path: Path) -> None:

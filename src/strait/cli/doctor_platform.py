@@ -58,7 +58,8 @@ def _answers(session: Session) -> Generator[Finding, None, bool]:
     try:
         health: Json = session.client.health.list()
     except CommandError as error:
-        yield fail("key", *error.format_message().split(" — ", 1))
+        about = "platform" if error.code is ExitCode.UNREACHABLE else "key"
+        yield fail(about, *error.format_message().split(" — ", 1))
         return False
     except StraitError as error:
         advice = "start it (`strait dev`), or correct STRAIT_BASE_URL"

@@ -88,6 +88,7 @@ class Place:
                 "set STRAIT_API_KEY, or `api_key_env` of a profile in strait.json",
                 ExitCode.DENIED,
             )
+        from strait.cli.stranger import Acquaintance
         from strait.client import Client
         from strait.retry import RetryOptions
 
@@ -97,6 +98,7 @@ class Place:
             project_id=self.project_id,
             timeout_ms=self.timeout_ms,
             response_format="dict" if plain else "model",
+            middleware=[Acquaintance(self.base_url)],
             # A person waits for the answer: once more for a hiccup, no longer.
             retry=RetryOptions(attempts=2, delay_ms=200, max_delay_ms=2_000),
         )
