@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .processes import ROOT, strait
+from .processes import ROOT, running, strait
 
 pytestmark = pytest.mark.e2e
 
@@ -86,3 +86,59 @@ def test_help_and_config_load_neither_a_platform_nor_a_client(folder: Path) -> N
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+STRAYS = {
+    "$schema": "https://strait.dev/schema.json",
+    "baseUrl": "https://x.test",
+    "timeout_ms": 5,
+    "enviroments": {},
+    "max_in_flight": 3,
+    "dir": ["shop"],
+    "something_newer": True,
+    "project": {"id": "p", "name": "P", "ids": "p"},
+    "sdk": {"base_ur": "https://x.test", "project_id": "p", "api_key": "s3cret", "tracing": True},
+    "environments": {"staging": {"timout_ms": 5, "token": "s3cret", "endpoint_url": "https://x"}},
+    "worker": {"concurrency": 5},
+}
+MEANT = {
+    "baseUrl": "`sdk.base_url`?",
+    "timeout_ms": "`sdk.timeout_ms`?",
+    "enviroments": "`environments`?",
+    "max_in_flight": "`server.max_in_flight`?",
+    "dir": "`dirs`?",
+    "project.ids": "`project.id`?",
+    "sdk.base_ur": "`sdk.base_url`?",
+    "sdk.project_id": "`project.id`?",
+    "sdk.api_key": "variable that has it as `sdk.api_key_env`",
+    "environments.staging.timout_ms": "`environments.staging.timeout_ms`?",
+    "environments.staging.token": "variable that has it as `environments.staging.api_key_env`",
+}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("config", "--json"), ("jobs", "list"), ("export",), ("check", "nowhere")],
+    ids=" ".join,
+)
+def test_keys_that_nobody_reads_are_named_with_what_was_meant(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "strait.json").write_text(json.dumps(STRAYS))
+    away = {"STRAIT_BASE_URL": "http://127.0.0.1:9", "STRAIT_API_KEY": "k"}
+    done = strait(*words, cwd=tmp_path, **away)
+    assert "s3cret" not in done.stdout + done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("strait: note: ")]
+    named = {line.split("`")[3]: line for line in told}
+    assert named.keys() == MEANT.keys()
+    for key, meant in MEANT.items():
+        assert named[key].endswith(meant)
+
+
+def test_the_doctor_and_a_platform_name_them_too(tmp_path: Path) -> None:
+    (tmp_path / "strait.json").write_text(json.dumps({"sdk": {"base_ur": "https://x.test"}}))
+    meant = "did you mean `sdk.base_url`?"
+    told = json.loads(strait("doctor", "--json", cwd=tmp_path).stdout)["checks"]
+    assert [one["advice"] for one in told if one["name"] == "settings"] == [meant]
+    with running("serve", "--port", "0", "--ephemeral", "--json", cwd=tmp_path) as platform:
+        assert f"note      `strait.json`: `sdk.base_ur` is not read; {meant}" in platform.stderr

@@ -15,8 +15,10 @@ from strait.authoring.definitions import Definition
 from strait.authoring.portability import unportable
 from strait.authoring.sources import Place, step_place
 from strait.cli import dev_target
+from strait.cli.config_keys import strays
 from strait.cli.failures import CommandError, ExitCode
 from strait.cli.output import short
+from strait.cli.session import tell_strays
 from strait.compatibility import Target, features
 from strait.serve.discovery import DiscoveryError, discover
 
@@ -41,6 +43,7 @@ class Problem:
 def run(target: str, platform: Target, *, allow: tuple[str, ...], as_json: bool) -> None:
     """Print what cannot work; the exit status is 1 if there is anything, or nothing to look at."""
     check_allowed(allow)
+    tell_strays(strays())
     definitions, problems = _looked_at(target, platform, allow)
     if as_json:
         print(json.dumps({"target": platform, "problems": [shown(one) for one in problems]}))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from strait.cli.config_keys import strays
+from strait.cli.session import tell_strays
 from strait.config import Setting, explain
 
 
@@ -21,6 +23,7 @@ def show(
         ConfigurationError: one is wrong.
     """
     settings = explain(path, profile=profile, arguments=arguments)
+    tell_strays(strays(path))
     if as_json:
         print(json.dumps([asdict(setting) for setting in settings]))
     else:

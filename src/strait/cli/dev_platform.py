@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strait._version import __version__
+from strait.cli.config_keys import strays
 from strait.cli.dev_target import Target, remote_settings
 from strait.config import FILE_NAME
 from strait.errors import StraitError
@@ -97,6 +98,8 @@ async def _serve(
             remember=key_file(options.database),
         )
         _announce(options, server, credentials, console)
+        for line in strays():
+            console.say(f"  note      {line}")
         if options.hosts:
             _tell_what_is_ignored(console, here)
         if handlers is not None and target is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from strait.cli.session import Session, on_platform
 
 
 @click.command()
-@on_platform
+@partial(on_platform, notes=False)
 def doctor(session: Session) -> None:
     """Look for what is wrong, and say what to do.
 

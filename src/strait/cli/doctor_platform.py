@@ -33,6 +33,8 @@ _GOOD = 2
 
 def findings(session: Session) -> Iterator[Finding]:
     """Look at the platform that commands here are for."""
+    for line in session.strays:
+        yield warn("settings", *line.split("; ", 1))
     try:
         place = session.place
     except ConfigurationError as error:

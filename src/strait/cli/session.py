@@ -61,6 +61,13 @@ class Session:
             )
         return self.place.project_id
 
+    @cached_property
+    def strays(self) -> list[str]:
+        """A line for each key of its `strait.json` that is not read, though it was meant to be."""
+        from strait.cli.config_keys import strays
+
+        return strays(self._asked.path)
+
     def __enter__(self) -> Self:
         return self
 
@@ -69,8 +76,13 @@ class Session:
             self.client.close()
 
 
-def on_platform(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which platform, and a `Session` as first argument."""
+def on_platform(command: Callable[..., None], *, notes: bool = True) -> Callable[..., None]:
+    """Give a command the options that say which platform, and a `Session` as first argument.
+
+    Args:
+        command: the command.
+        notes: whether it is told beforehand, to the person, which keys of the file are not read.
+    """
 
     @functools.wraps(command)
     def run(
@@ -89,9 +101,17 @@ def on_platform(command: Callable[..., None]) -> Callable[..., None]:
             base_url=base_url, api_key=api_key, project_id=project_id, profile=profile, path=path
         )
         with Session(asked, as_json=as_json) as session:
+            if notes:
+                tell_strays(session.strays)
             command(session, **arguments)
 
     return json_option(_place_options(run))
+
+
+def tell_strays(strays: list[str]) -> None:
+    """Tell a person which keys of a file are not read."""
+    for line in strays:
+        click.echo(f"strait: note: {line}", err=True)
 
 
 def _place_options(command: _Command) -> _Command:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strait.cli.config_keys import strays
 from strait.cli.places import Asked, find
 from strait.cli.progress import working
+from strait.cli.session import tell_strays
 from strait.errors import StraitError
 from strait.transfer import (
     Change,
@@ -43,6 +45,7 @@ class Settings:
             profile=self.profile,
             path=self.path,
         )
+        tell_strays(strays(self.path))
         return find(asked).client(plain=False)
 
 

@@ -6,6 +6,7 @@ Secrets are never read from the file. `docs/embedded.md` shows the table that `t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,11 @@ def _section(file: Path | None) -> Mapping[str, Any]:
     known = sorted(option.name for option in OPTIONS if not option.secret)
     for name in found:
         if name not in known:
-            raise ConfigurationError(
-                f"`{file}`: `{SECTION}.{name}` is no setting; there are {', '.join(known)}"
+            near = get_close_matches(name, known, n=1)
+            right = (
+                f"did you mean `{SECTION}.{near[0]}`?" if near else f"there are {', '.join(known)}"
             )
+            raise ConfigurationError(f"`{file}`: `{SECTION}.{name}` is no setting; {right}")
     return found
 
 
