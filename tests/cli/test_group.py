@@ -42,4 +42,8 @@ def test_help_names_every_command_and_imports_click_alone() -> None:
 def test_a_command_that_is_not_there_is_told() -> None:
     done = CliRunner().invoke(cli, ["depoly"])
     assert done.exit_code == 2
-    assert done.output == "strait: no such command 'depoly' — see `strait --help`\n"
+    assert done.output == (
+        "strait: no such command 'depoly'. Did you mean 'deploy'? — see `strait --help`\n"
+    )
+    other = CliRunner().invoke(cli, ["xyz"])
+    assert other.output == "strait: no such command 'xyz' — see `strait --help`\n"

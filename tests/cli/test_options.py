@@ -53,6 +53,26 @@ def test_a_setting_that_cannot_be_is_a_wrong_command_line(tmp_path: Path) -> Non
     assert not (tmp_path / ".strait").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("jobs list --limit 0", "'--limit': 0 is not in the range x>=1"),
+        ("runs replay --status failed --limit -1", "'--limit': -1 is not in the range x>=1"),
+        ("runs watch r --timeout 0", "'--timeout': 0.0 is not in the range x>0"),
+        ("trigger greet --wait --timeout nan", "'--timeout': nan is no number of seconds"),
+        ("workflows trigger order --timeout inf", "'--timeout': inf is no number of seconds"),
+        ("schedules next greet --count 0", "'--count': 0 is not in the range 1<=x<=1000"),
+        ("worker app.py --slots 257", "'--slots': 257 is not in the range 1<=x<=256"),
+        ("worker app.py --ca-file none.pem", "'--ca-file': File 'none.pem' does not exist"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_with_those_that_can(
+    tmp_path: Path, words: str, said: str
+) -> None:
+    done = strait(*words.split(), cwd=tmp_path)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
 @pytest.mark.parametrize("host", ["", " "])
 def test_no_address_is_not_every_address(tmp_path: Path, host: str) -> None:
     done = strait("serve", "--ephemeral", "--host", host, cwd=tmp_path)

@@ -107,6 +107,18 @@ def test_who_stops_reading_gets_no_traceback(shop: Shop) -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("words", ["jobs list", "export", "check nowhere", "doctor"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_ends_no_command(shop: Shop, words: str, closed: str) -> None:
+    command = f"exec {sys.executable} -m strait.cli {words} {closed}"
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, cwd=shop.directory,
+        env=environment(), check=False,
+    )  # fmt: skip
+    assert done.returncode == (words == "check nowhere"), done.stderr
+    assert "fault" not in done.stderr
+
+
 @contextmanager
 def stranger(body: bytes, *, status: int = 200, health: bytes | None = None) -> Iterator[str]:
     """Serve one answer to whatever is asked, but to the question for health, at an address."""

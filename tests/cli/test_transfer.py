@@ -57,6 +57,13 @@ def test_a_project_goes_from_one_server_to_another(tmp_path: Path) -> None:
         assert (again["is_empty"], again["changes"]) == (True, [])
 
 
+def test_a_file_that_cannot_be_written_is_named_as_it_was(tmp_path: Path) -> None:
+    with Client.local() as one:
+        done = strait("export", "nowhere/project.json", cwd=tmp_path, **settings(one))
+    said = "strait: No such file or directory: `nowhere/project.json`\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 def test_a_file_with_values_is_for_its_owner_only(tmp_path: Path) -> None:
     with Client.local() as client:
         fill(client)

@@ -80,7 +80,6 @@ def test_a_payload_is_json_a_file_the_standard_input_or_pairs(shop: Shop) -> Non
         (("runs", "list", "--status", "gone"), 2, "it is one of delayed, queued"),
         (("runs", "list", "--job", "gone"), 4, "`strait jobs list` shows all"),
         (("runs", "cancel"), 2, "name runs, or say --all"),
-        (("runs", "cancel", "--all"), 2, "say `--yes` to do it"),
         (("runs", "replay", "x", "--status", "failed"), 2, "name runs, or say which"),
         (("runs", "purge"), 2, "say which runs"),
         (("runs", "purge", "x", "--yes"), 3, "is in use by process"),
@@ -162,6 +161,8 @@ def test_runs_are_canceled_by_name_and_all_of_a_job(shop: Shop) -> None:
     assert "canceled" in shop.done("runs", "cancel", first)
     code, line = shop.refused("runs", "cancel", first)
     assert code in {1, 3}, line
+    code, line = shop.refused("runs", "cancel", "--all", "--job", "patient")
+    assert (code, line.endswith("say `--yes` to do it")) == (2, True)
     told = shop.json("runs", "cancel", "--all", "--job", "patient", "--yes")
     assert [one["id"] for one in told["canceled"]] == [second]
     result = shop.run("runs", "cancel", first, second)
@@ -276,6 +277,11 @@ def test_a_secret_comes_from_the_standard_input_and_never_out_again(shop: Shop) 
     shop.done("secrets", "delete", "STRIPE_KEY", "--yes")
     assert shop.json("secrets", "list") == []
     assert shop.refused("secrets", "set", "EMPTY", stdin="")[0] == 2
+
+
+@pytest.mark.parametrize("group", ["dlq replay", "dlq purge", "runs cancel"])
+def test_nobody_is_asked_about_nothing(shop: Shop, group: str) -> None:
+    assert " 0 " in f" {shop.done(*group.split(), '--all', '--job', 'refuse')}"
 
 
 def test_dead_letters_are_listed_replayed_and_purged(shop: Shop) -> None:

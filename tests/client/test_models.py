@@ -84,6 +84,7 @@ def test_a_model_shows_what_the_platform_sent_and_not_too_much() -> None:
             {"key": "strait_hush", "rotation_webhook_secret": "hush"},
         ),
         (strait.models.RotateApiKeyResponse, {"key": "strait_hush"}),
+        (strait.models.DeviceTokenResponse, {"api_key": "strait_hush"}),
         (strait.models.SetJobEndpointResponse, {"signing_secret": "esec_hush"}),
         (strait.models.CreateWebhookSubscriptionResponse, {"signing_secret": "whsec_hush"}),
     ],

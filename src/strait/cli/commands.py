@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -162,6 +163,16 @@ class LazyGroup(click.Group):
         """Import a command."""
         entry = ENTRIES.get(cmd_name)
         return None if entry is None else entry.load()
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; of one that is not there, say which it may have been."""
+        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in ENTRIES:
+            near = get_close_matches(args[0], ENTRIES, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"no such command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands under their headings, and import none."""

@@ -108,7 +108,9 @@ def difference(before: Manifest, after: Manifest, changed_files: set[str], loade
 
 def error_lines(error: LoadError, here: Path) -> list[str]:
     """Return what is wrong with the code, and the user's own frames."""
-    head = error.message if error.type in error.message else f"{error.type}: {error.message}"
+    # Errors of ours speak for themselves.
+    plain = error.type in error.message or error.type == "DiscoveryError"
+    head = error.message if plain else f"{error.type}: {error.message}"
     path, _, line = error.at.rpartition(":")
     where = f"{short(path, here)}:{line}" if path else ""
     text = [f"{where}: {head}" if where else head]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from strait.cli.completing import slugs
-from strait.cli.session import Session, on_platform, yes_option
+from strait.cli.session import Session, limit_option, on_platform, yes_option
 
 _JOB = click.option("--job", default=None, shell_complete=slugs("job"), help="Slug or id of a job.")
 
@@ -20,7 +20,7 @@ def dlq() -> None:
 
 @dlq.command("list")
 @_JOB
-@click.option("--limit", default=50, show_default=True, help="At most so many.")
+@limit_option(50)
 @on_platform
 def list_(session: Session, *, job: str | None, limit: int) -> None:
     """List dead letters, the newest first."""
@@ -124,6 +124,6 @@ def _chosen(
     from strait.cli import inputs, lookup, output
 
     chosen = list(run_ids) or [one["id"] for one in _letters(session, job, lookup.MANY)]
-    if every or always:
+    if chosen and (every or always):
         inputs.confirm(question.format(output.count(len(chosen), "dead letter")), yes=yes)
     return chosen

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from strait.cli.session import Session, on_platform
+from strait.cli.session import Session, limit_option, on_platform
 
 if TYPE_CHECKING:
     from strait.errors import Json
@@ -59,7 +59,7 @@ def send(
 
 @events.command("list")
 @click.option("--status", default=None, help="Such as waiting, received or timed_out.")
-@click.option("--limit", default=50, show_default=True, help="At most so many.")
+@limit_option(50)
 @on_platform
 def list_(session: Session, *, status: str | None, limit: int) -> None:
     """List what waits for events, and what has come."""

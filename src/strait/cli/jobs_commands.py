@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from strait.cli.completing import slugs
-from strait.cli.session import Session, on_platform
+from strait.cli.session import Session, limit_option, on_platform
 
 if TYPE_CHECKING:
     from strait.errors import Json
@@ -24,7 +24,7 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@limit_option(100)
 @on_platform
 def list_(session: Session, *, limit: int) -> None:
     """List the jobs of the project."""

@@ -55,7 +55,8 @@ def _cancel_all(session: Session, job: str | None, *, yes: bool) -> None:
     wanted = Wanted(job, _UNFINISHED, limit=lookup.MANY)
     run_ids = [run["id"] for run in matching(session, wanted)]
     of = f" of job `{job}`" if job else ""
-    inputs.confirm(f"Cancel {output.count(len(run_ids), 'run')}{of}?", yes=yes)
+    if run_ids:
+        inputs.confirm(f"Cancel {output.count(len(run_ids), 'run')}{of}?", yes=yes)
     results: list[Json] = []
     batches = [run_ids[at : at + _BATCH] for at in range(0, len(run_ids), _BATCH)]
     for batch in tracked("cancel", batches):
@@ -76,7 +77,7 @@ class Again:
     run_ids: tuple[str, ...] = ()
     job: str | None = None
     statuses: tuple[str, ...] = ()
-    limit: int = 0
+    limit: int | None = None
     from_checkpoint: bool = False
     wait: bool = False
     yes: bool = False
@@ -94,7 +95,8 @@ def replay(session: Session, asked: Again) -> None:
         limit = asked.limit or lookup.MANY
         wanted = Wanted(asked.job, asked.statuses, limit=limit)
         run_ids = [run["id"] for run in matching(session, wanted)]
-        inputs.confirm(f"Run {output.count(len(run_ids), 'run')} again?", yes=asked.yes)
+        if run_ids:
+            inputs.confirm(f"Run {output.count(len(run_ids), 'run')} again?", yes=asked.yes)
     replayed = [_again(session, one, asked) for one in tracked("replay", run_ids)]
     if not asked.wait:
         _tell_many(session, "replayed", replayed, [])

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from strait.cli.completing import slugs
-from strait.cli.session import Session, on_platform, yes_option
+from strait.cli.session import Session, limit_option, on_platform, timeout_option, yes_option
 
 _RUN = click.argument("run_id", metavar="RUN")
 _RUNS = click.argument("run_ids", metavar="RUN...", nargs=-1)
@@ -15,8 +15,8 @@ _JOB = click.option("--job", default=None, shell_complete=slugs("job"), help="Sl
 _STATUS = click.option(
     "--status", "statuses", multiple=True, help="Such as failed; may be given more than once."
 )
-_LIMIT = click.option("--limit", default=20, show_default=True, help="At most so many.")
-_TIMEOUT = click.option("--timeout", type=float, default=None, help="Seconds at most; 124 then.")
+_LIMIT = limit_option(20)
+_TIMEOUT = timeout_option("Seconds at most; 124 then.")
 
 
 @click.group()
@@ -158,7 +158,10 @@ def export(
 @_RUNS
 @_JOB
 @_STATUS
-@click.option("--limit", default=0, help="With --status: at most so many.  [default: all]")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="INTEGER", default=None,
+    help="With --status: at most so many.  [default: all]",
+)  # fmt: skip
 @click.option("--from-checkpoint", is_flag=True, help="Go on from the last checkpoint.")
 @click.option("--wait", is_flag=True, help="Of one run: follow the new one, and exit by its end.")
 @yes_option

@@ -53,7 +53,10 @@ def list_(session: Session) -> None:
 
 @schedules.command("next")
 @_NAME
-@click.option("--count", default=10, show_default=True, help="How many times.")
+@click.option(
+    "--count", type=click.IntRange(1, 1_000), metavar="INTEGER", default=10, show_default=True,
+    help="How many times, 1 to 1000.",
+)  # fmt: skip
 @on_platform
 def next_(session: Session, *, name: str, count: int) -> None:
     """Show when a schedule fires next, in its own time zone."""

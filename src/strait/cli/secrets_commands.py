@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from strait.cli.completing import slugs
-from strait.cli.session import Session, on_platform, yes_option
+from strait.cli.session import Session, limit_option, on_platform, yes_option
 
 _JOB = click.option(
     "--job",
@@ -49,7 +49,7 @@ def set_(session: Session, *, key: str, job: str | None, environment: str | None
 @secrets.command("list")
 @_JOB
 @_ENVIRONMENT
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@limit_option(100)
 @on_platform
 def list_(session: Session, *, job: str | None, environment: str | None, limit: int) -> None:
     """List the names of secrets."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from math import isfinite
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import click
@@ -18,6 +19,32 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 _PAGE = 100
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
+_COUNT = click.IntRange(min=1)
+# A wait of no time would say of a run that has ended that it has not.
+_SECS = click.FloatRange(min=0, min_open=True)
+
+
+def limit_option(default: int) -> Callable[[_Command], _Command]:
+    """Return the option that says how many rows a list has at most."""
+    return click.option(
+        "--limit", type=_COUNT, metavar="INTEGER", default=default, show_default=True,
+        help="At most so many.",
+    )  # fmt: skip
+
+
+def timeout_option(about: str) -> Callable[[_Command], _Command]:
+    """Return the option that says for how many seconds something is waited for."""
+    return click.option(
+        "--timeout", type=_SECS, metavar="SECS", default=None, callback=_finite, help=about
+    )
+
+
+def _finite(_context: click.Context, _option: click.Parameter, secs: float | None) -> float | None:
+    if secs is not None and not isfinite(secs):
+        raise click.BadParameter(f"{secs} is no number of seconds")
+    return secs
+
+
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 

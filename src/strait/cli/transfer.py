@@ -59,8 +59,12 @@ def write(out: str, *, with_variables: bool, settings: Settings) -> None:
         # Values of variables are for their owner only.
         mode = 0o600 if with_variables else 0o666
         path, new = Path(out), Path(f"{out}.new")
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            new.unlink(missing_ok=True)
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        except OSError as error:
+            # It is the file that was named which cannot be written.
+            raise OSError(error.errno, error.strerror, out) from None
         with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         new.replace(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from strait.cli.completing import slugs
-from strait.cli.session import Session, on_platform
+from strait.cli.session import Session, on_platform, timeout_option
 
 
 @click.command()
@@ -13,7 +13,7 @@ from strait.cli.session import Session, on_platform
 @click.argument("pairs", nargs=-1, metavar="[KEY=TEXT | KEY:=JSON]...")
 @click.option("--payload", "text", default=None, help="JSON, @FILE, or - for the standard input.")
 @click.option("--wait", is_flag=True, help="Follow the run, and exit by how it ends.")
-@click.option("--timeout", type=float, default=None, help="Seconds to wait at most; 124 then.")
+@timeout_option("Seconds to wait at most; 124 then.")
 @click.option("--key", default=None, help="Idempotency key: with the same, nothing runs twice.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the run.")
 @click.option("--delay", default=None, help="Start it so long from now: 90s, 5m, 12h, 30d.")

@@ -19,13 +19,18 @@ from strait.cli.session import Session, on_platform
     help="Where the platform listens for workers.  [env: STRAIT_WORKER_ADDR]",
 )
 @click.option("--queue", "queues", multiple=True, help="A queue to serve.  [default: the jobs']")
-@click.option("--slots", default=8, show_default=True, help="How many runs at once, 1 to 256.")
+@click.option(
+    "--slots", type=click.IntRange(1, 256), metavar="INTEGER", default=8, show_default=True,
+    help="How many runs at once, 1 to 256.",
+)  # fmt: skip
 @click.option("--name", default="", help="What people call it.  [default: the host's name]")
 @click.option(
     "--register", is_flag=True, help="Bring the jobs and workflows to the platform first."
 )
 @click.option(
     "--drain-secs",
+    type=click.FloatRange(min=0),
+    metavar="SECS",
     default=30.0,
     show_default=True,
     help="How long runs may go on after SIGTERM or ctrl-c; once more ends at once.",
@@ -33,7 +38,7 @@ from strait.cli.session import Session, on_platform
 @click.option("--tls/--no-tls", default=None, help="[default: TLS unless on this machine]")
 @click.option(
     "--ca-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=None,
     help="Certificates to trust, a PEM file.",
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from strait.cli.completing import slugs
-from strait.cli.session import Session, on_platform
+from strait.cli.session import Session, limit_option, on_platform, timeout_option
 
 if TYPE_CHECKING:
     from strait.client import Client
@@ -27,7 +27,7 @@ def workflows() -> None:
 
 
 @workflows.command("list")
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@limit_option(100)
 @on_platform
 def list_(session: Session, *, limit: int) -> None:
     """List the workflows of the project."""
@@ -82,7 +82,7 @@ def show(session: Session, *, name: str) -> None:
 @click.argument("pairs", nargs=-1, metavar="[KEY=TEXT | KEY:=JSON]...")
 @click.option("--payload", "text", default=None, help="JSON, @FILE, or - for the standard input.")
 @click.option("--wait", is_flag=True, help="Follow the run, and exit by how it ends.")
-@click.option("--timeout", type=float, default=None, help="Seconds to wait at most; 124 then.")
+@timeout_option("Seconds to wait at most; 124 then.")
 @click.option("--key", default=None, help="Idempotency key: with the same, nothing runs twice.")
 @on_platform
 def trigger(session: Session, *, name: str, **arguments: object) -> None:
@@ -104,7 +104,7 @@ def trigger(session: Session, *, name: str, **arguments: object) -> None:
     shell_complete=slugs("workflow"),
 )
 @click.option("--status", default=None, help="Such as running or failed.")
-@click.option("--limit", default=20, show_default=True, help="At most so many.")
+@limit_option(20)
 @on_platform
 def runs(session: Session, *, name: str, status: str | None, limit: int) -> None:
     """List workflow runs, the newest first."""

@@ -225,7 +225,9 @@ def _model_within(annotation: Any) -> type[StraitModel] | None:
 
 
 # What a platform shows once, when it has made it; its owner reads the field, and no log should.
-_SECRETS = frozenset({"device_code", "rotation_webhook_secret", "signing_secret", "token"})
+_SECRETS = frozenset(
+    {"api_key", "device_code", "rotation_webhook_secret", "signing_secret", "token"}
+)
 
 
 def _is_secret(name: str, value: object) -> bool:
