@@ -15,7 +15,7 @@ from threading import Thread
 
 import pytest
 
-from strait.cli import lookup, progress
+from strait.cli import lookup, output, progress
 
 from .processes import PATIENCE_SECS, environment
 from .shop import Shop, shop_at
@@ -29,13 +29,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield made
 
 
-def at_terminal(shop: Shop, *words: str, **variables: str) -> str:
+def at_terminal(shop: Shop, *words: str, columns: int = 200, **variables: str) -> str:
     """Run a command at a terminal of its own, and return what it shows there."""
     here, there = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "strait.cli", *words],
         stdin=there, stdout=there, stderr=there, cwd=shop.directory,
-        env=environment(TERM="xterm", COLUMNS="200", **variables),
+        env=environment(TERM="xterm", COLUMNS=str(columns), **variables),
     ) as process:  # fmt: skip
         os.close(there)
         shown = b""
@@ -105,6 +105,25 @@ def test_who_stops_reading_gets_no_traceback(shop: Shop) -> None:
     )  # fmt: skip
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_narrow_terminal_loses_no_column_and_cuts_no_word(shop: Shop, columns: int) -> None:
+    shop.run("trigger", "refuse", "--payload", "{}", "--wait")
+    drawn = at_terminal(shop, "runs", "list", "--job", "refuse", "--limit", "1", columns=columns)
+    for word in ("status", "attempt", "created", "error", "refuse", "failed"):
+        assert word in drawn
+    assert "enabled" in at_terminal(shop, "jobs", "list", columns=columns)
+
+
+def test_a_text_at_the_end_of_a_row_is_folded_below_its_heading(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "32")
+    monkeypatch.setattr(output, "is_drawn", lambda: True)
+    output.table(["run", "error"], [["r-1", "a text that has far more words than fit"]])
+    told = capsys.readouterr().out.splitlines()
+    assert told == ["run  error", "r-1  a text that has far more", "     words than fit"]
 
 
 @pytest.mark.parametrize("words", ["jobs list", "export", "check nowhere", "doctor"])

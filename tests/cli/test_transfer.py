@@ -57,6 +57,17 @@ def test_a_project_goes_from_one_server_to_another(tmp_path: Path) -> None:
         assert (again["is_empty"], again["changes"]) == (True, [])
 
 
+def test_the_flags_that_say_which_platform_are_those_of_all_commands(tmp_path: Path) -> None:
+    with Client.local() as one:
+        fill(one)
+        given = settings(one)
+        flags = ("--base-url", given["STRAIT_BASE_URL"], "--api-key", given["STRAIT_API_KEY"])
+        elsewhere = {**given, "STRAIT_BASE_URL": "http://127.0.0.1:9", "STRAIT_API_KEY": "k"}
+        done = strait("export", *flags, cwd=tmp_path, **elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert '"pay"' in done.stdout
+
+
 def test_a_file_that_cannot_be_written_is_named_as_it_was(tmp_path: Path) -> None:
     with Client.local() as one:
         done = strait("export", "nowhere/project.json", cwd=tmp_path, **settings(one))

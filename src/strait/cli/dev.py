@@ -78,8 +78,8 @@ def run(options: Options) -> None:
 
 def _said(error: StraitError | OSError) -> str:
     """Return an error in words, without the number that one of the system begins with."""
-    if isinstance(error, OSError) and error.strerror and not error.filename:
-        return error.strerror
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: `{error.filename}`" if error.filename else error.strerror
     return str(error)
 
 

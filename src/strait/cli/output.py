@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from strait.errors import Json
 
 _GAP = "  "
+_IDENTITIES = frozenset({"id", "run"})
+# A text in a narrower column is not read.
+_LEAST_FOLDED = 20
 # How a status is shown on a terminal.
 _STYLES = {
     "completed": "green",
@@ -99,17 +104,42 @@ def _lines(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]
 
 
 def _draw(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Draw a table; only its last column is folded, unless that is an identity, which is copied.
+
+    Where there is no room even so, rows are longer than the terminal is wide, and it folds them:
+    words that are cut in pieces are not read.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in headings:
-        # An identity is copied: it is never cut.
-        drawn.add_column(heading, no_wrap=heading in {"id", "run"}, overflow="fold")
-    for row in cells:
-        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False).print(drawn)
+    console = Console(highlight=False)
+    widths = [max(map(cell_len, column)) for column in zip(headings, *cells, strict=True)]
+    *others, last = widths
+    room = console.width - sum(others) - len(_GAP) * len(others)
+    if room < last and (headings[-1] in _IDENTITIES or room < _LEAST_FOLDED):
+        room = last
+    rows = [[Text(heading, style="bold") for heading in headings]]
+    rows += [[Text(cell, style=_STYLES.get(cell, "")) for cell in row] for row in cells]
+    for row in rows:
+        folded = row[-1].wrap(console, max(room, 1), overflow="fold") or [Text()]
+        row[-1] = folded[0]
+        console.print(_line(row, others), soft_wrap=True)
+        indent = " " * (sum(others) + len(_GAP) * len(others))
+        for more in folded[1:]:
+            console.print(Text(indent) + more, soft_wrap=True)
+
+
+def _line(row: Sequence[Text], widths: Sequence[int]) -> Text:
+    from rich.text import Text
+
+    line = Text()
+    for cell, width in zip(row, widths, strict=False):
+        line += cell
+        line.append(" " * (width - cell.cell_len) + _GAP)
+    line += row[-1]
+    line.rstrip()
+    return line
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:

@@ -132,7 +132,7 @@ def on_platform(command: Callable[..., None], *, notes: bool = True) -> Callable
                 tell_strays(session.strays)
             command(session, **arguments)
 
-    return json_option(_place_options(run))
+    return json_option(place_options(run))
 
 
 def tell_strays(strays: list[str]) -> None:
@@ -141,7 +141,8 @@ def tell_strays(strays: list[str]) -> None:
         click.echo(f"strait: note: {line}", err=True)
 
 
-def _place_options(command: _Command) -> _Command:
+def place_options(command: _Command) -> _Command:
+    """Add the options that say which platform and project; they win over the environment."""
     for option in (
         click.option("--file", "path", default=None, metavar="PATH", help="A strait.json."),
         click.option("--profile", default=None, help="Section of `environments` in the file."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class Settings:
     profile: str | None = None
     base_url: str | None = None
     project_id: str | None = None
+    api_key: str | None = field(default=None, repr=False)
 
     def client(self) -> Client:
         """Return a client with them."""
@@ -44,6 +45,7 @@ class Settings:
             project_id=self.project_id,
             profile=self.profile,
             path=self.path,
+            api_key=self.api_key,
         )
         tell_strays(strays(self.path))
         return find(asked).client(plain=False)

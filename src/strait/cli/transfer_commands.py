@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
+from strait.cli.session import place_options
+
 _FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
-_Command = TypeVar("_Command", bound=Callable[..., None])
-
-
-def _client_options(command: _Command) -> _Command:
-    """Add the options that say which platform and project; they win over the environment."""
-    for option in (
-        click.option("--project", "project_id", default=None, help="The project."),
-        click.option("--base-url", default=None, help="The platform.  [env: STRAIT_BASE_URL]"),
-        click.option("--profile", default=None, help="Section of `environments`."),
-        click.option("--file", "path", default=None, help="A strait.json."),
-    ):
-        command = option(command)
-    return command
 
 
 @click.command("export")
 @click.argument("out", default="-")
 @click.option("--with-variables", is_flag=True, help="Write the values of variables, too.")
-@_client_options
+@place_options
 def export_command(out: str, *, with_variables: bool, **settings: str | None) -> None:
     """Write what a project consists of to OUT, or to the standard output.
 
     Jobs, workflows, schedules, environments, groups, throttles, event sources, webhooks,
-    channels, log drains and roles of any platform, as JSON, without secrets. The key comes from
-    the environment (STRAIT_API_KEY), as for every client.
+    channels, log drains and roles of any platform, as JSON, without secrets.
     """
     from strait.cli.transfer import Settings, write
 
@@ -46,7 +32,7 @@ def export_command(out: str, *, with_variables: bool, **settings: str | None) ->
 @click.option("--prune", is_flag=True, help="Delete what FILE does not have.")
 @click.option("--values", type=_FILE, default=None, help="JSON with the values that are to be set.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@_client_options
+@place_options
 def import_command(
     file: Path,
     *,
