@@ -139,6 +139,16 @@ async def test_a_drain_is_shown_who_sends_and_nobody_else_is(
         assert len(secret) < 2 or secret not in "\n".join(world.platform.reader.iterdump())
 
 
+async def test_a_drain_that_is_given_back_as_it_was_shown_keeps_its_secrets(world: World) -> None:
+    made = await drain(world, auth_type="bearer", auth_config={"token": "t0k"})
+    body = {name: made[name] for name in ("name", "auth_type", "auth_config")}
+    changed = await world.api.patch(f"/v1/log-drains/{made['id']}", json=body)
+    assert changed.json()["auth_config"] == {"token": "***"}
+    await history(world, "x")
+    (call,) = await until_received(world, path="logs")
+    assert call.headers["authorization"] == "Bearer t0k"
+
+
 async def test_a_drain_that_is_down_gets_everything_when_it_is_back(
     steady: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -158,6 +158,23 @@ async def test_a_channel_keeps_its_address_to_itself(world: World) -> None:
     assert (await world.api.get(path)).status_code == 404
 
 
+async def test_a_channel_that_is_given_back_as_it_was_shown_keeps_its_secrets(
+    world: World,
+) -> None:
+    config = {"url": address(world, "room"), "secret": "whsec_a"}
+    made = await channel(world, config=config)
+    path = f"/v1/notification-channels/{made['id']}"
+    assert (await world.api.patch(path, json={**made, "name": "Other"})).status_code == 200
+    moved = {**made["config"], "url": address(world, "hall")}
+    assert (await world.api.patch(path, json={"config": moved})).json()["config"] == made["config"]
+    await failing(world)
+    (call,) = await until_received(world, path="hall")
+    webhooks.unwrap(call.body, call.headers, "whsec_a")
+    odd = await world.api.patch(path, json={"config": {"url": "***", "token": "***"}})
+    message = "config.token is '***', as values are shown: send it"
+    assert (odd.status_code, odd.json()["error"]["message"]) == (400, message)
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "message"),
     [

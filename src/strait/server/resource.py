@@ -47,7 +47,8 @@ class Resource:
         shown: fields that every answer has, with what they are where nothing was given.
         optional: fields that an answer has where they are not empty.
         secret: fields that are sealed and never shown.
-        redacted: fields whose values are sealed, and shown as `***` under their names.
+        redacted: fields whose values are sealed, and shown as `***` under their names; a change
+            that gives `***` back leaves what there is.
         unique: fields whose values together are there once in a project.
         bare: whether the list is an array instead of a page.
         filters: query parameters of the list that are compared with the field of that name.
@@ -249,12 +250,25 @@ class Resource:
             elif name in self.redacted:
                 if not isinstance(value, dict):
                     raise ApiError(400, f"{name} must be an object")
-                text = json.encode(value).decode()
+                text = json.encode(self._completed(unit, record, name, value)).decode()
                 sealed[name] = unit.platform.vault.seal(text, self._place(record, name))
                 plain[name] = dict.fromkeys(value, REDACTED)
             elif name != "project_id":
                 plain[name] = value
         return replace(record, fields=plain, sealed=sealed)
+
+    def _completed(
+        self, unit: Unit, record: Record, name: str, values: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return the values of a redacted field; one that comes back as it was shown stays."""
+        if name not in self.shown and name not in self.optional:
+            return values
+        returned = [entry for entry, value in values.items() if value == REDACTED]
+        before = self.opened_values(unit, record, name) if returned else {}
+        for entry in returned:
+            if entry not in before:
+                raise ApiError(400, f"{name}.{entry} is {REDACTED!r}, as values are shown: send it")
+        return values | {entry: before[entry] for entry in returned}
 
     def _write(self, call: Call, unit: Unit, record: Record, *, new: bool) -> Record:
         if self.prepare is not None:
