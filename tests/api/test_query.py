@@ -66,6 +66,11 @@ def test_lists_with_commas_are_lists() -> None:
         ("list-runs", "payload_contains=%7B", "payload_contains must be valid JSON"),
         ("get-run-summary", "", "from and to query parameters are required (RFC3339 format)"),
         ("get-tag-cost", "limit=501", "limit must be an integer from 1 to 500"),
+        (
+            "get-usage-history",
+            "",
+            "from and to query parameters are required (a date like 2026-01-31)",
+        ),
         ("get-cost-insights", "threshold=0", "threshold must be a number above 0"),
         ("drop-audit-deadletter", "", "reason is required"),
         ("export-jobs", "format=xml", "format must be one of json, ndjson"),

@@ -12,7 +12,7 @@ import pytest
 from strait import AsyncClient
 from strait.server.work import api_keys
 from strait.store import meta
-from support.handlers import Answer, Received, ok
+from support.handlers import Answer, Gate, Received, ok
 from support.workflows import Flows, child, told
 from support.world import PROJECT, World
 
@@ -173,6 +173,36 @@ async def test_a_workflow_costs_what_all_attempts_children_and_workflows_below_i
     assert debug["total_cost_microusd"] == 21_002
     costs = {step["step_ref"]: step["cost_microusd"] for step in debug["steps"]}
     assert costs == {"one": 1_002, "sub": 20_000}
+
+
+async def test_a_budget_that_is_used_up_lets_nothing_that_is_over_begin_anew(still: Flows) -> None:
+    world = still.world
+    world.handlers.script = gate = Gate()
+    broken, handler = await world.executing(await world.job())
+    await handler.post(f"/sdk/v1/runs/{broken}/fail", json={"error": "broken"})
+    gate.open()
+    world.handlers.script = lambda call: Answer(400)
+    dead = await world.trigger(await world.job(max_attempts=1))
+    await world.until(dead, "dead_letter")
+    flow = await still.start(await still.job("bad", script=lambda call: Answer(400)))
+    await still.until(flow, "failed")
+    await set_budget(world, budget_microusd=1, action="reject")
+    await spent(world, await world.job(), 1)
+    for path in (
+        f"/v1/runs/{broken}/replay",
+        f"/v1/runs/{dead}/dlq-replay",
+        f"/v1/admin/dlq/{dead}/replay",
+        f"/v1/workflow-runs/{flow}/retry",
+    ):
+        answer = await world.api.post(path, json={})
+        assert (answer.status_code, answer.json()["kind"]) == (402, "project_budget_reached"), path
+    many = await world.api.post("/v1/runs/bulk-replay", json={"run_ids": [broken]})
+    (told_of,) = many.json()["results"]
+    assert told_of["error"] == "the project has used up its budget of this month"
+    await set_budget(world, budget_microusd=2)
+    world.handlers.script = lambda call: ok()
+    assert (await world.api.post(f"/v1/runs/{dead}/dlq-replay")).status_code == 200
+    await world.until(dead, "completed")
 
 
 async def test_a_schedule_starts_nothing_while_the_budget_is_used_up(virtual: World) -> None:
@@ -372,6 +402,8 @@ async def test_thresholds_are_checked_and_kept(world: World) -> None:
     assert (await world.api.get(path)).json() == usual
     low = await world.api.put(path, json={"warning_threshold": 1})
     assert told(low) == (400, "warning_threshold must be greater than 1.0")
+    none = await world.api.put(path, json={"warning_threshold": 0})
+    assert told(none) == (400, "warning_threshold must be greater than 1.0")
     crossed = await world.api.put(path, json={"warning_threshold": 6})
     assert told(crossed) == (400, "critical_threshold must be greater than warning_threshold")
     assert (await world.api.get(path)).json() == usual

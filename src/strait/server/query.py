@@ -43,7 +43,8 @@ def decode_query(route: Route, raw_query: bytes) -> dict[str, Any]:
 def _missing(missing: list[Query]) -> ApiError:
     names = [query.name for query in missing]
     if {"from", "to"} & set(names):
-        return _bad("from and to query parameters are required (RFC3339 format)")
+        how = "a date like 2026-01-31" if missing[0].format == "date" else "RFC3339 format"
+        return _bad(f"from and to query parameters are required ({how})")
     return _bad(f"{names[0]} is required")
 
 

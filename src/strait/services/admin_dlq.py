@@ -94,7 +94,7 @@ class AdminDlqService(SyncService):
 
         `POST /v1/admin/dlq/{run_id}/replay`, scope `dlq:replay`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return self._caller.call(_REPLAY, options, (run_id,))
 
@@ -162,7 +162,7 @@ class AsyncAdminDlqService(AsyncService):
 
         `POST /v1/admin/dlq/{run_id}/replay`, scope `dlq:replay`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_REPLAY, options, (run_id,))
 

@@ -604,7 +604,7 @@ class RunsService(SyncService):
 
         `body` is deprecated: no platform reads it.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         notices.unread("runs.replay", "body", body)
         return self._caller.call(
@@ -623,7 +623,7 @@ class RunsService(SyncService):
 
         `body` is deprecated: no platform reads it.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         notices.unread("runs.dlq_replay", "body", body)
         return self._caller.call(_DLQ_REPLAY, options, (run_id,))
@@ -1260,7 +1260,7 @@ class AsyncRunsService(AsyncService):
 
         `body` is deprecated: no platform reads it.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         notices.unread("runs.replay", "body", body)
         return await self._caller.call(
@@ -1279,7 +1279,7 @@ class AsyncRunsService(AsyncService):
 
         `body` is deprecated: no platform reads it.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         notices.unread("runs.dlq_replay", "body", body)
         return await self._caller.call(_DLQ_REPLAY, options, (run_id,))

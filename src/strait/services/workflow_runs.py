@@ -632,7 +632,7 @@ class WorkflowRunsService(SyncService):
 
         `POST /v1/workflow-runs/{workflowRunID}/retry`, scope `workflows:trigger`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return self._caller.call(_RETRY, options, (workflow_run_id,))
 
@@ -1081,7 +1081,7 @@ class AsyncWorkflowRunsService(AsyncService):
 
         `POST /v1/workflow-runs/{workflowRunID}/retry`, scope `workflows:trigger`.
 
-        Fails with 400, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
+        Fails with 400, 402, 404 `NotFoundError`, 409 `ConflictError`, 429 `RateLimitedError`.
         """
         return await self._caller.call(_RETRY, options, (workflow_run_id,))
 

@@ -1187,7 +1187,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         permission="runs:write",
         query=(Query(name="from_checkpoint"),),
         success=(201,),
-        errors=(400, 401, 403, 404, 409, 429, 500),
+        errors=(400, 401, 402, 403, 404, 409, 429, 500),
         platform=("2026-03", "head"),
     ),
     Route(
@@ -1198,7 +1198,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         auth="api_key",
         permission="runs:write",
         success=(200,),
-        errors=(400, 401, 403, 404, 409, 429, 500),
+        errors=(400, 401, 402, 403, 404, 409, 429, 500),
         platform=("2026-03", "head"),
     ),
     Route(
@@ -3634,7 +3634,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         auth="api_key",
         permission="workflows:trigger",
         success=(201,),
-        errors=(400, 401, 403, 404, 409, 429, 500, 503),
+        errors=(400, 401, 402, 403, 404, 409, 429, 500, 503),
         platform=("2026-03", "head"),
     ),
     Route(
@@ -3707,7 +3707,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         auth="api_key",
         permission="dlq:replay",
         success=(200,),
-        errors=(400, 401, 403, 404, 409, 429, 500),
+        errors=(400, 401, 402, 403, 404, 409, 429, 500),
         platform=("head",),
     ),
     Route(

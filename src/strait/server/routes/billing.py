@@ -402,8 +402,9 @@ def set_anomaly_config(call: Call, unit: Unit) -> Reply:
     org_id = _whole_organization(call, unit.db)
     body = call.body(bodies.UpdateAnomalyConfigRequest)
     present = _thresholds(unit.db, org_id)
-    warning = body.warning_threshold or present.warning_threshold
-    critical = body.critical_threshold or present.critical_threshold
+    warning, critical = body.warning_threshold, body.critical_threshold
+    warning = present.warning_threshold if warning is None else warning
+    critical = present.critical_threshold if critical is None else critical
     if warning <= 1:
         raise ApiError(400, "warning_threshold must be greater than 1.0")
     if critical <= warning:

@@ -15,7 +15,7 @@ from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, raw, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import runs, steps, throttles, triggers
+from strait.server.work import budgets, runs, steps, throttles, triggers
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -72,10 +72,13 @@ def requeue_dead_letter(unit: Unit, stored: run_rows.Stored) -> None:
     """Let a dead letter run again.
 
     Raises:
+        ApiError: 402, the budget is used up; what undoes a run is let through.
         Refused: 409, it is none, or what undoes it has not come to a good end.
     """
     job = _job(unit, stored.run)
     if stored.run.status == "dead_letter":
+        if stored.run.triggered_by != UNDO:
+            budgets.check(unit, stored.run.project_id)
         steps.begin_anew(unit, stored.run)
     if stored.run.triggered_by == UNDO:
         runs.apply(unit, stored, engine.Replayed(""))
@@ -106,13 +109,15 @@ def replay_as_new(call: Call, unit: Unit, run: Run, checkpoint: int | None = Non
     """Make a new run like one that has failed, and return it.
 
     Raises:
-        ApiError: 400, the run did not fail, or its job is disabled; 404, no such checkpoint.
+        ApiError: 400, the run did not fail, or its job is disabled; 402, the budget is used up;
+            404, no such checkpoint.
     """
     if run.status not in engine.REPLAYABLE:
         raise ApiError(400, "run is not replayable")
     job = _job(unit, run)
     if not job.enabled:
         raise ApiError(400, "job is disabled")
+    budgets.check(unit, run.project_id)
     payload = run_rows.payload(unit.db, run.id)
     if checkpoint is not None:
         payload = _checkpoint_state(unit, run.id, checkpoint)

@@ -1,8 +1,9 @@
 """Budgets: what a project may spend in a month, and what happens to triggers once it has.
 
-`reject` and `block` refuse new runs of jobs and workflows until the next month begins; work that is
-under way goes on, its steps and retries included. `notify` lets everything through. The log says it
-once for each time that a budget, or the spending limit of an organization, is passed.
+`reject` and `block` refuse new runs of jobs and workflows until the next month begins, and let none
+that is over begin anew by a replay or a retry by hand; work that is under way goes on, its steps
+and retries included. `notify` lets everything through. The log says it once for each time that a
+budget, or the spending limit of an organization, is passed.
 """
 
 from __future__ import annotations

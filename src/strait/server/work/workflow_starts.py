@@ -16,7 +16,7 @@ from strait.engine.workflows import start as engine
 from strait.engine.workflows.starting import nesting_too_deep
 from strait.engine.workflows.state import Transition
 from strait.server.unit import Unit
-from strait.server.work import canaries, workflow_policies, workflows
+from strait.server.work import budgets, canaries, workflow_policies, workflows
 from strait.store import ledger, spend, workflow_runs
 from strait.store import workflows as definitions
 from strait.store.workflow_runs import Stored
@@ -100,8 +100,10 @@ def retry(unit: Unit, stored: Stored, created_by: str) -> WorkflowRun:
     """Start a run that does again what an earlier one has not completed, and return it.
 
     Raises:
+        QuotaExceeded: 402, the budget is used up.
         Refused: 400, the earlier one is not over; 409, the workflow may have no more runs now.
     """
+    budgets.check(unit, stored.run.project_id)
     unit.tick()
     original, old = unit.platform.workflow_runs.state(unit.db, stored), stored.run
     transition = engine.retry(
