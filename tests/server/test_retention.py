@@ -101,6 +101,22 @@ async def test_a_run_goes_with_all_that_is_its_own_once_it_is_too_old(keeping: K
         assert spent == 70, "what was spent is no part of a run"
 
 
+async def test_usage_does_not_grow_less_when_runs_go(keeping: Keeping) -> None:
+    async with keeping(retain_days=2) as world:
+        world.handlers.script = lambda call: ok()
+        job = await world.job()
+        for _ in range(2):
+            await world.until(await world.trigger(job), "completed")
+        await world.pass_time(4 * DAY)
+        assert rows(world) == {}
+        await world.until(await world.trigger(job), "completed")
+        usage = (await world.api.get("/v1/usage/current")).json()["usage"]
+        assert (usage["monthly_runs"]["used"], usage["runs_today"]["used"]) == (3, 1)
+        days = {"from": "2026-01-01", "to": "2026-01-05"}
+        history = (await world.api.get("/v1/usage/history", params=days)).json()
+        assert [day["runs_count"] for day in history] == [2, 0, 0, 0, 1]
+
+
 async def test_who_follows_the_ledger_misses_nothing_after_all_of_it_went(
     keeping: Keeping,
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from strait.clock import Timestamp
 from strait.fsm import TERMINAL_RUN_STATUSES, TERMINAL_WORKFLOW_RUN_STATUSES
-from strait.store import ledger, workflow_runs
+from strait.store import ledger, spend, workflow_runs
 from strait.store.runs import UNFINISHED
 
 # What belongs to a run, or to a workflow run, by the column that names it, beside its history.
@@ -209,6 +209,7 @@ def drop_run(db: sqlite3.Connection, run_id: str) -> None:
     """Delete a run with all that belongs to it, and its batch with the last run of that."""
     row = db.execute("SELECT batch_id FROM runs WHERE id = ?", (run_id,)).fetchone()
     ledger.drop(db, run_id)
+    spend.run_dropped(db, run_id)
     for table, where in (*_OF_RUN, ("runs", "id = ?")):
         db.execute(f"DELETE FROM {table} WHERE {where}", (run_id,))
     if row is not None and row[0]:

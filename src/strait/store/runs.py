@@ -11,7 +11,7 @@ from msgspec import json
 from strait.clock import Timestamp
 from strait.engine.model import Run
 from strait.engine.runs import State
-from strait.store import ledger
+from strait.store import ledger, spend
 
 _encoder = json.Encoder()
 _decoder = json.Decoder(Run)
@@ -189,6 +189,7 @@ def purge(db: sqlite3.Connection, run_id: str) -> None:
     for table in ("checkpoints", "run_state", "run_outputs", "run_samples", "worker_tasks"):
         db.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
     ledger.drop(db, run_id)
+    spend.run_dropped(db, run_id)
     db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
 

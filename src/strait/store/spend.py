@@ -98,15 +98,31 @@ def by_day(
 def runs_by_day(
     db: sqlite3.Connection, project_ids: Sequence[str], first: str, last: str
 ) -> dict[tuple[str, str], int]:
-    """Return how many runs projects have made, by (project, day), from one day to another."""
+    """Return how many runs projects have made, by (project, day), from one day to another.
+
+    Runs that were dropped since are counted.
+    """
     marks = ", ".join("?" for _ in project_ids)
     rows = db.execute(
-        f"SELECT project_id, substr(created_at, 1, 10) AS day, count(*) FROM runs "
+        "SELECT project_id, day, sum(count) FROM ("
+        "SELECT project_id, substr(created_at, 1, 10) AS day, count(*) AS count FROM runs "
         f"WHERE project_id IN ({marks}) AND created_at >= ? AND created_at <= ? "
-        "GROUP BY project_id, day ORDER BY day, project_id",
-        (*project_ids, first, f"{last}T99"),
+        "GROUP BY project_id, day "
+        f"UNION ALL SELECT project_id, day, runs FROM dropped_runs WHERE project_id IN ({marks}) "
+        "AND day BETWEEN ? AND ?) GROUP BY project_id, day ORDER BY day, project_id",
+        (*project_ids, first, f"{last}T99", *project_ids, first, last),
     )
     return {(project_id, day): count for project_id, day, count in rows}
+
+
+def run_dropped(db: sqlite3.Connection, run_id: str) -> None:
+    """Count a run among those that were made and are not kept; before its row is deleted."""
+    db.execute(
+        "INSERT INTO dropped_runs (project_id, day, runs) "
+        "SELECT project_id, substr(created_at, 1, 10), 1 FROM runs WHERE id = ? "
+        "ON CONFLICT (project_id, day) DO UPDATE SET runs = runs + 1",
+        (run_id,),
+    )
 
 
 def mean_of_job(db: sqlite3.Connection, job_id: str) -> int:
