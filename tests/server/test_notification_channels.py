@@ -11,7 +11,7 @@ from strait import AsyncClient, webhooks
 from support.handlers import PATIENCE_SECS, Answer, ok
 from support.receivers import address, received, until_received
 from support.strangers import assert_kept_from_others
-from support.workflows import Flows, approval
+from support.workflows import Flows, approval, told
 from support.world import World
 
 
@@ -126,6 +126,24 @@ async def test_a_step_is_told_of_where_its_definition_asks(flows: Flows) -> None
     (row,) = await sent(world)
     assert row["event_type"] == "step.completed"
     assert (row["payload"]["step_ref"], row["payload"]["workflow_run_id"]) == ("loud", run_id)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ([True], "stage_notifications must be an object"),
+        ({"on_complete": "yes"}, "stage_notifications.on_complete must be true or false"),
+        (
+            {"on_success": True},
+            "stage_notifications has on_complete, on_failure, on_skipped, and no on_success",
+        ),
+    ],
+)
+async def test_notifications_that_would_never_come_are_refused(
+    flows: Flows, asked: object, message: str
+) -> None:
+    step = await flows.job("a", stage_notifications=asked)
+    assert told(await flows.post("", steps=[step])) == (400, message)
 
 
 async def test_a_room_that_asks_for_patience_gets_it(steady: World) -> None:

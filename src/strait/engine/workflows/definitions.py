@@ -24,6 +24,7 @@ STEP_TYPES = frozenset({"job", "approval", "sub_workflow", "wait_for_event", "sl
 FAILURE_POLICIES = ("fail_workflow", "skip_dependents", "continue")
 RETRY_BACKOFFS = ("exponential", "fixed")
 COST_GATE_ACTIONS = ("approve", "fail")
+STAGE_SWITCHES = ("on_complete", "on_failure", "on_skipped")
 RESOURCE_CLASSES = ("small", "medium", "large")
 
 
@@ -156,6 +157,7 @@ def _step_fault(step: StepRequest, known: set[str], check_url: Callable[[str], N
         or _url_fault(step, check_url)
         or _limits_fault(step)
         or _cost_gate_fault(step)
+        or _notifications_fault(step)
         or _deps_fault(step, known)
     )
 
@@ -249,6 +251,22 @@ def _cost_gate_fault(step: StepRequest) -> str:
         return "cost_gate_timeout_secs must be >= 0"
     if (step.cost_gate_default_action or "fail") not in COST_GATE_ACTIONS:
         return f"cost_gate_default_action must be one of {', '.join(COST_GATE_ACTIONS)}"
+    return ""
+
+
+def _notifications_fault(step: StepRequest) -> str:
+    """The platform takes anything here; what is no switch would tell nobody, and not say so."""
+    switches = _value(step.stage_notifications)
+    if switches is UNSET or switches is None:
+        return ""
+    if not isinstance(switches, dict):
+        return "stage_notifications must be an object"
+    for name, value in switches.items():
+        if name not in STAGE_SWITCHES:
+            known = ", ".join(STAGE_SWITCHES)
+            return f"stage_notifications has {known}, and no {name}"
+        if not isinstance(value, bool):
+            return f"stage_notifications.{name} must be true or false"
     return ""
 
 
