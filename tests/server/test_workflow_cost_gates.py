@@ -15,6 +15,7 @@ from strait.authoring import (
     define_workflow,
     job_step,
 )
+from strait.clock import SECOND, to_timestamp
 from support.handlers import Answer, Received, ok
 from support.workflows import Flows, Step, sleep, told
 from support.world import PROJECT
@@ -64,6 +65,16 @@ async def test_a_step_that_costs_no_more_than_its_threshold_runs_at_once(flows: 
     step = await costly(flows, "a", cost_gate_threshold_microusd=900)
     await flows.until(await flows.start(step), "completed")
     assert len(flows.calls("a")) == 2
+
+
+async def test_runs_that_never_began_make_no_step_cheaper(flows: Flows) -> None:
+    step = await costly(flows, "a", cost_gate_threshold_microusd=899)
+    later = {"scheduled_at": to_timestamp(flows.world.platform.clock.now() + HOUR * SECOND)}
+    for _ in range(2):
+        run_id = await flows.world.trigger({"id": step["job_id"]}, **later)
+        assert (await flows.api.delete(f"/v1/runs/{run_id}")).status_code == 200
+        await flows.world.until(run_id, "canceled")
+    await flows.until_step(await flows.start(step), "a", "waiting")
 
 
 async def test_a_gate_that_nobody_answers_fails_its_step(still: Flows) -> None:

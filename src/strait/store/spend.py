@@ -126,12 +126,15 @@ def run_dropped(db: sqlite3.Connection, run_id: str) -> None:
 
 
 def mean_of_job(db: sqlite3.Connection, job_id: str) -> int:
-    """Return what the newest hundred runs of a job that have ended cost on average, in microusd."""
+    """Return what the newest hundred runs of a job that have ended cost on average, in microusd.
+
+    Those among them that never began, canceled or expired, say nothing of its cost.
+    """
     (mean,) = db.execute(
         "SELECT avg((SELECT coalesce(sum(sample.doc ->> 'cost_microusd'), 0) "
         "FROM run_samples AS sample WHERE sample.run_id = run.id AND sample.kind = 'usage')) "
-        "FROM (SELECT id FROM runs WHERE job_id = ? AND finished_at != '' "
-        "ORDER BY created_at DESC LIMIT 100) AS run",
+        "FROM (SELECT id, doc FROM runs WHERE job_id = ? AND finished_at != '' "
+        "ORDER BY created_at DESC LIMIT 100) AS run WHERE run.doc ->> 'started_at' != ''",
         (job_id,),
     ).fetchone()
     return int(mean or 0)
