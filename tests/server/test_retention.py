@@ -112,6 +112,7 @@ async def test_usage_does_not_grow_less_when_runs_go(keeping: Keeping) -> None:
         await world.until(await world.trigger(job), "completed")
         usage = (await world.api.get("/v1/usage/current")).json()["usage"]
         assert (usage["monthly_runs"]["used"], usage["runs_today"]["used"]) == (3, 1)
+        assert usage["retention_days"] == 2
         days = {"from": "2026-01-01", "to": "2026-01-05"}
         history = (await world.api.get("/v1/usage/history", params=days)).json()
         assert [day["runs_count"] for day in history] == [2, 0, 0, 0, 1]

@@ -19,6 +19,7 @@ from strait.clock import SECOND, to_timestamp
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, reply
+from strait.server.platform import Platform
 from strait.server.registry import Registry
 from strait.server.unit import Unit
 from strait.server.work import budgets
@@ -97,9 +98,14 @@ def _days(call: Call) -> tuple[date, date]:
 # ----------------------------------------------------------------------------------------- usage
 
 
-@registry.analysis("get-current-usage")
-def current(call: Call, db: sqlite3.Connection) -> Reply:
+@registry.other("get-current-usage")
+async def current(call: Call, platform: Platform) -> Reply:
     """Show what was used in this month."""
+    kept_days = platform.settings.retain_days or UNLIMITED
+    return await platform.analyst.ask(lambda db: _current(call, db, kept_days))
+
+
+def _current(call: Call, db: sqlite3.Connection, kept_days: int) -> Reply:
     found = scope(call, db)
     today = _today(call)
     month, end = _month(today)
@@ -123,7 +129,7 @@ def current(call: Call, db: sqlite3.Connection) -> Reply:
         "org_id": found.org_id,
         "plan": PLAN,
         "period": {"start": str(month), "end": str(end)},
-        "usage": {**shown, "retention_days": UNLIMITED},
+        "usage": {**shown, "retention_days": kept_days},
         "period_spend_microusd": spend.of_month(db, found.ids, to_timestamp(call.now)),
         "overage_microusd": 0,
     }
