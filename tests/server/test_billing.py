@@ -267,6 +267,12 @@ async def test_the_spending_limit_of_an_organization_is_for_all_its_projects(
     }  # fmt: skip
     refused = await virtual.api.post(f"/v1/jobs/{job['id']}/trigger", json={})
     assert refused.json()["kind"] == "spending_limit_reached"
+    # Who is refused by the limit sees it reached, though another project has spent it.
+    other = virtual.client(await virtual.key_for("*", project="proj-2"))
+    assert (await other.get(path)).json() == shown
+    usage = (await other.get("/v1/usage/current")).json()
+    assert usage["period_spend_microusd"] == 0
+    assert [alert["type"] for alert in usage["alerts"]] == ["spending_limit"]
     # A key of one project of several cannot lift what holds for all of them.
     lifted = await virtual.api.put(path, json={"limit_microusd": 0})
     assert told(lifted) == (403, "org-scoped api key required")

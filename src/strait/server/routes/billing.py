@@ -2,6 +2,7 @@
 
 There are no plans on one's own machine, so nothing has a limit but what was set. A key sees its own
 project; one that was made for an organization, and the internal secret, see all of its projects.
+Only what counts against the spending limit of the organization is the same for everybody.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def _alerts(db: sqlite3.Connection, found: Scope, now: str) -> Iterator[dict[str
         what = f"the budget of project {project.id}"
         yield from _alert("project_budget", what, spent, budget.monthly_budget_microusd)
     limit = spend.limit(db, found.org_id, SpendingLimit) or SpendingLimit()
-    spent = spend.of_month(db, found.ids, now)
+    spent = _spent_of_organization(db, found.org_id, now)
     what = f"the spending limit of organization {found.org_id}"
     yield from _alert("spending_limit", what, spent, limit.limit_microusd)
 
@@ -364,7 +365,7 @@ def spending_limit(call: Call, db: sqlite3.Connection) -> Reply:
     """Show the spending limit of an organization."""
     found = scope(call, db)
     limit = spend.limit(db, found.org_id, SpendingLimit) or SpendingLimit()
-    spent = spend.of_month(db, found.ids, to_timestamp(call.now))
+    spent = _spent_of_organization(db, found.org_id, to_timestamp(call.now))
     over = max(0, spent - limit.limit_microusd) if limit.limit_microusd else 0
     return reply(
         {
@@ -378,6 +379,11 @@ def spending_limit(call: Call, db: sqlite3.Connection) -> Reply:
             "is_hard_capped": bool(limit.limit_microusd) and limit.action == "reject",
         }
     )
+
+
+def _spent_of_organization(db: sqlite3.Connection, org_id: str, now: str) -> int:
+    """Return what counts against the limit, whoever asks: the sum that refuses triggers."""
+    return spend.of_month(db, [project.id for project in meta.projects_of(db, org_id)], now)
 
 
 @registry.write("update-spending-limit")
