@@ -73,6 +73,26 @@ def test_a_number_that_cannot_be_is_refused_with_those_that_can(
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
 
 
+def test_a_variable_that_cannot_be_is_named_and_no_flag(tmp_path: Path) -> None:
+    for value, said in (("soon", "'soon' is no whole number"), ("99999", "99999 is not in the")):
+        done = strait("serve", "--ephemeral", cwd=tmp_path, STRAIT_SERVER_PORT=value)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"strait: `STRAIT_SERVER_PORT`: {said}"), done.stderr
+    done = strait("serve", "--port", "soon", cwd=tmp_path, STRAIT_SERVER_PORT="1")
+    assert done.stderr.startswith("strait: invalid value for '--port': 'soon' is no whole number")
+
+
+def test_what_no_file_says_is_told_how_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "strait.json").write_text('{"server": {"port": 1}}')
+    done = strait("serve", "--ephemeral", cwd=tmp_path)
+    right = "give `--port`, or set `STRAIT_SERVER_PORT`"
+    said = f"strait: `strait.json`: `server.port` is no setting of the file; {right}\n"
+    assert (done.returncode, done.stderr) == (2, said)
+    (tmp_path / "strait.json").write_text('{"server": {"max_in_flite": 1}}')
+    done = strait("serve", "--ephemeral", cwd=tmp_path)
+    assert done.stderr.endswith("is no setting; did you mean `server.max_in_flight`?\n")
+
+
 @pytest.mark.parametrize("host", ["", " "])
 def test_no_address_is_not_every_address(tmp_path: Path, host: str) -> None:
     done = strait("serve", "--ephemeral", "--host", host, cwd=tmp_path)

@@ -21,6 +21,14 @@ from enum import IntEnum
 
 import click
 
+# What click calls the kinds of numbers, and what people do; a longer name comes first.
+_KINDS = (
+    ("integer range", "whole number"),
+    ("integer", "whole number"),
+    ("float range", "number"),
+    ("float", "number"),
+)
+
 
 class ExitCode(IntEnum):
     """The exit codes of `strait`."""
@@ -73,7 +81,7 @@ def _line(error: BaseException) -> tuple[str, ExitCode]:
         return "interrupted", ExitCode.INTERRUPTED
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "strait"
-        return f"{_small(error.format_message())} — see `{path} --help`", ExitCode.USAGE
+        return f"{_wrong(error)} — see `{path} --help`", ExitCode.USAGE
     if isinstance(error, CommandError):
         return error.format_message(), error.code
     if isinstance(error, click.ClickException):
@@ -99,6 +107,24 @@ def _missing(error: ModuleNotFoundError) -> tuple[str, ExitCode]:
         return f"{error} — install `strait-python` again", ExitCode.FAULT
     advice = "the command line needs `pip install 'strait-python[cli,server]'`"
     return f"`{name}` is not installed — {advice}", ExitCode.NO
+
+
+def _wrong(error: click.UsageError) -> str:
+    """Return what is wrong with a command line, or with the variable that stands for a flag."""
+    text = _small(error.format_message())
+    for kind, plain in _KINDS:
+        text = text.replace(f"is not a valid {kind}", f"is no {plain}")
+    if not isinstance(error, click.BadParameter) or error.ctx is None or error.param is None:
+        return text
+    source = error.ctx.get_parameter_source(error.param.name or "")
+    if source is not click.core.ParameterSource.ENVIRONMENT or not error.param.envvar:
+        return text
+    # Whoever set a variable has written no flag.
+    return f"`{error.param.envvar}`{text.removeprefix('invalid value for ' + _hint(error))}"
+
+
+def _hint(error: click.BadParameter) -> str:
+    return error.param.get_error_hint(error.ctx) if error.ctx and error.param else ""
 
 
 def _small(message: str) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 
 from strait.config_file import read_json, section
 from strait.errors import ConfigurationError
-from strait.server.options import OPTIONS, Option, port
+from strait.server.options import OPTIONS, PREFIX, Option, port
 from strait.server.settings import Settings
 
 SECTION = "server"
+# They say which platform it is, and differ from one start to the next.
+_OUTSIDE = frozenset({"host", "port", "db", "log_format", "log_level"})
 
 
 def load(
@@ -75,6 +77,12 @@ def _section(file: Path | None) -> Mapping[str, Any]:
     known = sorted(option.name for option in OPTIONS if not option.secret)
     for name in found:
         if name not in known:
+            if name in _OUTSIDE:
+                flag, variable = name.replace("_", "-"), f"{PREFIX}{name.upper()}"
+                raise ConfigurationError(
+                    f"`{file}`: `{SECTION}.{name}` is no setting of the file; "
+                    f"give `--{flag}`, or set `{variable}`"
+                )
             near = get_close_matches(name, known, n=1)
             right = (
                 f"did you mean `{SECTION}.{near[0]}`?" if near else f"there are {', '.join(known)}"
