@@ -56,6 +56,18 @@ def error_data(error: BaseException) -> dict[str, Json]:
     return {"type": type(error).__name__, "traceback": text[-_MOST_CHARACTERS:]}
 
 
+def error_text(failure: BaseException) -> str:
+    """Return the text of an exception of somebody else's, whatever comes of asking for it.
+
+    What no JSON can carry, such as the bytes of an odd file name, is replaced by question marks.
+    """
+    try:
+        text = str(failure)
+    except Exception:  # noqa: BLE001 - an exception's own text may fail in any way
+        return "its text cannot be had"
+    return text.encode("utf-8", "replace").decode()
+
+
 def _level(number: int) -> str:
     if number >= logging.CRITICAL:
         return "critical"

@@ -17,17 +17,37 @@ import json
 import sys
 import typing
 from collections.abc import Callable
-from types import UnionType
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from types import FunctionType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union
+from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from strait.authoring.schemas import inlined
+from strait.authoring.validation import Checks
 from strait.errors import NonRetryable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
-    from strait.authoring.validation import Checks
     from strait.errors import Json
+
+
+_MORE_THAN_JSON = (
+    Enum,
+    Decimal,
+    UUID,
+    date,
+    time,
+    timedelta,
+    PurePath,
+    tuple,
+    set,
+    frozenset,
+)
 
 
 class PayloadError(NonRetryable):
@@ -134,6 +154,40 @@ def result_type(handler: Callable[..., object], checks: Checks) -> DataType | No
     return _data_type(function, annotation, checks, "the annotation of the result")
 
 
+def step_type(function: Callable[..., object]) -> DataType | None:
+    """Return the type that a step returns; None if JSON is what it says.
+
+    More counts than for a handler, whose result is JSON for who asks for it: an instant, a decimal,
+    an enum or a tuple is one again in every attempt.
+
+    Raises:
+        DefinitionError: the annotation is a model with fields that cannot be JSON.
+    """
+    inner = _function(function)
+    if not inspect.isfunction(inner) or "return" not in inner.__annotations__:
+        return None
+    # By the function, weakly: looking an annotation up takes its time, and a step may be a closure
+    # over much.
+    if inner not in _step_types:
+        _step_types[inner] = _step_type(_resolved(inner, inner.__annotations__["return"]))
+    return _step_types[inner]
+
+
+_step_types: WeakKeyDictionary[FunctionType, DataType | None] = WeakKeyDictionary()
+
+
+def _step_type(annotation: object) -> DataType | None:
+    found = data_type(annotation, Checks("step"), "the annotation of the result")
+    if found is not None or not _is_more_than_json(annotation):
+        return found
+    from pydantic import PydanticUserError  # noqa: PLC0415 - see above
+
+    try:
+        return DataType(annotation)
+    except (PydanticUserError, NameError, TypeError):
+        return None  # something in it is no JSON, whatever is returned
+
+
 def data_type(annotation: object, checks: Checks, what: str) -> DataType | None:
     """Return the type that an annotation means; None if it says no more than "some JSON".
 
@@ -206,6 +260,14 @@ def _counts(annotation: object) -> bool:
     if _is_typed_dict(annotation):
         return True
     return any(_counts(inner) for inner in typing.get_args(annotation))
+
+
+def _is_more_than_json(annotation: object) -> bool:
+    """Say whether an annotation is, or holds, what JSON writes in another way."""
+    kind = typing.get_origin(annotation) or annotation
+    if isinstance(kind, type) and issubclass(kind, _MORE_THAN_JSON):
+        return True
+    return any(_is_more_than_json(inner) for inner in typing.get_args(annotation))
 
 
 def _is_typed_dict(annotation: object) -> bool:

@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from strait.authoring.logs import error_text
+
 if TYPE_CHECKING:
     from strait.errors import Json, RetryAfter
 
@@ -63,19 +65,7 @@ def error(status: int, kind: str, message: str) -> Answer:
 
 def raised(status: int, failure: BaseException) -> Answer:
     """Return the answer for an exception: its type and its text, never its traceback."""
-    return error(status, type(failure).__name__, words(failure))
-
-
-def words(failure: BaseException) -> str:
-    """Return the text of an exception of somebody else's, whatever comes of asking for it.
-
-    What no JSON can carry, such as the bytes of an odd file name, is replaced by question marks.
-    """
-    try:
-        text = str(failure)
-    except Exception:  # noqa: BLE001 - an exception's own text may fail in any way
-        return "its text cannot be had"
-    return text.encode("utf-8", "replace").decode()
+    return error(status, type(failure).__name__, error_text(failure))
 
 
 def retry_later(verdict: RetryAfter) -> Answer:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from strait.authoring.context import RunContext
 from strait.authoring.handlers import is_async_handler
-from strait.authoring.logs import error_data
+from strait.authoring.logs import error_data, error_text
 from strait.authoring.recorded.decorator import acting
 from strait.authoring.recorded.step import NothingRecorded
 from strait.authoring.recorded.undo import undo_all
@@ -401,7 +401,7 @@ class Executor:
             session.run_id,
             session.attempt,
             job.name,
-            f": {answers.words(error)}" if final else "",
+            f": {error_text(error)}" if final else "",
             # What a handler decided needs no traceback.
             exc_info=None if final else error,
         )
@@ -416,7 +416,7 @@ class Executor:
         if session.outcome == "" and final:
             # Another attempt would end the same way.
             status = 422 if isinstance(error, NonRetryable) else status
-            text = answers.words(error) or type(error).__name__
+            text = error_text(error) or type(error).__name__
             await bounded(session.run(session.fail(text)), _REPORT_SECS)
         answer = answers.raised(status, error)
         return await settled(session, unless_ended(session, answer) if stands else answer)
@@ -438,7 +438,7 @@ class Executor:
         body = {
             "type": "log",
             "level": "error",
-            "message": f"{type(error).__name__}: {answers.words(error)}"[:8_000],
+            "message": f"{type(error).__name__}: {error_text(error)}"[:8_000],
             "data": error_data(error),
         }
         await bounded(session.drain(), _REPORT_SECS)

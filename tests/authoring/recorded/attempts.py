@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from strait.authoring import AttemptSuspended, RunContext, SyncRunContext, TestRunRecord
+from strait.authoring import (
+    AttemptSuspended,
+    RunContext,
+    SyncRunContext,
+    TestRunRecord,
+    current_step,
+)
 from strait.authoring.harness import RecordingRuns, run_now
 from strait.authoring.recorded.decorator import acting
 from strait.authoring.session import RunSession
@@ -79,3 +85,20 @@ class Run:
         context = SyncRunContext(self.session(), run_now)
         with acting(context):
             return handler(context)
+
+
+class Counter:
+    """A function that is told how often it was called."""
+
+    def __init__(self, *outcomes: Any) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.keys: list[str] = []
+        self._outcomes = list(outcomes)
+
+    async def __call__(self, *args: Any) -> Any:
+        self.calls.append(args)
+        self.keys.append(current_step().idempotency_key)
+        outcome = self._outcomes.pop(0) if self._outcomes else len(self.calls)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from authoring.recorded.attempts import Crash, Run
+from authoring.recorded.attempts import Counter, Crash, Run
 from strait.authoring import (
     DefinitionError,
     DirectoryBlobs,
@@ -20,7 +20,6 @@ from strait.authoring import (
     StepTimeout,
     StepValueTooLarge,
     SyncRunContext,
-    current_step,
     step,
 )
 from strait.errors import NonRetryable
@@ -32,23 +31,6 @@ AT_ONCE = RetryOptions(attempts=3, delay_ms=0, jitter=JitterStrategy.NONE)
 @pytest.fixture
 def run() -> Run:
     return Run()
-
-
-class Counter:
-    """A function that is told how often it was called."""
-
-    def __init__(self, *outcomes: Any) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.keys: list[str] = []
-        self._outcomes = list(outcomes)
-
-    async def __call__(self, *args: Any) -> Any:
-        self.calls.append(args)
-        self.keys.append(current_step().idempotency_key)
-        outcome = self._outcomes.pop(0) if self._outcomes else len(self.calls)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
 
 
 async def test_a_step_is_done_once_and_its_result_given_to_every_attempt(run: Run) -> None:

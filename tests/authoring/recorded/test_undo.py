@@ -103,3 +103,34 @@ async def test_an_undo_that_was_interrupted_goes_on_where_it_stopped(run: Run) -
     assert shop.did.count("undo reserve") == 1
     names: list[Any] = [kept["name"] for kept in run.steps]
     assert names[-2:] == ["undo:charge", "undo:reserve"]
+
+
+class Reversing:
+    """A codec."""
+
+    name = "reversing"
+
+    def seal(self, plain: bytes) -> bytes:
+        return plain[::-1]
+
+    def open(self, sealed: bytes) -> bytes:
+        return sealed[::-1]
+
+
+@pytest.mark.parametrize("secret", [{"codec": Reversing()}, {"redact": ["number"]}])
+async def test_what_a_step_hides_its_undo_hides_too(run: Run, secret: Any) -> None:
+    undone: list[Any] = []
+
+    async def card() -> dict[str, str]:
+        return {"number": "4242"}
+
+    async def handler(ctx: RunContext) -> None:
+        await ctx.step("card", card, undo=undone.append, **secret)
+
+    session = run.session()
+    await run.attempt(handler, session)
+    assert await undo_all(session.recorded.ledger, session.ask) == ["card"]
+    assert undone == [{"number": "4242"}]
+    kept = [value for value in run.runs.kept.values() if value["name"] == "undo:card"]
+    assert len(kept) == 1
+    assert "4242" not in str(kept)

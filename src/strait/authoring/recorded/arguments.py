@@ -7,9 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+from uuid import UUID
 
 from strait.redaction import HIDDEN
 
@@ -19,13 +23,16 @@ _LONGEST_SHOWN = 2_048
 _MOST_MARKS = 32
 # A shorter one is a part of other texts, which would hide them.
 _LEAST_SECRET = 4
+# What is no JSON and yet the same text wherever it is the same value.
+_WRITTEN_AS_TEXT = (Decimal, UUID, date, datetime, time, timedelta, PurePath)
 
 
 def fingerprint(args: Sequence[object], kwargs: Mapping[str, object]) -> str:
     """Return a digest of arguments, the same for the same JSON.
 
-    Models and dataclasses count by their fields. What is no JSON, such as a connection, counts by
-    the name of its type only: it cannot be compared over a crash.
+    Models and dataclasses count by their fields, and instants, decimals, enums, paths and UUIDs by
+    their text. What else is no JSON, such as a connection, counts by the name of its type only: it
+    cannot be compared over a crash.
     """
     return _digest([list(args), dict(kwargs)])[:32]
 
@@ -52,12 +59,14 @@ def shown(
     if not args and not kwargs:
         return None
     text = _encode({"args": list(args), "kwargs": dict(kwargs)})
+    text = text.encode("utf-8", "replace").decode()
     if len(text.encode()) > _LONGEST_SHOWN:
         return None
     for secret in secrets:
         if len(secret) >= _LEAST_SECRET:
             text = text.replace(_encode(secret)[1:-1], HIDDEN)
-    found: dict[str, Any] = json.loads(text)
+    # No platform takes a NaN, and what is only looked at must not keep a step from its record.
+    found: dict[str, Any] = json.loads(text, parse_constant=str)
     return {name: value for name, value in found.items() if value}
 
 
@@ -78,22 +87,63 @@ def place() -> str:
     return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
-def plain(value: object) -> Any:
-    """Return a value that `json` does not know as one that it does."""
+def opened(value: object) -> Any:
+    """Return what a model, a dataclass or a set holds; any other value stays.
+
+    A set has an order then, the same in every process.
+    """
     dump = getattr(value, "model_dump", None)
     if dump is not None and not isinstance(value, type):
         return dump(mode="json", by_alias=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, set | frozenset):
-        return sorted(map(_encode, value))
+        return sorted(value, key=_encode)
+    return value
+
+
+def _plain(value: object) -> Any:
+    """Return a value that `json` does not know as one that it does."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, _WRITTEN_AS_TEXT):
+        return str(value)
+    inside = opened(value)
+    return _type_name(value) if inside is value else inside
+
+
+def _type_name(value: object) -> str:
     return f"<{type(value).__module__}.{type(value).__qualname__}>"
 
 
-_encode = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain
+_as_json = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain
 ).encode
 
 
+def _encode(value: object) -> str:
+    """Return the text of any value, also of one that no JSON can be made of."""
+    try:
+        return _as_json(value)
+    except (TypeError, ValueError, RecursionError):
+        pass
+    try:
+        return _as_json(_with_text_keys(value))
+    except (TypeError, ValueError, RecursionError):
+        return _as_json(_type_name(value))
+
+
+def _with_text_keys(value: object) -> object:
+    """Return a value whose dicts have texts for keys, so that they can be sorted."""
+    if isinstance(value, Mapping):
+        return {
+            key if isinstance(key, str) else _encode(key): _with_text_keys(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_with_text_keys(inner) for inner in value]
+    return value
+
+
 def _digest(value: object) -> str:
-    return sha256(_encode(value).encode()).hexdigest()
+    return sha256(_encode(value).encode("utf-8", "surrogatepass")).hexdigest()

@@ -12,15 +12,16 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from strait.authoring.flow import Call
+from strait.authoring.logs import error_text
 from strait.authoring.recorded.arguments import differing, fingerprint, marks, shown
 from strait.authoring.recorded.errors import StepFailed, StepMismatch
 from strait.authoring.recorded.journal import Journal, Place, Record
 from strait.authoring.recorded.values import BlobStore, Codec, given_back, kept
-from strait.authoring.typed import DataType, result_type
+from strait.authoring.typed import step_type
 from strait.authoring.validation import Checks
 from strait.clock import to_timestamp
 from strait.errors import NonRetryable, RetryAfter
@@ -166,6 +167,9 @@ class Undoable:
     undo: Callable[[Any], object]
     result: object
     idempotency_key: str
+    # Of the step: what its result hides, what it is undone with hides, too.
+    redact: Sequence[str] = ()
+    codec: Codec | None = None
 
 
 @dataclass(slots=True)
@@ -288,6 +292,7 @@ def course(
     codec = options.codec or ledger.codec
     key = step_key(place.name, place.occurrence)
     try:
+        value = _as_annotated(place.name, function, value)
         keep = partial(kept, place.name, key, value, codec, ledger.blobs)
         may_take_long = codec is not None or ledger.blobs is not None
         stored, given = (yield Seal(keep)) if may_take_long else keep()
@@ -336,6 +341,21 @@ def _replayed(
     return _result(ledger, place, record, given, function, options)
 
 
+def _as_annotated(step: str, function: Callable[..., object], value: object) -> object:
+    """Return what a function returned as JSON, if its annotation says how.
+
+    Raises:
+        NonRetryable: it does not go with what the annotation says.
+    """
+    returned = step_type(function)
+    if returned is None:
+        return value
+    try:
+        return returned.dump(value)
+    except (TypeError, ValueError) as error:
+        raise NonRetryable(f"the result of step `{step}` cannot be recorded: {error}") from None
+
+
 def _result(
     ledger: Ledger,
     place: Place,
@@ -345,10 +365,12 @@ def _result(
     options: StepOptions,
 ) -> object:
     """Return what every attempt gets: what is on record, as the function's annotation says."""
-    returned = _type_of(function)
+    returned = step_type(function)
     result = given if returned is None else returned.load(given, f"the record of `{place.name}`")
     if options.undo is not None:
-        ledger.undoable.append(Undoable(place, options.undo, result, record.idempotency_key))
+        key = record.idempotency_key
+        undoable = Undoable(place, options.undo, result, key, options.redact, options.codec)
+        ledger.undoable.append(undoable)
     return result
 
 
@@ -372,7 +394,9 @@ def _keep_failure(
 
 def _told(error: Exception, *, hidden: bool) -> dict[str, str]:
     """Return what is on record of an error; of a step with secrets, nothing that may hold one."""
-    message = "its message is not kept, as its results are not" if hidden else str(error)[:4_000]
+    message = (
+        "its message is not kept, as its results are not" if hidden else error_text(error)[:4_000]
+    )
     return {"type": type(error).__name__, "message": message}
 
 
@@ -385,11 +409,6 @@ def _wait_secs(retry: RetryOptions, error: Exception, attempt: int) -> float | N
     if isinstance(error, RetryAfter):
         return error.secs
     return retry.delay_secs(attempt, random.random())  # noqa: S311 - it spreads waits
-
-
-@lru_cache(maxsize=1_024)
-def _type_of(function: Callable[..., object]) -> DataType | None:
-    return result_type(function, Checks("step"))
 
 
 def _now() -> str:

@@ -39,7 +39,8 @@ async def undo_all(ledger: Ledger, ask: Callable[[Call], Coroutine[Any, Any, obj
             item.place.at,
             f"{item.idempotency_key}-undo",
         )
-        steps = course(ledger, place, item.undo, (item.result,), {}, StepOptions())
+        options = StepOptions(redact=item.redact, codec=item.codec)
+        steps = course(ledger, place, item.undo, (item.result,), {}, options)
         call = partial(item.undo, item.result)
         await drive(steps, call, ask, is_async=inspect.iscoroutinefunction(item.undo))
         undone.append(item.place.name)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from strait.authoring.recorded.arguments import plain
+from strait.authoring.recorded.arguments import opened
 from strait.authoring.recorded.errors import MAX_VALUE_BYTES, StepValueTooLarge
 from strait.errors import NonRetryable
 
@@ -92,8 +92,7 @@ def kept(
     Raises:
         NonRetryable: it is no JSON, or it is too large and there is no blob store.
     """
-    text = _encode(step, value)
-    raw = text.encode()
+    text, raw = _encode(step, value)
     given = json.loads(text)
     stored: Json = given
     size = len(raw)
@@ -131,14 +130,27 @@ def given_back(
     return stored if raw is None else json.loads(raw)
 
 
-def _encode(step: str, value: object) -> str:
+def _encode(step: str, value: object) -> tuple[str, bytes]:
+    """Return a value as JSON, as text and as bytes.
+
+    Raises:
+        NonRetryable: it is none.
+    """
+
     def known(item: object) -> Any:
-        written = plain(item)
-        if isinstance(written, str):
-            raise TypeError(f"a value of type `{type(item).__name__}` is no JSON")
-        return written
+        inside = opened(item)
+        if inside is item:
+            raise TypeError(
+                f"a value of type `{type(item).__name__}` is no JSON; return JSON, or annotate the "
+                "function with the type that it returns"
+            )
+        return inside
 
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False, default=known)
+        # Not in ASCII: half of a surrogate pair, which no platform takes, is refused here.
+        text = json.dumps(
+            value, separators=(",", ":"), allow_nan=False, ensure_ascii=False, default=known
+        )
+        return text, text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise NonRetryable(f"the result of step `{step}` cannot be recorded: {error}") from None
