@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+
 import pytest
 
 from strait.authoring import (
@@ -258,3 +260,18 @@ def test_an_event_with_a_key_that_cannot_be_or_an_async_validator_is_refused():
         define_event("k", validator)
     with pytest.raises(DefinitionError, match="`key` must not be empty"):
         define_event("")
+
+
+def test_a_handler_with_a_yield_is_refused_where_it_is_defined() -> None:
+    def plain(payload: object, ctx: object) -> Iterator[int]:
+        yield 1
+
+    async def awaits(payload: object, ctx: object) -> AsyncIterator[int]:
+        yield 1
+
+    for handler in (plain, awaits):
+        options = JobOptions(name="Numbers", slug="numbers", run=handler)
+        with pytest.raises(
+            DefinitionError, match=r"numbers.*test_definitions\.py:\d+ has a `yield`"
+        ):
+            define_job(options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from strait.authoring.recorded.asked import Asked
 from strait.authoring.recorded.calls import result_of
 from strait.authoring.recorded.children import Spawn
 from strait.authoring.recorded.face import DurableMethods
@@ -136,6 +137,7 @@ class RunContext(DurableMethods, RunFacts):
     def __init__(self, session: RunSession) -> None:
         super().__init__(session)
         self.state = RunContextState(session)
+        self.asked = Asked()
 
     async def _run(self, flow: Flow[T]) -> T:
         return await self._session.run(flow)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, overload
 
 from strait.authoring.definitions import Definition, TPayload
 from strait.authoring.flow import dispatch
+from strait.authoring.handlers import check_handler
 from strait.authoring.plans import Plan, plan_job
 from strait.authoring.recorded.values import BlobStore, Codec
 from strait.authoring.registration import register_job
@@ -417,8 +418,8 @@ def _check(opts: JobOptions[TPayload]) -> None:
     for name in ("payload_schema", "result_schema", "default_run_metadata"):
         checks.json(name, getattr(opts, name))
     for name in _HANDLERS:
-        if getattr(opts, name) is not None and not callable(getattr(opts, name)):
-            raise checks.refuse(f"`{name}` must be a function, not {getattr(opts, name)!r}")
+        if getattr(opts, name) is not None:
+            check_handler(checks, name, getattr(opts, name))
     _check_delays(checks, opts.retry_delays_secs)
     _check_secrets(checks, opts)
     _check_combinations(checks, opts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import math
 from dataclasses import dataclass
@@ -91,6 +92,11 @@ def _plain(value: object) -> Json:
         return dump(mode="json", by_alias=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
+    if inspect.isawaitable(value):
+        raise NotJsonError(
+            f"the handler's result has a value of type `{type(value).__name__}`, which is no JSON; "
+            "was `await` forgotten?"
+        )
     raise NotJsonError(
         f"the handler's result has a value of type `{type(value).__name__}`, which is no JSON; "
         "return dicts, lists, strings, numbers, booleans, None, dataclasses or pydantic models"

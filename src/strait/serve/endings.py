@@ -11,15 +11,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from strait.authoring import agents
+from strait.authoring.recorded.decorator import acting
+from strait.authoring.recorded.step import NothingRecorded
 from strait.errors import StraitError
 from strait.serve import answers
 from strait.serve.answers import Answer, NotJsonError
 from strait.serve.attempts import AttemptCancelled
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
     from types import TracebackType
 
+    from strait.authoring.context import RunContext
     from strait.authoring.jobs import Handler
     from strait.authoring.session import RunSession
     from strait.errors import Json
@@ -60,6 +63,22 @@ def of_the_user(trace: TracebackType | None) -> TracebackType | None:
     while own is not None and own.tb_frame.f_code.co_filename.startswith(_OWN_FILES):
         own = own.tb_next
     return own or trace
+
+
+async def awaited(call: Handler, context: RunContext, args: Sequence[object]) -> Json:
+    """Await an `async def` handler or hook, and what is left of its steps.
+
+    Raises:
+        StepNotAwaited: it returned, and did not await a step.
+    """
+    try:
+        with acting(context):
+            value = await call(*args, context)
+    except (Exception, NothingRecorded):
+        await context.asked.end()
+        raise
+    context.asked.check()
+    return value
 
 
 def in_thread(call: Handler, *args: object) -> Json:

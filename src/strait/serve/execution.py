@@ -29,6 +29,7 @@ from strait.serve.answers import Answer, NotJsonError
 from strait.serve.attempts import AttemptCancelled, Attempts, Rules, Running
 from strait.serve.endings import (
     AFTERWARDS_SECS,
+    awaited,
     bounded,
     in_thread,
     is_cancelled,
@@ -349,9 +350,7 @@ class Executor:
 
     async def _call(self, function: _Function, session: RunSession, *args: object) -> Json:
         if function.is_async:
-            context = RunContext(session)
-            with acting(context):
-                return await function.call(*args, context)
+            return await awaited(function.call, RunContext(session), args)
         loop = asyncio.get_running_loop()
         plain = SyncRunContext(session, partial(on_loop, loop))
         with acting(plain):

@@ -142,6 +142,31 @@ async def test_the_error_of_a_branch_is_raised_once_the_others_have_ended(run: R
     with pytest.raises(LookupError, match="no such order"):
         await run.attempt(handler)
     assert ended == ["s"]
+    # What failed is not to wait for what another branch waits for.
+    assert run.runs.suspended == []
+
+
+async def test_a_failure_deep_inside_is_raised_while_others_wait(run: Run) -> None:
+    cleaned: list[str] = []
+
+    async def handler(ctx: RunContext) -> Any:
+        async def waits() -> None:
+            try:
+                await ctx.gather(ctx.sleep(5, name="a"), ctx.wait_for_event("b"))
+            finally:
+                cleaned.append(await ctx.step("clean", pass_on, "cleaned"))
+
+        async def fails() -> None:
+            raise LookupError("no such order")
+
+        try:
+            await ctx.gather(waits(), ctx.gather(fails(), ctx.sleep(5, name="c")))
+        except LookupError as error:
+            return str(error)
+
+    assert await run.attempt(handler) == "no such order"
+    assert cleaned == ["cleaned"]
+    assert run.runs.suspended == []
 
 
 async def test_a_wait_that_is_given_up_does_not_end_the_attempt_under_the_others(run: Run) -> None:

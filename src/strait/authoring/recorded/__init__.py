@@ -7,6 +7,7 @@ done again; code outside of steps runs again.
 
 from __future__ import annotations
 
+from strait.authoring.recorded.asked import StepNotAwaited
 from strait.authoring.recorded.children import Spawn, SpawnedRun
 from strait.authoring.recorded.decorator import StepFunction, step
 from strait.authoring.recorded.errors import (
@@ -32,6 +33,7 @@ __all__ = [
     "StepFailed",
     "StepFunction",
     "StepMismatch",
+    "StepNotAwaited",
     "StepTimeout",
     "StepValueTooLarge",
     "current_step",

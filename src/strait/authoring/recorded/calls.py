@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -201,6 +202,22 @@ def keyed(items: Iterable[T], key: Callable[[T], object] | None, name: str) -> l
     return list(named.items())
 
 
+def check_function(name: str, function: object) -> None:
+    """Check that a step was given a function.
+
+    Raises:
+        DefinitionError: it was given something else, such as the result of calling one.
+    """
+    if callable(function):
+        return
+    if inspect.iscoroutine(function):
+        function.close()
+    raise Checks("step").refuse(
+        f"`{name}` needs a function, not a value of type `{type(function).__name__}`; give it "
+        f"without calling it, and its arguments after it: `ctx.step({name!r}, function, argument)`"
+    )
+
+
 def name_of(function: Callable[..., object], given: str) -> str:
     """Return the name of a step: the one that was given, or that of its function."""
     name = given or getattr(function, "__name__", "")
@@ -219,15 +236,21 @@ def _wake_us(span: float | timedelta | datetime, now_us: int) -> int:
             raise Checks("sleep").refuse("`until` must have a time zone")
         return round(span.astimezone(UTC).timestamp() * 1_000_000)
     secs = span.total_seconds() if isinstance(span, timedelta) else span
-    if isinstance(secs, bool) or not secs >= 0 or secs == float("inf"):
-        raise Checks("sleep").refuse(f"a sleep must be 0 seconds or longer, not {span!r}")
+    if not _is_number(secs) or not secs >= 0 or secs == float("inf"):
+        raise Checks("sleep").refuse(
+            f"a sleep must be 0 seconds or longer, a number or a `timedelta`, not {span!r}"
+        )
     return now_us + round(secs * 1_000_000)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _whole_secs(timeout: float | timedelta) -> int:
     secs = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     checks = Checks("wait_for_event")
-    if isinstance(secs, bool) or not 0 < secs <= MAX_WAIT_SECS:
+    if not _is_number(secs) or not 0 < secs <= MAX_WAIT_SECS:
         raise checks.refuse(f"`timeout` must be above 0 and at most {MAX_WAIT_SECS} s, not {secs}")
     return max(1, -(-int(secs * 1000) // 1000))
 

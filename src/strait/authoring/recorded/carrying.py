@@ -6,13 +6,20 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from strait.authoring.recorded.errors import StepTimeout
 from strait.authoring.recorded.step import Course, Execute, Pause, Seal, current
 
 if TYPE_CHECKING:
     from strait.authoring.flow import Call
+
+
+MOST_THREADS = 64
+"""How many plain functions of steps run at once on one loop."""
 
 
 async def drive(
@@ -52,17 +59,45 @@ async def drive(
 
 
 async def _execute(todo: Execute, call: Callable[[], object], *, is_async: bool) -> object:
-    limit = asyncio.timeout(todo.timeout_secs)
+    limit = asyncio.timeout(todo.timeout_secs if is_async else None)
     try:
         with current(todo.step):
             async with limit:
                 # A plain function may block, and the loop is everybody's.
-                value = call() if is_async else await asyncio.to_thread(call)
+                value = call() if is_async else await _in_thread(call, limit, todo.timeout_secs)
                 return await value if inspect.isawaitable(value) else value
     except TimeoutError as error:
         if limit.expired():
             raise _too_long(todo) from error
         raise
+
+
+# Of each loop: after a fork the threads of the parent's are not there.
+_threads: WeakKeyDictionary[asyncio.AbstractEventLoop, ThreadPoolExecutor] = WeakKeyDictionary()
+
+
+async def _in_thread(
+    call: Callable[[], object], limit: asyncio.Timeout, secs: float | None
+) -> object:
+    """Call a function in a thread; its time begins when one is free for it."""
+    loop = asyncio.get_running_loop()
+    # Not those of the loop: they are few, and looking up the address of a host needs one.
+    if loop not in _threads:
+        _threads[loop] = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="strait-step")
+    waits = True
+
+    def begin() -> None:
+        if waits and secs is not None:
+            limit.reschedule(loop.time() + secs)
+
+    def work() -> object:
+        loop.call_soon_threadsafe(begin)
+        return call()
+
+    try:
+        return await loop.run_in_executor(_threads[loop], copy_context().run, work)
+    finally:
+        waits = False
 
 
 def drive_in_thread(

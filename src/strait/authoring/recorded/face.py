@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from strait.authoring.recorded import calls, waits
 from strait.authoring.recorded.arguments import place
+from strait.authoring.recorded.asked import Asked
 from strait.authoring.recorded.carrying import drive
 from strait.authoring.recorded.decorator import unwrapped
 from strait.authoring.recorded.step import StepOptions, course, running
@@ -31,6 +32,7 @@ class DurableMethods:
     """What `RunContext` can do that outlives an attempt."""
 
     _session: RunSession
+    asked: Asked
 
     @overload
     def step(
@@ -99,6 +101,7 @@ class DurableMethods:
             StepFailed: it had raised `NonRetryable`, and that is on record.
             StepTimeout: its last try took over `timeout_secs`.
             StepValueTooLarge: its result is larger than a platform keeps.
+            StepNotAwaited: the handler returned without having awaited it; the run fails.
         """
         options = StepOptions(retry, timeout_secs, undo, redact, codec)
         return self.carry_out(name, function, args, kwargs, options, place())
@@ -117,12 +120,15 @@ class DurableMethods:
             raise Checks("step").refuse(
                 f"`{name}` is called inside of step `{outer.name}`; a step holds no other steps"
             )
+        calls.check_function(name, function)
         function, options = unwrapped(function, options)
         ledger = self._session.recorded.ledger
-        steps = course(ledger, ledger.journal.next_place(name, at), function, args, kwargs, options)
+        asked_at = ledger.journal.next_place(name, at)
+        steps = course(ledger, asked_at, function, args, kwargs, options)
         call = partial(function, *args, **kwargs)
         is_async = inspect.iscoroutinefunction(function)
-        return drive(steps, call, self._session.ask, is_async=is_async)
+        work = partial(drive, steps, call, self._session.ask, is_async=is_async)
+        return self.asked.for_step(asked_at, work)
 
     @overload
     def map(
@@ -208,7 +214,8 @@ class DurableMethods:
         not end the attempt while others still work.
 
         Raises:
-            Exception: the first error of a branch, once all of them have ended or wait.
+            Exception: the first error of a branch, once all of them have ended or wait. Those that
+                wait are cancelled, and the run does not wait.
         """
         return await waits.together(branches, self._session.recorded.suspend)
 

@@ -66,7 +66,9 @@ class StepOptions:
 
     def __post_init__(self) -> None:
         checks = Checks("step")
-        if self.timeout_secs is not None and not self.timeout_secs > 0:
+        secs = self.timeout_secs
+        is_number = isinstance(secs, int | float) and not isinstance(secs, bool)
+        if secs is not None and not (is_number and secs > 0):
             raise checks.refuse(f"`timeout_secs` must be above 0, not {self.timeout_secs!r}")
         if isinstance(self.redact, str):
             raise checks.refuse("`redact` must be a list of paths, not one text")

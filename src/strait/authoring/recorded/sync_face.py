@@ -68,6 +68,7 @@ class SyncDurableMethods:
             raise Checks("step").refuse(
                 f"`{name}` is called inside of step `{outer.name}`; a step holds no other steps"
             )
+        calls.check_function(name, function)
         function, options = unwrapped(function, options)
         ledger = self._session.recorded.ledger
         steps = course(ledger, ledger.journal.next_place(name, at), function, args, kwargs, options)

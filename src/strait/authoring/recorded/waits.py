@@ -64,10 +64,12 @@ class Gathering:
     Attributes:
         suspend: lets the run wait; returns if something has come already.
         busy: how many branches neither ended nor wait.
+        failed: whether one has raised an error, which is not to wait for what the others wait for.
     """
 
     suspend: Callable[[Waits], Awaitable[None]]
     busy: int
+    failed: bool = False
     _parked: list[tuple[Waits, asyncio.Future[None]]] = field(default_factory=list)
     _asking: asyncio.Task[None] | None = None
 
@@ -96,6 +98,11 @@ class Gathering:
         self.busy -= 1
         if self.busy == 0 and self._parked:
             parked, self._parked = self._parked, []
+            if self.failed:
+                self.busy += len(parked)
+                for _, future in parked:
+                    future.cancel()
+                return
             self._asking = asyncio.ensure_future(self._ask(parked))
 
     async def _ask(self, parked: list[tuple[Waits, asyncio.Future[None]]]) -> None:
@@ -126,7 +133,8 @@ async def together(
 ) -> list[Any]:
     """Run branches together and return their results in their order.
 
-    The first error of a branch, once all have ended or wait, is raised.
+    The first error of a branch, once all have ended or wait, is raised; those that wait are
+    cancelled then.
     """
     outer = gathering.get()
     own = Gathering(outer.park if outer is not None else suspend, len(branches))
@@ -137,6 +145,9 @@ async def together(
         gathering.set(own)
         try:
             return await work
+        except Exception:
+            own.failed = True
+            raise
         finally:
             own.leave()
 
