@@ -97,6 +97,34 @@ def test_the_images_command_starts_a_server_that_its_health_check_finds_well(
             _, said = server.communicate(timeout=30)
         assert server.returncode == 0
     assert ready["api_key"] not in said
+    # Every line is one for machines, and the log begins and ends with the server.
+    told = [json.loads(line)["message"] for line in said.splitlines()]
+    assert told[0].endswith(f"serves {ready['base_url']}")
+    assert told[-2:] == ["stopping: handlers have 10 s to finish what they do", "stopped"]
+
+
+@pytest.mark.e2e
+def test_what_the_server_says_to_people_is_a_line_of_its_log_where_that_is_for_machines(
+    tmp_path: Path,
+) -> None:
+    command = [str(BIN / "strait"), "serve", "--port", "0", "--host", "0.0.0.0", "--db", "a.db"]
+    with subprocess.Popen(
+        [*command, "--log-format", "json"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stderr is not None
+        said = []
+        for line in server.stderr:
+            said.append(json.loads(line))
+            if said[-1]["message"] == "ctrl-c to stop":
+                break
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    assert {"time", "level", "logger", "message"} == set(said[0])
+    assert said[0]["level"] == "warning"
+    assert said[0]["message"].startswith("warning: 0.0.0.0 is reachable from the network")
+    assert "key in a.db.key" in {line["message"] for line in said}
+    key = json.loads((tmp_path / "a.db.key").read_text("utf-8"))["api_key"]
+    assert key not in json.dumps(said)
 
 
 def test_the_unit_of_systemd_starts_what_there_is_and_takes_its_rights_away() -> None:

@@ -56,6 +56,26 @@ async def test_behind_a_proxy_the_description_tells_its_prefix(handlers: Handler
         )
 
 
+@pytest.mark.parametrize(
+    ("told", "root"), [("/team/strait/", "/team/strait"), ("//evil.example", "")]
+)
+async def test_the_description_stands_below_the_prefix_that_a_proxy_tells(
+    world: World, told: str, root: str
+) -> None:
+    client = world.client()
+    headers = {"X-Forwarded-Prefix": told}
+    document = await client.get("/reference/openapi.json", headers=headers)
+    assert document.json()["servers"] == [{"url": root or "/"}]
+    moved = await client.get("/reference/openapi.yaml", headers=headers)
+    assert moved.headers["location"] == f"{root}/reference/openapi.json"
+    page = await client.get("/reference", headers=headers)
+    links = _Links()
+    links.feed(page.text)
+    assert links.targets == [f"{root}/reference/openapi.json"]
+    # What keeps answers does not give one of them to who comes by another way.
+    assert {each.headers["vary"] for each in (document, moved, page)} == {"x-forwarded-prefix"}
+
+
 class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -118,6 +119,25 @@ def test_a_released_database_can_be_owned_again(database: Path) -> None:
     again = Ownership(database)
     assert f'"pid": {os.getpid()}' in database.with_name("strait.db.lock").read_text()
     again.release()
+
+
+def test_a_database_is_not_owned_under_a_second_name(database: Path) -> None:
+    """Each name would have a lock of its own, and a hard link a second `-wal` besides."""
+    open_writer(database).close()
+    first = Ownership(database)
+    link = database.with_name("link.db")
+    link.symlink_to(database.name)
+    with pytest.raises(StoreError, match=f"is a link to `{re.escape(str(database))}`; name that"):
+        Ownership(link)
+    first.release()
+    link.unlink()
+    link.hardlink_to(database)
+    for name in (link, database):
+        with pytest.raises(StoreError, match="has a second name"):
+            Ownership(name)
+    assert not link.with_name("link.db.lock").exists()
+    link.unlink()
+    Ownership(database).release()
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])

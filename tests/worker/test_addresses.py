@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from strait.authoring import JobOptions, define_job
+from strait.errors import ConfigurationError
 from strait.server.run import Server
 from strait.server.settings import Settings
 from strait.store.connection import StoreError
@@ -30,9 +31,17 @@ async def test_with_a_certificate_workers_are_served_with_tls(
     tls = {"grpc_tls_cert": files.certificate, "grpc_tls_key": files.key}
     async with a_world(handlers, grpc_port=0, **tls) as world:
         setting = Setting(world)
-        trusted = {"tls": True, "ca_file": files.certificate}
-        async with setting.working({"secret": secret}, **trusted):
+        # Who names certificates means TLS, on this machine as elsewhere.
+        async with setting.working({"secret": secret}, ca_file=files.certificate):
             assert (await setting.run("secret"))["result"] == "over tls"
+
+
+def test_certificates_are_not_ignored_where_tls_is_turned_off(tmp_path: Path) -> None:
+    job = define_job(
+        JobOptions(name="a", slug="a", run=lambda payload, ctx: None, execution_mode="worker")
+    )
+    with pytest.raises(ConfigurationError, match="`ca_file` is for TLS, which `tls=False` turns"):
+        Worker([job], api_key="strait_k", tls=False, ca_file=self_signed(tmp_path).certificate)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ class Options:
 
 def run(options: Options) -> None:
     """Run until a signal comes, and raise a `CommandError` when it cannot start."""
-    console = Console(as_json=options.as_json, quiet=options.quiet)
+    console = Console(
+        as_json=options.as_json, quiet=options.quiet, as_log=options.log_format == "json"
+    )
     if not Settings(host=options.host).is_local:
         console.say(
             f"warning: {options.host} is reachable from the network; keys are required there too"

@@ -13,6 +13,8 @@ import time
 from queue import SimpleQueue
 from typing import Any, TextIO
 
+from strait.clock import SECOND, to_timestamp
+
 # Lines about runs are left out when so many lines wait to be written, and counted.
 _MOST_WAITING = 2_000
 _CLOSE_SECS = 2.0
@@ -27,14 +29,22 @@ class Console:
         quiet: runs are not told.
         colour: whether lines for a person are coloured; by default on a terminal, unless
             `NO_COLOR` is set.
+        as_log: what is said is written as the log is that it stands between: lines of JSON.
     """
 
     def __init__(
-        self, *, as_json: bool = False, quiet: bool = False, colour: bool | None = None
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        colour: bool | None = None,
+        as_log: bool = False,
     ) -> None:
         self.as_json = as_json
         self.quiet = quiet
-        self._colour = _is_terminal(sys.stderr) if colour is None else colour
+        self._as_log = as_log
+        coloured = _is_terminal(sys.stderr) if colour is None else colour
+        self._colour = coloured and not as_log
         self._waiting: SimpleQueue[tuple[int, str] | None] = SimpleQueue()
         self._left_out = 0
         self._early: list[dict[str, Any]] | None = []
@@ -46,8 +56,8 @@ class Console:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._colour and colour else text
 
     def say(self, line: str) -> None:
-        """Write a line for a person."""
-        self._waiting.put((2, line))
+        """Write a line for a person, or for who reads the log."""
+        self._waiting.put((2, _logged(line) if self._as_log else line))
 
     def ready(self, line: dict[str, Any]) -> None:
         """Write the first line for a program, and then what was told before it."""
@@ -86,7 +96,8 @@ class Console:
 
     def clock(self) -> str:
         """Return the time of the day."""
-        return self.paint(time.strftime("%H:%M:%S"), "dim")
+        # A line of the log has its time already.
+        return "" if self._as_log else self.paint(time.strftime("%H:%M:%S"), "dim")
 
     def close(self) -> None:
         """Write what waits, if somebody reads it."""
@@ -108,3 +119,14 @@ def _is_terminal(file: TextIO) -> bool:
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return file.isatty()
+
+
+def _logged(line: str) -> str:
+    """Return a line as the server's log has it (`strait.server.logs`)."""
+    record = {
+        "time": to_timestamp(round(time.time() * SECOND)),
+        "level": "warning" if line.startswith("warning:") else "info",
+        "logger": "strait.cli",
+        "message": " ".join(line.split()),
+    }
+    return json.dumps(record, ensure_ascii=False)

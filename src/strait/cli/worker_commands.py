@@ -35,7 +35,11 @@ from strait.cli.session import Session, on_platform
     show_default=True,
     help="How long runs may go on after SIGTERM or ctrl-c; once more ends at once.",
 )
-@click.option("--tls/--no-tls", default=None, help="[default: TLS unless on this machine]")
+@click.option(
+    "--tls/--no-tls",
+    default=None,
+    help="[default: TLS with --ca-file, and unless on this machine]",
+)
 @click.option(
     "--ca-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

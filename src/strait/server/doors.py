@@ -94,7 +94,7 @@ class Doors:
             raise ApiError(
                 403,
                 "pages of other sites may not change anything here; "
-                "allow a site with `--allow-origin`",
+                "allow a site with `--allow-origin`, and have a proxy pass `Host` on",
             )
 
     def _is_named(self, origin: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from strait._version import __version__
 from strait.clock import Clock
 from strait.server.app import App
 from strait.server.connections import BoundedConfig
@@ -19,6 +21,8 @@ from strait.store.connection import StoreError
 
 if TYPE_CHECKING:
     from strait.server.workers.listener import Listener
+
+logger = logging.getLogger("strait.server")
 
 
 class Server:
@@ -82,6 +86,7 @@ class Server:
         self._serving = asyncio.create_task(self._uvicorn.serve(sockets=[self._socket]))
         while not self._uvicorn.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0)
+        logger.info("strait %s serves %s", __version__, self.base_url)
         return self
 
     def _workers_listener(self) -> Listener | None:
@@ -107,6 +112,8 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         """Let handlers finish, stop answering, write what is left."""
+        seconds = self.platform.settings.drain_secs
+        logger.info("stopping: handlers have %g s to finish what they do", seconds)
         await self.platform.drain()
         if self._listener is not None:
             await self._listener.stop()
@@ -116,6 +123,7 @@ class Server:
         if self._socket is not None:
             self._socket.close()
         await self.platform.close()
+        logger.info("stopped")
 
 
 class _QuietServer(uvicorn.Server):

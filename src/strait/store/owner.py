@@ -44,9 +44,14 @@ class Ownership:
     """An exclusive lock on `<database>.lock`, held until `release` or the end of the process.
 
     The kernel drops the lock with the process, however it ends, so a stale file never blocks.
+
+    Raises:
+        OwnedError: another living process has the lock.
+        StoreError: the database has a second name, under which another process could take it.
     """
 
     def __init__(self, database: Path) -> None:
+        _refuse_second_names(database)
         self._path = database.with_name(database.name + ".lock")
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if fcntl is not None:
@@ -77,3 +82,20 @@ class Ownership:
             return Owner(pid=int(record["pid"]), address=str(record["address"]))
         except (ValueError, KeyError, TypeError):
             return Owner(pid=0, address="")
+
+
+def _refuse_second_names(database: Path) -> None:
+    """Refuse a file that can be opened under two names: each would have a lock of its own.
+
+    Under a hard link SQLite writes a second `-wal` besides, of which the first name knows nothing.
+    """
+    if database.is_symlink():
+        raise StoreError(
+            f"`{database}` is a link to `{database.resolve()}`; name that file with `--db`, since "
+            "its lock, its key and its `-wal` lie beside it"
+        )
+    if database.exists() and database.stat().st_nlink > 1:
+        raise StoreError(
+            f"`{database}` has a second name (a hard link), under which another process could open "
+            "it; remove that one, and make copies with `strait db backup`"
+        )

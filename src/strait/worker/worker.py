@@ -80,7 +80,8 @@ class Worker:
         project_id: the project that `ctx.spawn` uses by default.
         signing_secret: the secret that runs are signed with, or several while one is rotated.
         drain_secs: how long `stop` waits for what is running.
-        tls: whether to connect with TLS; by default unless `addr` is on this machine.
+        tls: whether to connect with TLS; by default unless `addr` is on this machine, and there
+            too where there is a `ca_file`.
         ca_file: a PEM file with the certificates to trust, by default those of gRPC.
         http_client: the HTTP client that contexts use; closing it stays with the caller.
         heartbeat_secs: how often a run that takes a while is said to be alive; 0 for never.
@@ -130,7 +131,9 @@ class Worker:
         self._project_id = project_id
         self._secrets = (signing_secret,) if isinstance(signing_secret, str) else signing_secret
         self._drain_secs = drain_secs
-        self._plain = _is_here(self.addr) if tls is None else not tls
+        if ca_file is not None and tls is False:
+            raise ConfigurationError("`ca_file` is for TLS, which `tls=False` turns off: take one")
+        self._plain = ca_file is None and _is_here(self.addr) if tls is None else not tls
         self._ca_file = ca_file
         self._http_client = http_client
         self._rules = Rules(heartbeat_secs, cancel_grace_secs)

@@ -17,6 +17,7 @@ from strait.server.errors import ApiError
 from strait.server.http import NO_CONTENT, Call, Reply, reply
 from strait.server.lockouts import Lockouts
 from strait.server.platform import Platform
+from strait.server.prefix import root_of
 from strait.server.streaming import Receive, Scope, read_body
 from strait.store import meta
 
@@ -42,7 +43,6 @@ class Dashboard:
         self._platform = platform
         self._lockouts = lockouts
         self._files = files.Files()
-        self._told_root = platform.settings.root_path.rstrip("/")
 
     # ------------------------------------------------------------------------------------- pages
 
@@ -62,12 +62,8 @@ class Dashboard:
         return None
 
     def root(self, headers: dict[bytes, bytes]) -> str:
-        """Return the path prefix that a page stands below, without a slash at its end.
-
-        It is what this server was told (`--root-path`), else what the proxy says. A wrong one leads
-        whoever sent it to addresses of this server that are not there, and nobody else anywhere.
-        """
-        return self._told_root or trust.prefix_in(headers)
+        """Return the path prefix that a page stands below, without a slash at its end."""
+        return root_of(self._platform.settings, headers)
 
     # ----------------------------------------------------------------------------------- callers
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import socket
 import sys
 from pathlib import Path
@@ -26,9 +25,6 @@ _PASSED_ON = frozenset(
     }
 )  # fmt: skip
 _FORWARDED = b"x-forwarded-"
-_PREFIX = b"x-forwarded-prefix"
-# A path in its plainest form: it begins at the root of this very server, and leads nowhere else.
-_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}", re.ASCII)
 
 
 def is_same_origin(headers: dict[bytes, bytes], *, changes: bool) -> bool:
@@ -49,15 +45,6 @@ def is_same_origin(headers: dict[bytes, bytes], *, changes: bool) -> bool:
     if fetched_from is not None:
         return fetched_from == b"same-origin" or (not changes and fetched_from == b"none")
     return origin is not None or not changes
-
-
-def prefix_in(headers: dict[bytes, bytes]) -> str:
-    """Return the path prefix that a proxy has taken off, such as `/strait`; empty for none."""
-    told = headers.get(_PREFIX)
-    if told is None:
-        return ""
-    path = told.decode("latin-1").rstrip("/")
-    return path if _PLAIN_PATH.fullmatch(path) else ""
 
 
 def is_the_owner(scope: Scope, headers: dict[bytes, bytes], settings: Settings) -> bool:

@@ -13,12 +13,14 @@ from msgspec import json
 from strait.server.configuration import SECTION, schema
 from strait.server.http import Call, Reply, reply
 from strait.server.platform import Platform
+from strait.server.prefix import VARY, root_of
 from strait.server.registry import Registry
 
 registry = Registry()
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_VARY = ((b"vary", VARY),)
 _PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -35,22 +37,22 @@ _PAGE = """\
 @registry.other("get-openapi-json")
 async def openapi(call: Call, platform: Platform) -> Reply:
     """Return the OpenAPI document of what is served here."""
-    root = platform.settings.root_path or "/"
-    return reply({**_served(), "servers": [{"url": root}]})
+    root = root_of(platform.settings, call.headers) or "/"
+    return reply({**_served(), "servers": [{"url": root}]})._replace(headers=_VARY)
 
 
 @registry.other("get-openapi-yaml")
 async def openapi_yaml(call: Call, platform: Platform) -> Reply:
     """Send whoever knows the older address to the newer one."""
-    target = f"{platform.settings.root_path}/reference/openapi.json"
-    return Reply(301, headers=((b"location", target.encode()),))
+    target = f"{root_of(platform.settings, call.headers)}/reference/openapi.json"
+    return Reply(301, headers=((b"location", target.encode()), *_VARY))
 
 
 @registry.other("get-api-reference")
 async def page(call: Call, platform: Platform) -> Reply:
     """Return a page that needs nothing from elsewhere."""
-    body = _page().replace("{root}", escape(platform.settings.root_path))
-    return Reply(200, body.encode(), content_type=b"text/html; charset=utf-8")
+    body = _page().replace("{root}", escape(root_of(platform.settings, call.headers)))
+    return Reply(200, body.encode(), _VARY, content_type=b"text/html; charset=utf-8")
 
 
 @registry.read("get-config-schema")
