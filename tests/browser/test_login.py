@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from cli.processes import Running, running
@@ -43,7 +43,8 @@ def test_a_key_opens_the_page_once_and_is_kept_nowhere(page: Page, guarded: Runn
     expect(page.get_by_role("alert")).to_have_text("invalid api key")
     page.get_by_label("API key").fill(guarded.ready["api_key"])
     page.get_by_role("button", name="Log in").click()
-    expect(page.locator("h1")).to_have_text(re.compile("Jobs|Runs"))
+    # Where they were going, not where everybody begins.
+    expect(page.locator("h1")).to_have_text("Jobs")
     expect(page.locator(".live")).to_have_text("live")
     assert page.url.startswith(f"{guarded.base_url}/strait/")
     page.reload()
@@ -67,6 +68,40 @@ def test_who_logs_out_is_out(page: Page, guarded: Running) -> None:
     page.context.add_cookies(kept)
     page.goto("/strait/runs")
     expect(page.get_by_label("API key")).to_be_visible()
+
+
+def test_a_key_that_may_little_is_told_what_it_may_not(page: Page, guarded: Running) -> None:
+    from playwright.sync_api import expect
+
+    asked: list[str] = []
+    broken: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    body = {"project_id": guarded.ready["project_id"], "name": "little", "scopes": ["jobs:read"]}
+    with httpx.Client(base_url=guarded.base_url, headers=guarded.headers) as api:
+        made = api.post("/v1/api-keys", json={**body, "expires_in_days": 1}).json()
+    page.goto("/strait/webhooks")
+    page.get_by_label("API key").fill(made["key"])
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("h1")).to_have_text("Webhooks")
+    told = page.get_by_role("alert")
+    expect(told).to_contain_text("insufficient permissions: requires runs:read")
+    expect(told).to_contain_text("Log out, and in again with another one.")
+    page.get_by_role("tab", name="Subscriptions").click()
+    expect(told).to_contain_text("insufficient permissions: requires webhooks:read")
+    for tab, scope in {"API keys": "api-keys:manage", "Secrets": "secrets:read"}.items():
+        page.goto("/strait/settings?tab=session")
+        page.get_by_role("tab", name=tab).click()
+        expect(told).to_contain_text(f"insufficient permissions: requires {scope}")
+    # It may not follow the project, is told so, and does not ask again and again.
+    expect(page.locator(".live")).to_have_text("not live")
+    asked.clear()
+    page.clock.install()
+    page.reload()
+    expect(page.locator(".live")).to_have_text("not live")
+    page.clock.run_for(60_000)
+    assert len([url for url in asked if url.endswith("/activity/stream")]) == 1
+    assert broken == []
 
 
 def test_a_page_of_another_site_reaches_nothing(page: Page, guarded: Running) -> None:

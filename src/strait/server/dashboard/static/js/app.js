@@ -45,23 +45,23 @@ async function begin() {
   start(render);
 }
 
-async function render(path, signal) {
-  if (!who || path === "login") return showLogin(signal);
+async function render(segments, signal) {
+  const [first, ...rest] = segments;
+  if (!who || first === "login") return showLogin();
   if (!main) frame();
-  const [first, ...rest] = path.split("/");
   const page = PAGES.find((each) => each.path === first || each.also?.includes(first));
   const module = rest.length && DETAILS[first] ? DETAILS[first] : page?.module;
   mark(page);
-  document.body.classList.remove("menu-open");
+  openMenu(false);
   const outlet = h("div", { class: "page" });
   put(main, outlet);
   if (!module) return put(outlet, empty("There is no such page.", "Choose one on the left."));
   try {
     const { show } = await import(`./pages/${module}.js`);
     if (signal.aborted) return undefined;
-    await show(outlet, { first: first || "runs", id: rest.map(decodeURIComponent).join("/"), who, signal });
+    await show(outlet, { first: first || "runs", id: rest.join("/"), who, signal });
   } catch (error) {
-    if (!signal.aborted && error.name !== "AbortError") put(outlet, failure(error, () => render(path, signal)));
+    if (!signal.aborted && error.name !== "AbortError") put(outlet, failure(error, () => render(segments, signal)));
   }
   if (!signal.aborted) titleFrom(outlet);
   return undefined;
@@ -69,7 +69,7 @@ async function render(path, signal) {
 
 function titleFrom(outlet) {
   const heading = outlet.querySelector("h1");
-  document.title = `${heading?.textContent || "strait"} · strait`;
+  document.title = heading?.textContent ? `${heading.textContent} · strait` : "strait";
   // Who reads with a screen reader hears where they are now.
   if (document.activeElement === document.body || document.activeElement?.closest("nav"))
     heading?.focus({ preventScroll: true });
@@ -83,7 +83,7 @@ function frame() {
     h("a", { href: to(page.path), data: { page: page.path }, title: `g ${page.key}` }, icon(page.icon), h("span", {}, page.label))));
   const menu = h("button", {
     type: "button", class: "menu", "aria-label": "Menu", "aria-controls": "nav", "aria-expanded": "false",
-    onclick: () => menu.setAttribute("aria-expanded", String(document.body.classList.toggle("menu-open"))),
+    onclick: () => openMenu(!document.body.classList.contains("menu-open")),
   }, icon("M4 7h16M4 12h16M4 17h16"));
   const shade = h("button", { type: "button", class: "round", onclick: () => shade.title = `Colours: ${cycleTheme()}`, title: `Colours: ${theme()}`, "aria-label": "Change colours" },
     icon("M12 4a8 8 0 108 8 6 6 0 01-8-8z"));
@@ -99,12 +99,24 @@ function frame() {
   dev.begin();
 }
 
+function openMenu(isOpen) {
+  document.body.classList.toggle("menu-open", isOpen);
+  app.querySelector(".menu")?.setAttribute("aria-expanded", String(isOpen));
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !document.body.classList.contains("menu-open")) return;
+  openMenu(false);
+  app.querySelector(".menu")?.focus();
+});
+
 function liveMark() {
   const element = h("span", { class: "live", role: "status" });
   const show = () => {
-    const isLive = live.liveState() === "live";
-    element.className = `live ${isLive ? "on" : "off"}`;
-    element.textContent = isLive ? "live" : "connecting…";
+    const state = live.liveState();
+    element.className = `live ${state === "live" ? "on" : "off"}`;
+    element.textContent = { live: "live", lost: "connecting…" }[state] ?? "not live";
+    element.title = state === "refused" ? "This key may not follow what goes on in the whole project: load the page anew to see it." : "";
   };
   document.addEventListener("live-state", show);
   show();
@@ -141,9 +153,12 @@ function showLogin() {
     problem.textContent = "";
     try {
       who = await login(key.value.trim());
-      const back = new URLSearchParams(location.search).get("to") || "";
+      // Who was sent here from a page, or came with its address, goes there.
+      const here = location.pathname + location.search;
+      const back = new URLSearchParams(location.search).get("to") || here;
       const base = new URL(".", document.baseURI).pathname;
-      go(back.startsWith(base) && !back.startsWith("//") ? back.slice(base.length) : "runs", { replace: true });
+      const path = back.startsWith(base) && !back.startsWith("//") ? back.slice(base.length) : "";
+      go(path && !path.startsWith("login") ? path : "runs", { replace: true });
     } catch (error) {
       problem.textContent = error.message;
       key.select();

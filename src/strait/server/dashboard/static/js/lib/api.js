@@ -1,5 +1,7 @@
 // Calls of the public API. The session is a cookie that this code cannot see.
 
+import { parse } from "./json.js";
+
 const base = new URL(".", document.baseURI);
 
 /** What the server refused, in its own words. */
@@ -112,7 +114,7 @@ function init({ method = "GET", body, signal, headers }) {
 
 function parsed(text) {
   try {
-    return text ? JSON.parse(text) : null;
+    return text ? parse(text) : null;
   } catch {
     return null;
   }

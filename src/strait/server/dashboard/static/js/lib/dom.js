@@ -12,11 +12,30 @@ export function s(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** Put children in place of all that an element has. */
+/** Put children in place of all that an element has; the focus stays on what reads the same. */
 export function put(element, ...children) {
+  const back = element.contains(document.activeElement) ? focusIn(element) : null;
   element.replaceChildren(...nodes(children));
+  back?.();
   return element;
 }
+
+/**
+ * Return a function that gives the focus back to what has it now, or to what reads the same once it
+ * was drawn anew, or to the head of the page: who uses keys alone does not begin at the top again.
+ */
+export function focusIn(element) {
+  const active = document.activeElement;
+  const twins = () => [...element.querySelectorAll(active.localName)].filter((each) => reading(each) === reading(active));
+  const at = active === document.body || active === element ? -1 : twins().indexOf(active);
+  return () => {
+    if (at < 0 || (document.activeElement && document.activeElement !== document.body)) return;
+    const found = active.isConnected ? active : twins()[at] || document.querySelector("#main h1");
+    found?.focus({ preventScroll: true });
+  };
+}
+
+const reading = (element) => element.getAttribute("aria-label") || element.id || element.textContent;
 
 /** Return a debounced function: called once, `ms` after the first of several calls. */
 export function soon(fn, ms = 120) {

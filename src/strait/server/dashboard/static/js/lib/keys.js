@@ -18,7 +18,7 @@ export function help() {
   ask("Keys", h("dl", { class: "keys" },
     [...pages.map((page) => [`g ${page.key}`, page.label]), ["/", "Filter"], ["j k", "Down, up in a table"],
       ["Enter", "Open the row"], ["x", "Select the row"], ["← →", "Between tabs"], ["Esc", "Close"]]
-      .map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)))), { confirm: "Close" });
+      .map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)))), { confirm: "Close", alone: true });
 }
 
 function onKey(event) {

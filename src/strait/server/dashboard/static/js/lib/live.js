@@ -9,6 +9,7 @@ let stop = null;
 /** Begin to follow a project. */
 export function begin(projectId) {
   end();
+  state = "lost";
   stop = new AbortController();
   follow(`/v1/projects/${encodeURIComponent(projectId)}/activity/stream`, {
     signal: stop.signal,
@@ -25,7 +26,7 @@ export function end() {
   stop = null;
 }
 
-/** How the stream stands: `live` or `lost`. */
+/** How the stream stands: `live`, `lost`, or `over` or `refused` for good. */
 export const liveState = () => state;
 
 /** Call a function with each event, until the signal is aborted. */

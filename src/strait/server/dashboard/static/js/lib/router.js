@@ -24,8 +24,16 @@ export function go(path, { replace = false } = {}) {
 /** The link to a page. */
 export const to = (path) => new URL(path.replace(/^\//, ""), base).pathname + queryOf(path);
 
-/** The path of the address, below the base, without a leading slash. */
-export const here = () => decodeURI(location.pathname.slice(base.pathname.length)).replace(/\/$/, "");
+/** The segments of the address below the base; one that is no text stays as it is written. */
+export const here = () => location.pathname.slice(base.pathname.length).replace(/\/$/, "").split("/").map(decoded);
+
+function decoded(segment) {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
 
 export const query = () => Object.fromEntries(new URLSearchParams(location.search));
 

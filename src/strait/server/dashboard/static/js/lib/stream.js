@@ -7,10 +7,13 @@ const FIRST_WAIT_MS = 400;
 const LONGEST_WAIT_MS = 8000;
 const HIDDEN_MS = 30000;
 
+// Answers after which asking again would bring the same.
+const ENDS = { 403: "refused", 404: "over", 410: "over" };
+
 /**
  * Follow a stream until the signal is aborted or the stream is over for good.
  *
- * `onEvent(data, type)` gets each event; `onState("live" | "lost" | "over")` how it stands.
+ * `onEvent(data, type)` gets each event; `onState("live" | "lost" | "over" | "refused")` how it stands.
  */
 export function follow(path, { signal, onEvent, onState = () => {}, query, from = "" }) {
   let last = from;
@@ -23,7 +26,7 @@ export function follow(path, { signal, onEvent, onState = () => {}, query, from 
     const stop = AbortSignal.any([signal, connection.signal]);
     const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
     const answer = await send(path, { query, signal: stop, headers });
-    if (answer.status === 410 || answer.status === 404) return "over";
+    if (ENDS[answer.status]) return ENDS[answer.status];
     if (!answer.ok || !answer.body) throw new Error(`status ${answer.status}`);
     onState("live");
     wait = FIRST_WAIT_MS;
@@ -38,8 +41,9 @@ export function follow(path, { signal, onEvent, onState = () => {}, query, from 
     while (!signal.aborted) {
       try {
         if (document.hidden && hiddenTimer === -1) await visible(signal);
-        if ((await once()) === "over") {
-          onState("over");
+        const end = await once();
+        if (end !== "again") {
+          onState(end);
           return;
         }
       } catch {

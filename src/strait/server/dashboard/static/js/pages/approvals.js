@@ -15,6 +15,9 @@ export async function show(outlet, { signal }) {
   const list = h("div");
   put(outlet, head("Approvals", { about: "Steps that wait until somebody says yes or no." }), list);
   const runs = new Map();
+  // What was opened and begun stays while others come and go.
+  const cards = new Map();
+  let shown = null;
 
   async function load() {
     const waiting = (await api.all("/v1/events", { status: "waiting", source_type: "workflow_step" }, { signal }))
@@ -22,7 +25,11 @@ export async function show(outlet, { signal }) {
       .sort((a, b) => instant(a.requested_at) - instant(b.requested_at));
     await Promise.all([...new Set(waiting.map((each) => each.workflow_run_id))].filter((id) => !runs.has(id))
       .map(async (id) => runs.set(id, await api.get(`/v1/workflow-runs/${id}`, {}, signal))));
-    if (!signal.aborted) put(list, waiting.length ? [h("p", { class: "quiet", role: "status" }, plural(waiting.length, "approval"), " open"), waiting.map((each) => item(each, runs.get(each.workflow_run_id), load))] : none());
+    const now = waiting.map((each) => each.id).join();
+    if (signal.aborted || now === shown) return;
+    shown = now;
+    for (const each of waiting) if (!cards.has(each.id)) cards.set(each.id, item(each, runs.get(each.workflow_run_id), load));
+    put(list, waiting.length ? [h("p", { class: "quiet", role: "status" }, plural(waiting.length, "approval"), " open"), waiting.map((each) => cards.get(each.id))] : none());
   }
   await names.load("workflows", { signal }).catch(() => null);
   await load();

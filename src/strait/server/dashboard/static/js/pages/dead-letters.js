@@ -44,6 +44,7 @@ export async function show(outlet, { signal, who }) {
       put(below, state.rows.length ? h("p", { class: "quiet" }, plural(state.rows.length, "run"), state.isWhole ? "" : " loaded, more below") : empty("No dead letters.", "A run comes here when its last attempt has failed."));
     } catch (error) {
       if (error.name !== "AbortError") put(below, failure(error, () => load(true)));
+      table.element.hidden = !state.rows.length;
     } finally {
       state.loading = false;
     }
@@ -76,7 +77,7 @@ export async function show(outlet, { signal, who }) {
 }
 
 const columns = [
-  { label: "Job", cell: (row) => h("a", { href: to(`runs/${row.id}`), class: "name" }, names.nameOf("jobs", row.job_id)) },
+  { label: "Job", cell: (row) => h("a", { href: to(`runs/${row.id}`), class: "name cut", title: names.nameOf("jobs", row.job_id) }, names.nameOf("jobs", row.job_id)) },
   { label: "Run", class: "lo", cell: (row) => h("code", { title: row.id }, short(row.id)) },
   { label: "Failed", cell: (row) => since(row.finished_at) },
   { label: "Attempts", class: "right lo", cell: (row) => String(row.attempt) },

@@ -3,6 +3,7 @@
 import * as api from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
 import { count, duration } from "../lib/format.js";
+import { parse } from "../lib/json.js";
 import { query, setQuery } from "../lib/router.js";
 import { ask, field, sure } from "../ui/dialog.js";
 import { json } from "../ui/json-view.js";
@@ -50,7 +51,7 @@ async function send(key, reload) {
 
 function read(text) {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch {
     throw new Error("the payload is not valid JSON");
   }

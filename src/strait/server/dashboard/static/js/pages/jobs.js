@@ -22,7 +22,7 @@ export async function show(outlet, { signal }) {
 }
 
 const columns = [
-  { label: "Job", cell: (job) => h("span", {}, link(`jobs/${job.id}`, h("strong", {}, job.slug)), job.name !== job.slug && h("span", { class: "quiet lo" }, ` ${job.name}`)) },
+  { label: "Job", cell: (job) => h("span", {}, link(`jobs/${job.id}`, h("strong", { class: "cut", title: job.slug }, job.slug)), job.name !== job.slug && [" ", h("span", { class: "quiet lo cut", title: job.name }, job.name)]) },
   { label: "Status", cell: (job) => chip(job.paused ? "paused" : job.enabled ? "ready" : "canceled", job.paused ? "paused" : job.enabled ? "enabled" : "disabled") },
   { label: "Schedule", class: "lo", cell: (job) => (job.cron ? h("code", {}, job.cron) : "–") },
   { label: "Attempts", class: "right lo", cell: (job) => String(job.max_attempts) },

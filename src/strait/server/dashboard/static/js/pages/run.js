@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { h, put, soon } from "../lib/dom.js";
 import { duration, instant, short, took, when } from "../lib/format.js";
 import { lineOf } from "../lib/history.js";
+import { parse } from "../lib/json.js";
 import { onActivity } from "../lib/live.js";
 import * as names from "../lib/names.js";
 import { go, query, setQuery } from "../lib/router.js";
@@ -84,7 +85,7 @@ export async function show(outlet, { id, signal }) {
     follow(`/v1/runs/${id}/stream`, {
       signal: AbortSignal.any([signal, stream.signal]), from: String(model.lines.length ? seqOf(model.lines.at(-1)) : 0),
       onEvent: (text) => {
-        const frame = JSON.parse(text);
+        const frame = parse(text);
         if (frame.error && frame.code) return;
         model.lines = [...model.lines, lineOf(frame)];
         changed();

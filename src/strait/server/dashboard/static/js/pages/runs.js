@@ -35,7 +35,8 @@ export async function show(outlet, { first, signal }) {
   const table = liveTable({
     label: kind.title, columns: columns(kind, first), open: true, more, onSelect: (ids) => selection(ids),
   });
-  const filters = filterBar(kind, first, () => load());
+  // What was selected may not be in sight any more, and nobody cancels what is not seen.
+  const filters = filterBar(kind, first, () => (table.unselect(), load()));
   put(outlet, head(kind.title, { actions: switcher(first) }), filters, h("div", { class: "bar" }, bulk, note), table.element, below);
   signal.addEventListener("abort", () => table.stop());
 
@@ -52,6 +53,7 @@ export async function show(outlet, { first, signal }) {
       shown();
     } catch (error) {
       if (error.name !== "AbortError") put(below, failure(error, load));
+      table.element.hidden = !state.rows.length;
     } finally {
       if (generation === state.generation) state.loading = false;
     }
@@ -148,7 +150,7 @@ function moved(row, event) {
 function columns(kind, first) {
   const columnsOf = [
     { label: "Status", class: "narrow", cell: (row) => chip(row.status) },
-    { label: first === "runs" ? "Job" : "Workflow", cell: (row) => h("a", { href: to(`${first}/${row.id}`), class: "name" }, names.nameOf(kind.names, row[kind.of])) },
+    { label: first === "runs" ? "Job" : "Workflow", cell: (row) => h("a", { href: to(`${first}/${row.id}`), class: "name cut", title: names.nameOf(kind.names, row[kind.of]) }, names.nameOf(kind.names, row[kind.of])) },
     { label: "Run", class: "lo", cell: (row) => h("code", { title: row.id }, short(row.id)) },
     { label: "Created", cell: (row) => since(row.created_at) },
     { label: "Duration", class: "right", cell: (row) => h("span", {}, row.started_at ? duration(took(row.started_at, row.finished_at)) : "–") },
@@ -173,7 +175,8 @@ function wanted(kind) {
   } else {
     Object.assign(asked, { status: given.status });
   }
-  const [tag, value] = (given.tag || "").split(":");
+  // The first colon ends the key; a value, such as an address, may have more.
+  const [, tag, value] = /^([^:]*):?(.*)$/s.exec(given.tag || "");
   if (tag) Object.assign(asked, { tag_key: tag, tag_value: value || undefined });
   return asked;
 }
@@ -215,7 +218,7 @@ function filterBar(kind, first, changed) {
 
 function nothing(first) {
   if (location.search) return empty("No run matches these filters.", "Clear them to see all runs.");
-  if (!names.list("jobs").length)
+  if (first === "runs" && !names.list("jobs").length)
     return empty("No jobs yet.", "Write one, and host it:", code("strait dev app.py"), "Its jobs appear here by themselves.");
   return empty("No runs yet.", h("p", {}, "Start one: open a job under ", link(first === "runs" ? "jobs" : "workflows", first === "runs" ? "Jobs" : "Workflows"), " and choose “Trigger”."));
 }

@@ -9,7 +9,7 @@ export async function show(outlet, { signal }) {
   const all = await api.get("/v1/schedules", {}, signal);
   put(outlet, head("Schedules", { about: "What runs by itself, soonest first." }), all.length
     ? rows([
-        { label: "What", cell: (each) => link(`${each.type}s/${each.id}`, h("strong", {}, each.slug)) },
+        { label: "What", cell: (each) => link(`${each.type}s/${each.id}`, h("strong", { class: "cut", title: each.slug }, each.slug)) },
         { label: "Kind", class: "lo", cell: (each) => each.type },
         { label: "Schedule", cell: (each) => h("code", {}, each.cron) },
         { label: "Zone", class: "lo", cell: (each) => each.timezone || "UTC" },

@@ -2,6 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
+import { ago, instant } from "../lib/format.js";
 import { query, setQuery } from "../lib/router.js";
 import { ask, field, sure } from "../ui/dialog.js";
 import { button, card, chip, code, copyable, empty, facts, head, rows, since, tabs } from "../ui/parts.js";
@@ -9,8 +10,12 @@ import { attempt } from "../ui/toast.js";
 
 const SCOPES = [
   "*", "jobs:read", "jobs:write", "jobs:trigger", "runs:read", "runs:write", "workflows:read", "workflows:write",
-  "workflows:trigger", "secrets:read", "secrets:write", "webhooks:read", "webhooks:write", "stats:read", "api-keys:manage",
+  "workflows:trigger", "secrets:read", "secrets:write", "webhooks:read", "webhooks:write", "stats:read", "workers:connect",
+  "dlq:read", "dlq:replay", "dlq:purge", "outbox:read", "outbox:retry", "outbox:purge", "projects:read", "projects:write",
+  "projects:manage", "api-keys:manage", "rbac:manage",
 ];
+
+const DAYS = 90;
 
 export async function show(outlet, { who, signal }) {
   const reload = () => show(outlet, { who, signal });
@@ -26,21 +31,32 @@ async function keys(panel, signal, who, reload) {
   const all = await api.all("/v1/api-keys", {}, { signal, most: 500 });
   if (signal.aborted) return;
   put(panel, h("div", { class: "bar" }, button("Make a key", () => make(who, reload), { kind: "primary" })), rows([
-    { label: "Name", cell: (each) => h("strong", {}, each.name) },
+    { label: "Name", cell: (each) => h("strong", { class: "cut", title: each.name }, each.name) },
     { label: "Begins with", class: "lo", cell: (each) => h("code", {}, `${each.key_prefix}…`) },
     { label: "May", class: "wide lo", cell: (each) => (each.scopes || []).map((scope) => h("span", { class: "tag" }, scope)) },
     { label: "Used", cell: (each) => since(each.last_used_at) },
     { label: "Ends", class: "lo", cell: (each) => (each.expires_at ? since(each.expires_at) : "never") },
-    { label: "Status", cell: (each) => chip(each.revoked_at ? "canceled" : "ready", each.revoked_at ? "revoked" : "valid") },
-    { label: "", class: "right", cell: (each) => !each.revoked_at && h("span", { class: "actions" },
-      button("Rotate", () => rotate(each, reload), { kind: "small", "aria-label": `Rotate ${each.name}` }),
+    { label: "Status", cell: (each) => chip(...standing(each)) },
+    { label: "", class: "right", cell: (each) => opens(each) && h("span", { class: "actions" },
+      !each.revoked_at && button("Rotate", () => rotate(each, reload), { kind: "small", "aria-label": `Rotate ${each.name}` }),
       button("Revoke", async () => (await sure(`Revoke “${each.name}”?`, "Who uses it is locked out at once, and so are sessions that began with it.", "Revoke")) && (await attempt("Revoked", () => api.remove(`/v1/api-keys/${each.id}`).then(() => true))) && reload(), { kind: "small danger", "aria-label": `Revoke ${each.name}` })) },
   ], all, "API keys"));
 }
 
+/** Whether a key still lets somebody in: one that was rotated does so until its grace is over. */
+function opens({ revoked_at: revoked, grace_expires_at: grace, expires_at: ends }) {
+  const now = Date.now();
+  return (!ends || instant(ends) > now) && (!revoked || instant(grace) > now);
+}
+
+function standing(key) {
+  if (!opens(key)) return ["canceled", key.revoked_at ? "revoked" : "expired"];
+  return key.revoked_at ? ["held", `rotated, ends ${ago(key.grace_expires_at)}`] : ["ready", "valid"];
+}
+
 async function make(who, reload) {
   const name = h("input", { type: "text", required: true, autocomplete: "off" });
-  const days = h("input", { type: "number", min: "1", placeholder: "never" });
+  const days = h("input", { type: "number", min: "1", value: String(DAYS) });
   const scopes = SCOPES.map((scope) => h("input", { type: "checkbox", value: scope }));
   const made = await ask("Make a key", [field("Name", name), field("Days until it ends", days), h("fieldset", {}, h("legend", {}, "It may"), scopes.map((each) => h("label", { class: "check" }, each, each.value === "*" ? "everything" : each.value)))], {
     confirm: "Make it",
@@ -58,7 +74,7 @@ async function rotate(key, reload) {
 }
 
 async function once(key, reload) {
-  await ask("The new key", [h("p", {}, "It is shown once, and kept nowhere."), copyable(key)], { confirm: "Done" });
+  await ask("The new key", [h("p", {}, "It is shown once, and kept nowhere."), copyable(key)], { confirm: "Done", alone: true });
   reload();
 }
 

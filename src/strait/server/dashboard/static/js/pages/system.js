@@ -39,7 +39,7 @@ export async function show(outlet, { who, signal }) {
     api.get("/v1/analytics/performance", { period_hours: HOURS }, signal).then((told) => put(slow, told.slowest_jobs?.length ? rows([
       { label: "Job", cell: (each) => each.job_slug }, { label: "Runs", class: "right", cell: (each) => count(each.total_runs) },
       { label: "Mean", class: "right", cell: (each) => duration(each.avg_duration_secs * 1000) }, { label: "95 of 100", class: "right", cell: (each) => duration(each.p95_duration_secs * 1000) },
-    ], told.slowest_jobs, "Slowest jobs") : empty("No runs in 24 hours."))).catch(() => null),
+    ], told.slowest_jobs, "Slowest jobs") : empty("No job ran five times in 24 hours.", "Fewer say little about how slow one is."))).catch(() => null),
     api.get("/v1/audit-events", { limit: 30 }, signal).then((page) => put(audit, page.data.length ? rows([
       { label: "When", cell: (each) => since(each.created_at) }, { label: "What", cell: (each) => each.action },
       { label: "On", class: "wide", cell: (each) => h("span", { class: "cut" }, `${each.resource_type} ${each.resource_id}`) },

@@ -7,7 +7,7 @@ import { ask, field, sure } from "../ui/dialog.js";
 import { button, chip, code, copyable, empty, head, rows, since, tabs } from "../ui/parts.js";
 import { attempt } from "../ui/toast.js";
 
-const KINDS = ["run.completed", "run.failed", "run.timed_out", "run.dead_letter", "workflow_run.completed", "workflow_run.failed"];
+const KINDS = ["run.completed", "run.failed", "run.timed_out", "run.canceled", "workflow.completed", "workflow.failed", "schedule.suspended"];
 
 export async function show(outlet, { who, signal }) {
   const reload = () => show(outlet, { who, signal });
@@ -41,7 +41,7 @@ async function subscriptions(panel, signal, reload) {
   const all = await api.get("/v1/webhooks/subscriptions", {}, signal);
   if (signal.aborted) return;
   put(panel, all.length ? rows([
-    { label: "To", class: "wide", cell: (each) => each.webhook_url },
+    { label: "To", class: "wide", cell: (each) => h("span", { class: "cut", title: each.webhook_url }, each.webhook_url) },
     { label: "Of", cell: (each) => (each.event_types || []).map((type) => h("span", { class: "tag" }, type)) },
     { label: "Status", cell: (each) => chip(each.active ? "active" : "paused") },
     { label: "", class: "right", cell: (each) => button("Delete", async () => (await sure("Delete this subscription?", each.webhook_url, "Delete")) && (await attempt("Deleted", () => api.remove(`/v1/webhooks/subscriptions/${each.id}`).then(() => true))) && reload(), { kind: "small danger" }) },
@@ -56,7 +56,7 @@ async function subscribe(who, reload) {
     read: () => api.post("/v1/webhooks/subscriptions", { project_id: who.project_id, webhook_url: url.value.trim(), event_types: kinds.filter((each) => each.checked).map((each) => each.value) }),
   });
   if (!made) return;
-  await ask("The signing secret", [h("p", {}, "It is shown once. Messages are signed with it."), copyable(made.signing_secret)], { confirm: "Done" });
+  await ask("The signing secret", [h("p", {}, "It is shown once. Messages are signed with it."), copyable(made.signing_secret)], { confirm: "Done", alone: true });
   reload();
 }
 

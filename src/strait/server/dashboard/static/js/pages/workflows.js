@@ -17,7 +17,7 @@ export async function show(outlet, { signal }) {
 }
 
 const columns = [
-  { label: "Workflow", cell: (each) => h("span", {}, link(`workflows/${each.id}`, h("strong", {}, each.slug)), h("span", { class: "quiet lo" }, ` ${each.name}`)) },
+  { label: "Workflow", cell: (each) => h("span", {}, link(`workflows/${each.id}`, h("strong", { class: "cut", title: each.slug }, each.slug)), " ", h("span", { class: "quiet lo cut", title: each.name }, each.name)) },
   { label: "Status", cell: (each) => chip(each.enabled ? "ready" : "canceled", each.enabled ? "enabled" : "disabled") },
   { label: "Schedule", class: "lo", cell: (each) => (each.cron ? h("code", {}, each.cron) : "–") },
   { label: "Version", class: "right lo", cell: (each) => `v${each.version}` },

@@ -1,6 +1,7 @@
 // The difference of two JSON values, line by line.
 
 import { h } from "../lib/dom.js";
+import { isKept } from "../lib/json.js";
 
 const MOST_LINES = 1500;
 const CONTEXT = 3;
@@ -22,7 +23,7 @@ function lines_of(value) {
 // Keys in one order, so that only what differs differs.
 function sorted(value) {
   if (Array.isArray(value)) return value.map(sorted);
-  if (value === null || typeof value !== "object") return value;
+  if (value === null || typeof value !== "object" || isKept(value)) return value;
   return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
 }
 

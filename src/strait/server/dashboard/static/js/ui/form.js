@@ -2,6 +2,7 @@
 // the last word about everything.
 
 import { h, put } from "../lib/dom.js";
+import * as exact from "../lib/json.js";
 import { field } from "./dialog.js";
 
 /**
@@ -44,7 +45,7 @@ export function schemaForm(schema, value) {
 
 function parse(text) {
   try {
-    return JSON.parse(text);
+    return exact.parse(text);
   } catch {
     return undefined;
   }
@@ -90,14 +91,14 @@ function input(name, schema, value, required) {
     control = h("select", common, !required && h("option", { value: "" }, "–"),
       schema.enum.map((each) => h("option", { value: JSON.stringify(each) }, String(each))));
     control.value = given === undefined ? (required ? JSON.stringify(schema.enum[0]) : "") : JSON.stringify(given);
-    read = () => (control.value ? JSON.parse(control.value) : undefined);
+    read = () => (control.value ? parse(control.value) : undefined);
   } else if (kind === "boolean") {
     control = h("input", { ...common, type: "checkbox", required: false });
     control.checked = Boolean(given);
     read = () => (control.checked || required || given !== undefined ? control.checked : undefined);
   } else if (kind === "integer" || kind === "number") {
     control = h("input", { ...common, type: "number", step: kind === "integer" ? "1" : "any", min: schema.minimum, max: schema.maximum });
-    control.value = given ?? "";
+    control.value = exact.written(given) ?? "";
     read = () => number(name, control, required);
   } else if (kind === "string") {
     control = (schema.maxLength || 0) > 200 ? h("textarea", { ...common, rows: "3" }) : h("input", { ...common, type: "text", autocomplete: "off" });
@@ -121,7 +122,8 @@ function number(name, control, required) {
     if (required) throw new Error(`\`${name}\` is needed`);
     return undefined;
   }
-  return Number(control.value);
+  // As it is written, unless only a field of a form takes it for a number, as in `007`.
+  return parse(control.value) ?? Number(control.value);
 }
 
 function collect(fields) {

@@ -2,7 +2,7 @@
 
 import { h } from "../lib/dom.js";
 import { button } from "./parts.js";
-import { toast } from "./toast.js";
+import { copy } from "./copy.js";
 
 const MOST_CHARACTERS = 200000;
 const TOKEN = /("(?:\\.|[^"\\])*")(\s*:)?|\b(true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
@@ -13,11 +13,8 @@ export function json(value, { label = "JSON", empty = "nothing" } = {}) {
   const text = JSON.stringify(value, null, 2);
   const shown = text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}\n… cut here` : text;
   const view = h("pre", { class: "json", tabindex: "0", role: "group", "aria-label": label }, paint(shown));
-  const copy = button("Copy", async () => {
-    await navigator.clipboard?.writeText(text);
-    toast("Copied");
-  }, { kind: "small quiet-button", "aria-label": `Copy ${label}` });
-  return h("div", { class: "json-box" }, copy, view);
+  const whole = button("Copy", () => copy(text), { kind: "small quiet-button", "aria-label": `Copy ${label}` });
+  return h("div", { class: "json-box" }, whole, view);
 }
 
 /** JSON text as spans of its kinds. */

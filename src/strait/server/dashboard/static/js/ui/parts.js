@@ -5,7 +5,7 @@ import { h, put } from "../lib/dom.js";
 import { ago, when } from "../lib/format.js";
 import { to } from "../lib/router.js";
 import { tone } from "../lib/status.js";
-import { toast } from "./toast.js";
+import { copy } from "./copy.js";
 
 /** A status: its colour and its word. */
 export function chip(status, text) {
@@ -58,7 +58,7 @@ export function empty(title, ...next) {
 export const code = (text) => h("pre", { class: "code", tabindex: "0" }, text);
 
 export function failure(error, retry) {
-  const missing = error.status === 403 ? "This key may not see it. Log in with another one under Settings." : "";
+  const missing = error.status === 403 ? "This key may not see it. Log out, and in again with another one." : "";
   return h("div", { class: "failure", role: "alert" },
     h("p", {}, h("strong", {}, error.status ? `${error.status} ` : ""), error.message),
     missing && h("p", {}, missing),
@@ -81,10 +81,7 @@ export function facts(pairs) {
 export function copyable(text, shown = text) {
   return h("button", {
     type: "button", class: "copy", title: "Copy", "aria-label": `Copy ${text}`,
-    onclick: async () => {
-      await navigator.clipboard?.writeText(text);
-      toast("Copied");
-    },
+    onclick: () => copy(text),
   }, h("code", {}, shown));
 }
 
@@ -107,8 +104,15 @@ export function tabs(all, { chosen, onChoose, signal }) {
     inner = new AbortController();
     panel.setAttribute("aria-labelledby", `tab-${all[at].id}`);
     put(panel);
-    all[at].show(panel, AbortSignal.any([signal, inner.signal]));
+    fill(all[at], AbortSignal.any([signal, inner.signal]));
     onChoose?.(all[at].id);
+  }
+  async function fill(tab, until) {
+    try {
+      await tab.show(panel, until);
+    } catch (error) {
+      if (!until.aborted && error.name !== "AbortError") put(panel, failure(error, () => choose(tab.id)));
+    }
   }
   const list = h("div", {
     class: "tabs", role: "tablist",
