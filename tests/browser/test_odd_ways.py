@@ -59,13 +59,9 @@ def test_a_name_of_any_length_hides_nothing_else(page: Page, shop: Shop) -> None
     assert heading.evaluate("it => it.scrollWidth <= it.clientWidth")
 
 
-def test_a_whole_number_of_64_bits_is_shown_and_sent_as_it_is(
-    context: BrowserContext, shop: Shop
-) -> None:
+def test_a_whole_number_of_64_bits_is_shown_and_sent_as_it_is(page: Page, shop: Shop) -> None:
     from playwright.sync_api import expect
 
-    # A run may end while its stream is being opened (410), which the browser calls an error.
-    page = context.new_page()
     run_id = shop.trigger("nightly-report", {"order": SNOWFLAKE, "at": 1.5})
     page.goto(f"/runs/{run_id}?tab=data")
     expect(page.get_by_label("payload", exact=True)).to_contain_text(str(SNOWFLAKE))
@@ -77,10 +73,9 @@ def test_a_whole_number_of_64_bits_is_shown_and_sent_as_it_is(
     assert payload == {"order": SNOWFLAKE, "at": 1.5}
 
 
-def test_a_field_for_a_number_takes_all_of_its_digits(context: BrowserContext, shop: Shop) -> None:
+def test_a_field_for_a_number_takes_all_of_its_digits(page: Page, shop: Shop) -> None:
     schema = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
     job = _job(shop, "numbered", payload_schema=schema)
-    page = context.new_page()
     page.goto(f"/jobs/{job}")
     page.get_by_role("button", name="Trigger").click()
     page.get_by_role("dialog").get_by_label("order").fill(str(SNOWFLAKE))

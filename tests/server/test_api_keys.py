@@ -110,3 +110,28 @@ async def test_a_revoked_key_ends_at_once_and_can_be_revoked_again(world: World)
     (row,) = [row for row in (await world.api.get("/v1/api-keys")).json()["data"]
               if row["id"] == key["id"]]  # fmt: skip
     assert row["revoked_at"]
+
+
+async def test_nobody_comes_to_more_by_rotating_the_key_of_another(world: World) -> None:
+    whole = await made(world, "whole", 30, "*")
+    manager = world.client(await world.key_for("api-keys:manage", "jobs:read"))
+    refused = await manager.post(f"/v1/api-keys/{whole['id']}/rotate", json={})
+    assert told(refused) == (403, "cannot grant permission *: caller does not have it")
+    assert (await world.client(whole["key"]).get("/v1/jobs")).status_code == 200
+    little = await made(world, "little", 30, "jobs:read")
+    assert (await manager.post(f"/v1/api-keys/{little['id']}/rotate")).status_code == 201
+
+
+async def test_a_key_of_one_project_makes_no_successor_for_the_organization(world: World) -> None:
+    body = {"project_id": PROJECT, "org_id": "org-1", "name": "org", "scopes": ["jobs:read"]}
+    answer = await world.internal(PROJECT).post(
+        "/v1/api-keys", json={**body, "expires_in_days": 30}
+    )
+    assert answer.status_code == 201, answer.text
+    path = f"/v1/api-keys/{answer.json()['id']}/rotate"
+    refused = await world.api.post(path)
+    assert told(refused) == (
+        403, "an org-scoped key is made with internal secret or an org-scoped key"
+    )  # fmt: skip
+    assert (await world.client(answer.json()["key"]).post(path)).status_code == 403
+    assert (await world.internal(PROJECT).post(path)).status_code == 201

@@ -77,6 +77,17 @@ async def test_the_key_can_do_no_more_than_who_approved_it(world: World) -> None
     assert (await polled(world, code))[1]["scopes"] == ["jobs:read"]
 
 
+async def test_who_has_nothing_to_hand_on_lets_nobody_in(world: World) -> None:
+    code = await begun(world)
+    manager = world.client(await world.key_for("api-keys:manage"))
+    body = {"user_code": code["user_code"], "project_id": PROJECT}
+    refused = await manager.post("/v1/cli/device-codes/approve", json=body)
+    assert told(refused) == (
+        403, "the caller has no permission that it could hand on to a command line"
+    )  # fmt: skip
+    assert (await polled(world, code))[1] == {"error": "authorization_pending"}
+
+
 async def test_a_bad_exchange_is_refused(world: World) -> None:
     client = world.client()
     path = "/v1/cli/auth/token"
@@ -117,8 +128,9 @@ async def test_a_code_of_a_project_that_was_deleted_is_worth_nothing(world: Worl
 
 async def test_a_code_is_worth_no_more_than_the_key_that_approved_it(virtual: World) -> None:
     world = virtual
-    body = {"project_id": PROJECT, "name": "k", "scopes": ["api-keys:manage"], "expires_in_days": 1}
-    made = (await world.api.post("/v1/api-keys", json=body)).json()
+    scopes = ["api-keys:manage", "jobs:read"]
+    key = {"project_id": PROJECT, "name": "k", "scopes": scopes, "expires_in_days": 1}
+    made = (await world.api.post("/v1/api-keys", json=key)).json()
     revoked, rotated = await begun(world), await begun(world)
     manager = world.client(made["key"])
     for code in (revoked, rotated):

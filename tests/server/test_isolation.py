@@ -173,3 +173,25 @@ def _second_project(unit: Unit) -> None:
         id=OTHER, org_id="org-2", name="Other", created_at=unit.stamp, updated_at=unit.stamp
     )
     meta.put_project(unit.db, project)
+
+
+async def test_no_handler_is_told_about_its_body_before_it_has_shown_its_token(
+    world: World,
+) -> None:
+    world.handlers.script = Gate()
+    run_id, handler = await world.executing(await world.job())
+    other_id, _ = await world.executing(await world.job())
+    wrong: list[str] = []
+    routes = [route for route in ROUTES if route.method and route.auth == "run_token"]
+    for route in routes:
+        path = route.path.replace("{runID}", other_id)
+        path = re.sub(r"\{\w+\}", "1", path)
+        content = b"{}" if route.body is not None else None
+        headers = {"Content-Type": "application/json"}
+        for client, status in ((world.client(), 401), (world.api, 401), (handler, 403)):
+            answer = await client.request(route.method, path, content=content, headers=headers)
+            if answer.status_code != status:
+                wrong.append(f"{route.id}: {answer.status_code} {answer.text[:120]}")
+    assert not wrong, "\n".join(wrong)
+    assert len(routes) > 25
+    assert (await world.run(run_id))["status"] == "executing"

@@ -272,6 +272,20 @@ async def test_a_user_may_do_what_its_role_and_those_above_it_allow(world: World
     assert (await user.get(path)).status_code == 403
 
 
+async def test_nobody_comes_to_everything_by_taking_out_the_last_member(world: World) -> None:
+    made = await role(world, "a", "rbac:manage", "jobs:read")
+    await member(world, "u", made["id"])
+    await member(world, "v", made["id"])
+    user = acting(world, "u")
+    assert (await user.delete("/v1/members/v")).status_code == 204
+    refused = await user.delete("/v1/members/u")
+    why = "without members every user may do everything, which the caller may not"
+    assert told(refused) == (403, f"cannot remove the last member: {why}")
+    assert (await user.get("/v1/stats")).status_code == 403
+    assert (await world.api.delete("/v1/members/u")).status_code == 204
+    assert (await user.get("/v1/stats")).status_code == 200
+
+
 async def test_who_is_no_member_may_nothing_once_there_are_members(world: World) -> None:
     stranger, trusted = acting(world, "stranger"), world.internal(PROJECT)
     assert (await stranger.get("/v1/jobs")).status_code == 200

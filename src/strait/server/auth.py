@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import ClassVar
@@ -79,6 +80,17 @@ class Principal:
 
 
 Principal.NOBODY = Principal("", "", frozenset())
+
+
+def check_grants(principal: Principal, scopes: Iterable[str]) -> None:
+    """Check that a caller hands on only what it has itself.
+
+    Raises:
+        ApiError: 403 naming the first scope that it lacks.
+    """
+    for scope in sorted(scopes):
+        if not principal.grants(scope):
+            raise ApiError(403, f"cannot grant permission {scope}: caller does not have it")
 
 
 def new_key() -> str:

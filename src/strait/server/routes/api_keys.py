@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.server import addresses, checks
 from strait.server._generated import bodies
-from strait.server.auth import SCOPES
+from strait.server.auth import SCOPES, check_grants
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
 from strait.server.registry import Registry
@@ -129,6 +129,9 @@ def rotate(call: Call, unit: Unit) -> Reply:
     old = _own(call, unit.db)
     if old.revoked_at:
         raise ApiError(409, "api key is already revoked")
+    # Who rotates a key holds its successor then: nobody comes to more than it has by that.
+    check_grants(call.principal, old.scopes or ["*"])
+    _check_organization(call, unit.db, old.project_id, old.org_id)
     minutes = body.grace_period_minutes
     if minutes is None:
         minutes = DEFAULT_GRACE_MINUTES
@@ -176,8 +179,7 @@ def _check_scopes(call: Call, scopes: list[str] | None) -> None:
     for scope in scopes:
         if scope not in SCOPES:
             raise ApiError(400, f'unknown scope: "{scope}"')
-        if not call.principal.grants(scope):
-            raise ApiError(403, f"cannot grant permission {scope}: caller does not have it")
+    check_grants(call.principal, scopes)
 
 
 def _environment(call: Call, db: sqlite3.Connection, project_id: str, asked: str) -> str:

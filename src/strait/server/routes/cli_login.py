@@ -73,6 +73,9 @@ def approve(call: Call, unit: Unit) -> Reply:
     if _is_over(unit, record):
         raise ApiError(400, "device code has expired")
     scopes = sorted(scope for scope in _SCOPES if call.principal.grants(scope))
+    if not scopes:
+        # A key without scopes would be one for everything.
+        raise ApiError(403, "the caller has no permission that it could hand on to a command line")
     _save(
         unit,
         record,

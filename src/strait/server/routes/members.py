@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from strait.server._generated import bodies
+from strait.server.auth import check_grants
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, reply
 from strait.server.registry import Registry
 from strait.server.resource import Resource
-from strait.server.routes.roles import check_grants
 from strait.server.unit import Unit
 from strait.server.work import rbac
 from strait.store import records
@@ -62,8 +62,20 @@ def remove(call: Call, unit: Unit) -> Reply:
     member = records.by_key(unit.db, rbac.MEMBER, call.project_id, call.params["userID"])
     if member is None:
         raise not_found("member")
+    if len(records.page(unit.db, rbac.MEMBER, call.project_id, limit=2)) == 1:
+        # Without members every user may do everything, so who takes out the last one hands that on.
+        _check_last(call)
     MEMBERS.remove(call, unit, member)
     return NO_CONTENT
+
+
+def _check_last(call: Call) -> None:
+    if not call.principal.grants("*"):
+        raise ApiError(
+            403,
+            "cannot remove the last member: without members every user may do everything, "
+            "which the caller may not",
+        )
 
 
 def _assign(call: Call, unit: Unit, user_id: str, role_id: str) -> Record:

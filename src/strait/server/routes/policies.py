@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from strait.server.auth import check_grants
 from strait.server.decode import decode_body
 from strait.server.errors import ApiError, invalid
 from strait.server.http import Call, Reply, reply
 from strait.server.registry import Registry, Write
 from strait.server.resource import Resource, given
-from strait.server.routes.roles import check_grants
 from strait.server.unit import Unit
 from strait.server.work import rbac
 from strait.store import records

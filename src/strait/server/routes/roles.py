@@ -7,7 +7,7 @@ import sqlite3
 from msgspec.structs import replace
 
 from strait.server._generated import bodies
-from strait.server.auth import Principal
+from strait.server.auth import check_grants
 from strait.server.errors import ApiError, invalid
 from strait.server.http import Call, Reply, reply
 from strait.server.registry import Registry
@@ -43,17 +43,6 @@ def _check_parent(unit: Unit, role: Record) -> None:
     below = records.levels_below(unit.db, rbac.ROLE, role.project_id, "parent_role_id", role.id)
     if len(above) + below > rbac.MAX_LINEAGE:
         raise ApiError(400, f"roles inherit at most {rbac.MAX_LINEAGE} levels deep")
-
-
-def check_grants(principal: Principal, scopes: frozenset[str]) -> None:
-    """Check that a caller hands on only what it has itself.
-
-    Raises:
-        ApiError: 403 naming the first scope that it lacks.
-    """
-    for scope in sorted(scopes):
-        if not principal.grants(scope):
-            raise ApiError(403, f"cannot grant permission {scope}: caller does not have it")
 
 
 def _removing(call: Call, unit: Unit, role: Record) -> None:

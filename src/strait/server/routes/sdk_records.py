@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, json
 
 from strait.clock import Timestamp
 from strait.engine.entries import Entry
+from strait.engine.model import Run
 from strait.reserved import HOST_PREFIXES, STATE_PREFIX
 from strait.server import checks
 from strait.server._generated import bodies
@@ -277,6 +278,7 @@ def _level(percent: float) -> str:
 @registry.write("sdk-resource-snapshot")
 def resource_snapshot(call: Call, unit: Unit) -> Reply:
     """Keep what the handler uses of its machine."""
+    run = active(call, unit).run
     body = call.body(bodies.SDKResourceSnapshotRequest)
     fields: dict[str, Any] = {
         "cpu_percent": body.cpu_percent or 0,
@@ -285,10 +287,9 @@ def resource_snapshot(call: Call, unit: Unit) -> Reply:
         "network_rx_bytes": body.network_rx_bytes or 0,
         "network_tx_bytes": body.network_tx_bytes or 0,
     }
-    answer = _sample(call, unit, "resource", fields)
+    answer = _sample(unit, run, "resource", fields)
     limit = fields["memory_limit_mb"]
     if limit and fields["memory_mb"] > limit * _ERROR_PERCENT / 100:
-        run = active(call, unit).run
         entry = Entry("resource.oom_risk", "memory is close to its limit", "warn", fields)
         unit.record(run.id, run.project_id, (entry,))
     return answer
@@ -297,6 +298,7 @@ def resource_snapshot(call: Call, unit: Unit) -> Reply:
 @registry.write("sdk-usage")
 def usage(call: Call, unit: Unit) -> Reply:
     """Keep what a model call has used and cost."""
+    run = active(call, unit).run
     body = call.body(bodies.SDKUsageRequest)
     counts = ("prompt_tokens", "completion_tokens", "total_tokens", "cost_microusd")
     negative = [name for name in counts if (getattr(body, name) or 0) < 0]
@@ -311,14 +313,15 @@ def usage(call: Call, unit: Unit) -> Reply:
         or (body.prompt_tokens or 0) + (body.completion_tokens or 0),
         "cost_microusd": body.cost_microusd or 0,
     }
-    answer = _sample(call, unit, "usage", fields)
-    budgets.spent(unit, active(call, unit).run.project_id, fields["cost_microusd"])
+    answer = _sample(unit, run, "usage", fields)
+    budgets.spent(unit, run.project_id, fields["cost_microusd"])
     return answer
 
 
 @registry.write("sdk-tool-call")
 def tool_call(call: Call, unit: Unit) -> Reply:
     """Keep a call of a tool."""
+    run = active(call, unit).run
     body = call.body(bodies.SDKToolCallRequest)
     fields: dict[str, Any] = {"tool_name": body.tool_name, "status": body.status or "completed"}
     for name in ("input", "output"):
@@ -327,23 +330,21 @@ def tool_call(call: Call, unit: Unit) -> Reply:
             fields[name] = value
     if body.duration_ms is not None:
         fields["duration_ms"] = body.duration_ms
-    return _sample(call, unit, "tool_call", fields)
+    return _sample(unit, run, "tool_call", fields)
 
 
 @registry.write("sdk-iteration")
 def iteration(call: Call, unit: Unit) -> Reply:
     """Keep that an agent has begun another round."""
+    run = active(call, unit).run
     body = call.body(bodies.SdkIterationRequest)
     fields: dict[str, Any] = {"iteration": body.iteration or 0}
     if body.description:
         fields["description"] = body.description
-    return _sample(call, unit, "iteration", fields, status=200)
+    return _sample(unit, run, "iteration", fields, status=200)
 
 
-def _sample(
-    call: Call, unit: Unit, kind: str, fields: dict[str, Any], *, status: int = 201
-) -> Reply:
-    run = active(call, unit).run
+def _sample(unit: Unit, run: Run, kind: str, fields: dict[str, Any], *, status: int = 201) -> Reply:
     unit.tick()
     sample = {"id": unit.new_id(), "run_id": run.id, **fields, "created_at": unit.stamp}
     text = json.encode(sample)
