@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from strait.authoring import (
+    ChildFailed,
     RunContext,
     SyncRunContext,
     TestRunRecord,
@@ -16,7 +17,7 @@ from strait.authoring import (
 )
 from strait.authoring.harness import RecordingRuns
 from strait.authoring.run_api import RunContextClient
-from strait.errors import ApiError, ValidationError
+from strait.errors import ApiError, StraitError, ValidationError
 
 from .fakes import AsyncRuns
 
@@ -182,3 +183,32 @@ async def test_the_harness_reads_state_like_the_platform():
     real = create_run_context(AsyncRuns(get_state=row), "run_1")
     fake, _ = create_test_context(state={"k": 5})
     assert await real.state.get("k") == await fake.state.get("k") == 5
+
+
+async def test_children_need_no_project_in_a_test_as_in_a_host() -> None:
+    context, record = create_test_context(children={"square": 4})
+    outcomes = await context.spawn_many("square", [2, -2])
+    assert [outcome["result"] for outcome in outcomes] == [4, 4]
+    assert await context.spawn("square", payload=2).result() == 4
+    assert [spawn["job_slug"] for spawn in record.spawns] == ["square"] * 3
+
+
+async def test_a_child_can_be_scripted_to_fail() -> None:
+    failed = ChildFailed("run-2", "dead_letter", "no stock")
+    context, _ = create_test_context(children={"reserve": failed})
+    with pytest.raises(ChildFailed, match="is dead_letter: no stock"):
+        await context.spawn("reserve").result()
+    with pytest.raises(ChildFailed, match="is dead_letter: no stock"):
+        await context.gather(context.spawn("reserve").result())
+    (outcome,) = await context.spawn_many("reserve", [1])
+    assert (outcome["status"], outcome["error"]) == ("dead_letter", "no stock")
+
+
+async def test_what_is_too_large_for_a_platform_is_refused_in_a_test() -> None:
+    context, record = create_test_context()
+    with pytest.raises(StraitError, match="state value must be at most 65536 bytes"):
+        await context.state.set("k", "x" * 65_536)
+    with pytest.raises(StraitError, match="request body is larger than 1048576 bytes"):
+        await context.stream_chunk("x" * 1_048_576)
+    assert record.state_store == {}
+    assert record.stream_chunks == []

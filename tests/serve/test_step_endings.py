@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from strait.authoring import RunContext, step
+from strait.authoring import AgentOptions, RunContext, define_agent, step
 
 
 @step
@@ -27,6 +27,16 @@ async def test_a_step_without_await_fails_the_run_with_its_name_and_line(hosting
     (failed,) = platform.bodies("fail")
     assert failed["error"].startswith("step `mail` at test_step_endings.py:")
     assert platform.state == {}
+
+
+async def test_an_agent_that_forgets_await_fails_too(hosting, platform):
+    async def run(payload, ctx):
+        ctx.step("mail", mail, "ada")
+
+    agent = define_agent(AgentOptions(name="J", slug="j", run=run))
+    with pytest.warns(RuntimeWarning, match="was called without `await`"):
+        answer = await (await hosting(jobs=[agent]))()
+    assert answer.json()["error"]["type"] == "StepNotAwaited"
 
 
 async def test_a_result_that_was_to_be_awaited_says_so(hosting, platform):

@@ -139,6 +139,7 @@ class AgentRunContext(_Agent, RunContext):
 
     def __init__(self, context: RunContext, account: _Account) -> None:
         super().__init__(context._session)  # noqa: SLF001 - the same attempt, seen as an agent's
+        self.asked = context.asked
         self._account = account
 
     @property

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
 from strait.authoring.cancellation import Cancellation
 from strait.authoring.context import RunContext
 from strait.authoring.logs import RecordingHandler
+from strait.authoring.recorded.errors import MAX_VALUE_BYTES, ChildFailed
 from strait.authoring.session import RunSession
 from strait.authoring.sync_context import SyncRunContext
 from strait.client.body import encode
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from strait.errors import Json
 
 T = TypeVar("T")
+# What a host is told; a child needs one.
+_PROJECT = "proj_test"
+_LARGEST_BODY = 1_048_576
 
 
 @dataclass(slots=True)
@@ -118,7 +122,10 @@ class RecordingRuns:
 
         What is recorded is a copy for that reason, too.
         """
-        sent = json.loads(encode(body))
+        written = encode(body)
+        if len(written) > _LARGEST_BODY:
+            raise map_http_error(413, f"request body is larger than {_LARGEST_BODY} bytes")
+        sent = json.loads(written)
         if self._record.completed or self._record.failed:
             raise map_http_error(410, "run has reached a terminal state")
         return sent
@@ -191,6 +198,8 @@ class RecordingRuns:
         """Write a key."""
         entry = self._open(body)
         key, value = entry["key"], entry["value"]
+        if len(encode(value)) > MAX_VALUE_BYTES:
+            raise map_http_error(400, f"state value must be at most {MAX_VALUE_BYTES} bytes")
         if not key.startswith(STATE_PREFIX):
             self._record.state_store[key] = value
             return
@@ -283,11 +292,7 @@ class _RecordingSession(RunSession):
             slug = spawned["job_slug"]
             if slug not in self._children:
                 raise LookupError(f"no child is scripted; give `children={{{slug!r}: …}}`")
-            self._runs.kept[child_outcome_key(child)] = {
-                "run_id": child,
-                "status": "completed",
-                "result": copy.deepcopy(self._children[slug]),
-            }
+            self._runs.kept[child_outcome_key(child)] = _outcome(child, self._children[slug])
 
     def log_handler(self) -> logging.Handler:
         return RecordingHandler(self._record.logs)
@@ -313,8 +318,14 @@ class _RecordingSession(RunSession):
         """Return how a child ended, if its result was scripted."""
         if job_slug not in self._children:
             return child
-        result = copy.deepcopy(self._children[job_slug])
-        return {"run_id": child["id"], "status": "completed", "result": result}
+        return _outcome(child["id"], self._children[job_slug])
+
+
+def _outcome(child_id: str, scripted: Json) -> Json:
+    """Return how a child ended: with its result, or as the `ChildFailed` says."""
+    if isinstance(scripted, ChildFailed):
+        return {"run_id": child_id, "status": scripted.run_status, "error": scripted.error}
+    return {"run_id": child_id, "status": "completed", "result": copy.deepcopy(scripted)}
 
 
 class TestRunOptions(TypedDict, total=False):
@@ -380,7 +391,8 @@ def create_test_context(
         payload: what `ctx.payload` gives.
         events: `{event_key: payload}`, what `wait_for_event` returns. A wait for any other key
             returns `{"status": "waiting", ...}`, as the platform answers at first.
-        children: `{job_slug: result}` of child runs that are waited for.
+        children: `{job_slug: result}` of child runs that are waited for; a `ChildFailed` in place
+            of the result is one that failed, `ChildFailed("run-2", "failed", "no stock")`.
         state: what the key-value store holds at the start.
         last_checkpoint: what `ctx.last_checkpoint` gives.
         secrets: what `ctx.secrets` gives.
@@ -410,6 +422,7 @@ def recording_session(**options: Unpack[TestRunOptions]) -> tuple[RunSession, Te
         options.get("events") or {},
         options.get("children") or {},
     )
+    session.project_id = _PROJECT
     session.payload = copy.deepcopy(options.get("payload"))
     session.last_checkpoint = copy.deepcopy(options.get("last_checkpoint"))
     session.secrets = dict(options.get("secrets") or {})

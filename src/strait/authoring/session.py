@@ -19,7 +19,7 @@ from strait.authoring.flow import Call, Flow, as_json, items_of, run_flow_async
 from strait.authoring.logs import LogForwarder, make_logger
 from strait.authoring.recorded.calls import Attempt
 from strait.authoring.recorded.journal import Journal
-from strait.authoring.recorded.step import Beyond, Ledger, NothingRecorded
+from strait.authoring.recorded.step import Beyond, Ledger, NothingRecorded, check_no_step
 from strait.authoring.run_state import RunState, entry_of
 from strait.authoring.validation import MAX_WAIT_SECS, Checks
 from strait.errors import HttpError, StraitError, UnsupportedByPlatform
@@ -328,6 +328,7 @@ class RunSession(RunState):
 
     def _awaited(self, bodies: list[dict[str, Json]]) -> Flow[list[Json]]:
         """Start children and return how they ended, or let the run wait until all have."""
+        check_no_step("spawn")
         outcomes = yield from self._outcomes(bodies)
         if all(outcomes):
             return outcomes
@@ -408,6 +409,7 @@ class RunSession(RunState):
         self, event_key: str, timeout_secs: int | None, notify_url: str | None
     ) -> dict[str, Json]:
         """Check what a wait was asked with and return the body of the request."""
+        check_no_step("wait_for_event")
         checks = Checks("wait_for_event")
         checks.text("event_key", event_key, longest=512)
         checks.number("timeout_secs", timeout_secs, least=1, most=MAX_WAIT_SECS)

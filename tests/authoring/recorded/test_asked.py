@@ -118,3 +118,35 @@ async def test_the_time_of_a_plain_function_begins_with_it(run: Run) -> None:
     late = [result for result in results if isinstance(result, StepTimeout)]
     assert len(late) == 64
     assert len([result for result in results if isinstance(result, int)]) == many - 64
+
+
+async def test_a_step_does_not_wait(run: Run) -> None:
+    """The attempt would end inside of it, and what it had done would be done again."""
+    did: list[str] = []
+
+    async def handler(ctx: RunContext) -> Any:
+        waits = {
+            "sleep": lambda: ctx.sleep(1),
+            "wait_for_event": lambda: ctx.wait_for_event("e"),
+            "spawn": lambda: ctx.spawn("child", "proj").result(),
+        }
+
+        async def pay(wait: str) -> Any:
+            did.append(wait)
+            return await waits[wait]()
+
+        for wait in waits:
+            with pytest.raises(DefinitionError, match=f"{wait}: it is called inside of step `pay`"):
+                await ctx.step("pay", pay, wait)
+
+    await run.attempt(handler)
+    assert did == ["sleep", "wait_for_event", "spawn"]
+    assert run.runs.suspended == []
+
+
+def test_a_step_of_a_plain_handler_does_not_wait(run: Run) -> None:
+    def handler(ctx: SyncRunContext) -> Any:
+        with pytest.raises(DefinitionError, match="inside of step `pay`"):
+            ctx.step("pay", lambda: ctx.sleep(1))
+
+    run.plain_attempt(handler)

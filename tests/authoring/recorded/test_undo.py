@@ -134,3 +134,27 @@ async def test_what_a_step_hides_its_undo_hides_too(run: Run, secret: Any) -> No
     kept = [value for value in run.runs.kept.values() if value["name"] == "undo:card"]
     assert len(kept) == 1
     assert "4242" not in str(kept)
+
+
+async def test_what_stands_behind_the_last_step_does_not_keep_it_from_being_undone(
+    run: Run,
+) -> None:
+    """Such as what the run timed out in, or what ends the process."""
+    did: list[str] = []
+
+    async def do(what: str) -> str:
+        return what
+
+    async def handler(ctx: RunContext) -> None:
+        for what in ("a", "b"):
+            await ctx.step(what, do, what, undo=did.append)
+            await ctx.step(f"look at {what}", do, what)
+        did.append("goes on")
+
+    await run.attempt(handler)
+    session = run.session()
+    session.recorded.ledger.only_recorded = True
+    with pytest.raises(NothingRecorded):
+        await run.attempt(handler, session)
+    assert await undo_all(session.recorded.ledger, session.ask) == ["b", "a"]
+    assert did == ["goes on", "b", "a"]

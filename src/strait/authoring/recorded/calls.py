@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from strait.authoring.flow import Flow, as_json
 from strait.authoring.recorded.errors import ChildFailed, EventTimeout
 from strait.authoring.recorded.journal import Journal
-from strait.authoring.recorded.step import Ledger
+from strait.authoring.recorded.step import Ledger, check_no_step
 from strait.authoring.recorded.waits import Waits, gathering
 from strait.authoring.validation import MAX_WAIT_SECS, Checks
 from strait.clock import from_timestamp, to_timestamp
@@ -91,6 +91,7 @@ class Attempt:
 
     async def sleep(self, span: float | timedelta | datetime, name: str) -> None:
         """Sleep for a span, or until an instant."""
+        check_no_step("sleep")
         occurrence = self._sleeps.get(name, 0)
         self._sleeps[name] = occurrence + 1
         key = _sleep_key(name, occurrence)
@@ -146,6 +147,7 @@ class Attempt:
         Raises:
             ChildFailed: it did not complete.
         """
+        check_no_step("spawn")
         key = child_outcome_key(child["id"])
         while True:
             outcome = await self.run(self.journal.value(key))

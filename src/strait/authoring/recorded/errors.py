@@ -105,9 +105,11 @@ class ChildFailed(StraitError):  # noqa: N818 - it is an outcome of the child
     Attributes:
         run_id: the child.
         run_status: how it ended.
+        error: why, as its run says; empty if that is not known.
     """
 
     def __init__(self, run_id: str, run_status: str, error: str) -> None:
         self.run_id = run_id
         self.run_status = run_status
+        self.error = error
         super().__init__(f"child run {run_id} is {run_status}" + (f": {error}" if error else ""))

@@ -185,6 +185,11 @@ class Journal:
         found = [Record.from_json(value) for key, value in known.items() if _is_step(key)]
         return sorted(found, key=lambda record: record.finished_at)
 
+    def undoable(self) -> list[tuple[str, int]]:
+        """Return name and occurrence of the steps that were done and can be undone."""
+        done = (record for record in self.records() if record.undo and record.error is None)
+        return [(record.name, record.occurrence) for record in done]
+
     def not_asked(self) -> list[Record]:
         """Return the records of steps that this attempt has not come to, oldest first."""
         left = {key: value for key, value in (self._kept or {}).items() if key not in self._asked}

@@ -136,6 +136,22 @@ def running() -> CurrentStep | None:
     return _current.get()
 
 
+def check_no_step(what: str) -> None:
+    """Check that no step runs here, because the attempt may end: the step would be done again.
+
+    Args:
+        what: what may end it, `sleep` for example.
+
+    Raises:
+        DefinitionError: one does.
+    """
+    if (outer := running()) is not None:
+        raise Checks(what).refuse(
+            f"it is called inside of step `{outer.name}`; a step cannot wait, since what it did "
+            "before would be done again; wait beside it"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Execute:
     """Call the function of the step; it gets the answer, or has the error thrown in."""
@@ -203,6 +219,11 @@ class Ledger:
         """Whether what is on record counts, and not what could be done."""
         return self.only_recorded or self.beyond is not None
 
+    def knows_all_undos(self) -> bool:
+        """Say whether the handler has come to all steps on record that are to be undone."""
+        found = {(item.place.name, item.place.occurrence) for item in self.undoable}
+        return all(place in found for place in self.journal.undoable())
+
     def must_be_recorded(self, kind: str, name: str, at: str = "") -> None:
         """End a replay at what is not on record.
 
@@ -233,7 +254,7 @@ class Beyond:
 
 
 class NothingRecorded(BaseException):
-    """Ends a replay at the first thing that is not on record.
+    """Ends a replay at the first thing that is not on record, or when no more need be found.
 
     It is no `Exception`, so that no handler takes it for a failure of its own.
 
@@ -373,6 +394,10 @@ def _result(
         key = record.idempotency_key
         undoable = Undoable(place, options.undo, result, key, options.redact, options.codec)
         ledger.undoable.append(undoable)
+        if ledger.only_recorded and ledger.knows_all_undos():
+            # What the handler does outside of steps from here on must not keep them from it: it may
+            # be what the run failed of.
+            raise NothingRecorded(Beyond("step", place.name, place.at))
     return result
 
 
