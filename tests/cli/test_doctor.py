@@ -49,6 +49,22 @@ def test_a_platform_that_runs_is_well(shop: Shop) -> None:
     assert shop.done("doctor").startswith("ok    strait      ")
 
 
+def test_a_platform_that_answers_and_cannot_write_fails(tmp_path: Path) -> None:
+    with (
+        shop_at(tmp_path) as shop,
+        closing(sqlite3.connect(tmp_path / ".strait" / "dev.db", isolation_level=None)) as stranger,
+    ):
+        stranger.execute("BEGIN IMMEDIATE")
+        assert shop.run("jobs", "pause", "greet").exit_code != 0
+        found = looked(shop)["platform"]
+        assert found["state"] == "fail"
+        assert "not ready: " in found["text"]
+        assert "another process has locked the database" in found["text"]
+        stranger.execute("ROLLBACK")
+        shop.done("jobs", "pause", "greet")
+        assert looked(shop)["platform"]["state"] != "fail"
+
+
 def test_without_a_platform_it_says_how_to_start_one(tmp_path: Path) -> None:
     found = looked(Shop(tmp_path, None))
     assert found["platform"]["state"] == "warn"

@@ -6,13 +6,19 @@ import resource
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from strait.clock import VirtualClock
+from strait.server.outside import Outside
+from strait.server.run import Server
+from strait.server.settings import Settings
 from strait.server.work import due
 from strait.store import maintenance
+from strait.store.connection import StoreError
+from strait.store.owner import Ownership
 from support.handlers import Gate, Handlers, ok
 from support.world import World
 from support.world import world as a_world
@@ -213,3 +219,41 @@ async def test_a_database_that_turns_read_only_is_503_and_says_so(
         world.platform.writer.connection.execute("PRAGMA query_only=OFF")
         await world.until(await world.trigger(job), "completed")
         assert (await world.client().get("/health/ready")).status_code == 200
+
+
+@pytest.mark.parametrize(("mode", "query_only"), [("ro", "OFF"), ("rw", "ON")])
+async def test_a_server_that_cannot_write_does_not_start_and_says_so(
+    tmp_path: Path, mode: str, query_only: str
+) -> None:
+    database = tmp_path / "strait.db"
+
+    def hindered(path: str | Path, **options: Any) -> sqlite3.Connection:
+        address = f"{Path(path).as_uri()}?mode={mode}"
+        connection: sqlite3.Connection = sqlite3.connect(address, uri=True, **options)
+        connection.execute(f"PRAGMA query_only={query_only}")
+        return connection
+
+    async with Server(Settings(database=database, port=0)):
+        pass
+    outside = Outside(connect=hindered)
+    with pytest.raises(
+        StoreError, match=r"strait\.db` cannot be written: the database is read-only"
+    ):
+        async with Server(Settings(database=database, port=0), outside=outside):
+            pytest.fail("it was served")
+    # Whatever it has opened is closed: the next one has the database.
+    async with Server(Settings(database=database, port=0)):
+        pass
+
+
+async def test_a_full_disk_at_the_start_is_said_with_its_file(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(
+            StoreError, match=r"strait\.db\.lock` cannot be written: File too large"
+        ):
+            Ownership(tmp_path / "strait.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    Ownership(tmp_path / "strait.db").release()

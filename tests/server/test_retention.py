@@ -293,6 +293,9 @@ async def test_what_cannot_be_archived_is_kept(
     archive = tmp_path / "archive"
     archive.write_text("a file where the directory should be")
     async with keeping(retain_days=1, archive_dir=archive) as world:
+        # It is said at once, and not only when the first run is too old.
+        assert "old runs will be kept, since they cannot be archived" in caplog.text
+        caplog.clear()
         run_id = await a_run_with_everything(world)
         with caplog.at_level(logging.ERROR, "strait.server"):
             await world.pass_time(DAY + 2 * 3_600)

@@ -73,11 +73,24 @@ def _answers(session: Session) -> Generator[Finding, None, bool]:
         yield warn("platform", text, "look at its own logs; it works in part")
     elif took_ms > _SLOW_MS:
         yield warn("platform", text, "the network or the platform is slow")
+    elif reasons := _not_ready(session):
+        yield fail("platform", f"not ready: {reasons}", "look at its disk, and at its own logs")
     else:
         yield ok("platform", text)
     yield from _versions(session, str(health.get("version", "")))
     yield _clock(health.get("timestamp"))
     return True
+
+
+def _not_ready(session: Session) -> str:
+    """Return why a platform that answers cannot work; "" if it can, or tells nobody."""
+    try:
+        session.client.with_options(max_retries=0).health.get_ready()
+    except HttpError as error:
+        told = error.body if isinstance(error.body, dict) else {}
+        reasons = told.get("reasons")
+        return "; ".join(map(str, reasons)) if isinstance(reasons, list) else ""
+    return ""
 
 
 def _versions(session: Session, served: str) -> Iterator[Finding]:

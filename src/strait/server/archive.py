@@ -52,6 +52,15 @@ class Archive:
             sync_directory(self._directory)
 
 
+def unwritable(directory: Path) -> str:
+    """Return why an archive cannot be kept in a directory, which is made; "" if it can."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return str(error)
+    return "" if os.access(directory, os.W_OK | os.X_OK) else f"`{directory}` cannot be written"
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 import tempfile
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -16,6 +17,7 @@ from strait.engine.refusal import Refused
 from strait.server import recovery, tokens
 from strait.server.addresses import Reach
 from strait.server.analytics.pool import Analyst
+from strait.server.archive import unwritable
 from strait.server.audience import Audience
 from strait.server.auth import Keys
 from strait.server.chunks import Chunks
@@ -44,7 +46,7 @@ from strait.store.connection import StoreError, open_reader, open_writer, refuse
 from strait.store.ledger import Line, Tails, size_of
 from strait.store.migrations import migrate
 from strait.store.owner import Ownership
-from strait.store.writer import Writer
+from strait.store.writer import StoreUnavailable, Writer, reason
 
 if TYPE_CHECKING:
     from strait.server.development import Development
@@ -141,8 +143,10 @@ class Platform:
                 deadline_secs=self.settings.query_secs,
                 threads=self.outside.analysts,
             )
-        except BaseException:
+        except BaseException as error:
             self.owner.release()
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"`{self.database}` cannot be written: {reason(error)}") from error
             raise
         self.writer = Writer(
             connection,
@@ -159,8 +163,16 @@ class Platform:
         self.courier = Courier(self)
         self.log_drains = LogDrains(self)
         self._last_tick = recovery.newest_instant(connection)
-        await self.write(self._claim)
-        await self.write(recovery.take_over)
+        try:
+            await self.write(self._claim)
+            await self.write(recovery.take_over)
+        except StoreUnavailable as error:
+            await self.close()
+            why = reason(error.__cause__ or error)
+            raise StoreError(f"`{self.database}` cannot be written: {why}") from error
+        if self.settings.archive_dir is not None and (why := unwritable(self.settings.archive_dir)):
+            # Its disk may come back; what cannot be archived is kept.
+            logger.error("old runs will be kept, since they cannot be archived: %s", why)
         self.timers.start()
         if not self.settings.hold:
             self.scheduler.start()

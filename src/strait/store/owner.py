@@ -61,7 +61,11 @@ class Ownership:
                 owner = self._read()
                 os.close(self._file)
                 raise OwnedError(database, owner) from None
-        self.announce("")
+        try:
+            self.announce("")
+        except OSError as error:
+            os.close(self._file)
+            raise StoreError(f"`{self._path}` cannot be written: {error.strerror}") from error
 
     def announce(self, address: str, grpc_addr: str = "") -> None:
         """Write down who owns the database and where it is served, to workers too."""
