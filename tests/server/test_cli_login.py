@@ -77,6 +77,20 @@ async def test_the_key_can_do_no_more_than_who_approved_it(world: World) -> None
     assert (await polled(world, code))[1]["scopes"] == ["jobs:read"]
 
 
+async def test_the_key_of_a_login_is_in_the_audit_log(world: World) -> None:
+    code = await begun(world)
+    await approved(world, code)
+    _, login = await polled(world, code)
+    answer = await world.api.get("/v1/audit-events", params={"order": "asc"})
+    approval, made = answer.json()["data"]
+    assert (approval["action"], made["action"]) == ("device_code.approved", "api_key.created")
+    assert (made["actor_type"], made["actor_id"]) == ("api_key", approval["actor_id"])
+    keys = (await world.api.get("/v1/api-keys")).json()["data"]
+    assert made["resource_id"] in {key["id"] for key in keys if key["name"] == "command line"}
+    assert login["api_key"] not in answer.text
+    assert (await world.api.get("/v1/audit-events/verify")).json()["valid"]
+
+
 async def test_who_has_nothing_to_hand_on_lets_nobody_in(world: World) -> None:
     code = await begun(world)
     manager = world.client(await world.key_for("api-keys:manage"))

@@ -35,6 +35,13 @@ async def works(world: World, key: str) -> bool:
     return (await world.client(key).get("/v1/jobs")).status_code == 200
 
 
+async def _told(world: World) -> list[tuple[str, str, str]]:
+    """What the audit log says of keys: what, by whom, and to which."""
+    answer = await world.api.get("/v1/audit-events", params={"order": "asc"})
+    events = [event for event in answer.json()["data"] if event["resource_type"] == "api_key"]
+    return [(event["action"], event["actor_type"], event["resource_id"]) for event in events]
+
+
 async def test_a_key_is_rotated_in_its_time_and_the_new_one_is_handed_over(steady: World) -> None:
     old = await rotating(steady)
     await steady.pass_time(7 * DAY + 1)
@@ -48,6 +55,11 @@ async def test_a_key_is_rotated_in_its_time_and_the_new_one_is_handed_over(stead
     await steady.pass_time(3601)
     assert not await works(steady, old["key"])
     assert await works(steady, event.data["key"])
+    assert await _told(steady) == [
+        ("api_key.created", "api_key", old["id"]),
+        ("api_key.created", "system", event.data["new_key_id"]),
+        ("api_key.rotated", "system", old["id"]),
+    ]
     dump = "\n".join(steady.platform.reader.iterdump())
     assert event.data["key"] not in dump
     assert old["rotation_webhook_secret"] not in dump
@@ -83,8 +95,12 @@ async def test_a_receiver_that_is_down_locks_nobody_out(steady: World) -> None:
     old = await rotating(steady)
     await steady.pass_time(7 * DAY + 1)
     await until_deliveries(steady, lambda rows: rows and rows[0]["status"] == "dead")
-    lost = json.loads(received(steady, "keys")[0].body)["key"]
-    assert not await works(steady, lost)
+    lost = json.loads(received(steady, "keys")[0].body)
+    assert not await works(steady, lost["key"])
+    assert (await _told(steady))[1:] == [
+        ("api_key.created", "system", lost["new_key_id"]),
+        ("api_key.revoked", "system", lost["new_key_id"]),
+    ]
     await steady.pass_time(2 * 3600)
     assert await works(steady, old["key"])
     (delivery,) = (await steady.api.get("/v1/webhooks/deliveries")).json()["data"]

@@ -340,3 +340,22 @@ async def test_another_project_needs_a_key_of_that_project(world: World) -> None
     # It stays a run of the other project, out of sight for this one.
     assert (await world.api.get(f"/v1/runs/{answer.json()['id']}")).status_code == 404
     assert (await world.api.get(f"/v1/runs/{parent}/children")).json()["data"] == []
+
+
+async def test_a_key_of_one_environment_spawns_nothing_beyond_it(world: World) -> None:
+    parent, handler, job = await parent_and_child(world)
+    theirs = world.client(await world.key_for("*", project="proj-2"))
+    own = {"project_id": "proj-2", "name": "x"}
+    environment = (await theirs.post("/v1/environments", json={**own, "slug": "e"})).json()["id"]
+    for slug, within in (("inside", environment), ("outside", "")):
+        body = {**own, "slug": slug, "endpoint_url": world.handlers.url, "environment_id": within}
+        assert (await theirs.post("/v1/jobs", json=body)).status_code == 201
+    key = {**own, "scopes": ["jobs:trigger"], "expires_in_days": 1, "environment_id": environment}
+    bound = (await theirs.post("/v1/api-keys", json=key)).json()["key"]
+
+    async def across(slug: str) -> httpx.Response:
+        fields = {"project_id": "proj-2", "target_api_key": bound, "job_slug": slug}
+        return await spawn(handler, parent, job, **fields)
+
+    assert told(await across("outside")) == (404, "job not found")
+    assert (await across("inside")).status_code == 201

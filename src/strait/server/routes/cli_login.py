@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from strait.clock import from_timestamp
+from strait.engine.audit_chain import AuditEvent
 from strait.server._generated import bodies
 from strait.server.auth import KEY_ACTOR, SCOPES, key_problem
 from strait.server.errors import ApiError, not_found
@@ -109,7 +110,7 @@ def exchange(call: Call, unit: Unit) -> Reply:
         return reply({"error": "expired_token"}, 400)
     most = api_keys.max_lifetime_days(unit.db, fields["project_id"])
     days = min(most or DEFAULT_LIFETIME_DAYS, DEFAULT_LIFETIME_DAYS)
-    _, key = api_keys.make(
+    made, key = api_keys.make(
         unit,
         project_id=fields["project_id"],
         name="command line",
@@ -118,8 +119,20 @@ def exchange(call: Call, unit: Unit) -> Reply:
         environment_id=fields["environment_id"],
     )
     _save(unit, record, status="exchanged")
+    api_keys.record(
+        unit, made, "created", _by(call, fields["approved_by"]), operation=call.route.id
+    )
     answer = {"api_key": key, "project_id": fields["project_id"], "scopes": fields["scopes"]}
     return reply(answer)
+
+
+def _by(call: Call, approver: str) -> AuditEvent:
+    """Return who is behind the key of a login: whoever approved it, from where it was fetched."""
+    return AuditEvent(
+        id="", project_id="", actor_id=approver, action="", resource_type="", resource_id="",
+        actor_type="api_key" if approver.startswith(KEY_ACTOR) else "user", created_at="",
+        remote_ip=call.remote_ip, request_id=call.request_id,
+    )  # fmt: skip
 
 
 def _save(unit: Unit, record: Record, **fields: Any) -> None:

@@ -242,9 +242,9 @@ def _spawned_before(unit: Unit, parent_id: str, name: str) -> Run | None:
 
 
 def _spawn(unit: Unit, parent: Run, body: bodies.SDKSpawnRequest) -> Run:
-    project_id = _target_project(unit, parent, body)
+    project_id, environment_id = _target(unit, parent, body)
     job = jobs.by_slug(unit.db, project_id, body.job_slug)
-    if job is None:
+    if job is None or (environment_id and job.environment_id != environment_id):
         raise not_found("job")
     request = admission.Request(
         triggered_by="spawn",
@@ -255,9 +255,10 @@ def _spawn(unit: Unit, parent: Run, body: bodies.SDKSpawnRequest) -> Run:
     return runs.create(unit, job, request, checks.canonical(body.payload))
 
 
-def _target_project(unit: Unit, parent: Run, body: bodies.SDKSpawnRequest) -> str:
+def _target(unit: Unit, parent: Run, body: bodies.SDKSpawnRequest) -> tuple[str, str]:
+    """Return the project that a child belongs to, and the only environment there, or ""."""
     if body.project_id == parent.project_id:
-        return parent.project_id
+        return parent.project_id, ""
     if not body.target_api_key:
         raise ApiError(400, "target_api_key is required to spawn into another project")
     record = meta.key_by_hash(unit.db, auth.hash_key(body.target_api_key))
@@ -265,7 +266,7 @@ def _target_project(unit: Unit, parent: Run, body: bodies.SDKSpawnRequest) -> st
     if principal.project_id != body.project_id:
         raise ApiError(403, "target_api_key does not belong to that project")
     principal.require("jobs:trigger")
-    return body.project_id
+    return body.project_id, principal.environment_id
 
 
 def _await_children(unit: Unit, stored: run_rows.Stored, child: Run, timeout_secs: int) -> None:

@@ -11,16 +11,17 @@ import logging
 import sqlite3
 from functools import partial
 
-from msgspec import json
+from msgspec import Raw, json
 from msgspec.structs import replace
 
 from strait.clock import SECOND, from_timestamp
+from strait.engine.audit_chain import AuditEvent
 from strait.engine.deliveries import Delivery
 from strait.server.auth import hash_key, new_key
 from strait.server.envelopes import ROTATION, sealed_place
 from strait.server.unit import Unit
 from strait.server.vault import field_place
-from strait.server.work import deliveries
+from strait.server.work import audit, deliveries
 from strait.store import meta, records
 from strait.store.records import Record
 
@@ -29,6 +30,10 @@ logger = logging.getLogger("strait.server")
 DEFAULT_GRACE_MINUTES = 60
 _DAY = 24 * 3600
 _TIMER = "key_rotation"
+_CLOCK = AuditEvent(
+    id="", project_id="", actor_id="system:key_rotation", actor_type="system", action="",
+    resource_type="", resource_id="", created_at="",
+)  # fmt: skip
 
 
 def make(
@@ -120,6 +125,15 @@ def revoke(unit: Unit, key: meta.ApiKey) -> None:
     save(unit, replace(key, revoked_at=key.revoked_at or unit.stamp, grace_expires_at=""))
 
 
+def record(unit: Unit, key: meta.ApiKey, action: str, by: AuditEvent, **details: str) -> None:
+    """Write into the audit log what became of a key in a way that is no call about keys."""
+    event = replace(
+        by, action=f"api_key.{action}", resource_type="api_key", resource_id=key.id,
+        details=Raw(json.encode(details)),
+    )  # fmt: skip
+    audit.append(unit, key.project_id, event)
+
+
 # ------------------------------------------------------------------------------------- by the clock
 
 
@@ -131,6 +145,7 @@ def rotation_due(unit: Unit, key_id: str) -> None:
     if old.next_rotation_at > unit.stamp or not old.rotation_webhook_url:
         return
     new, key = successor(unit, old)
+    record(unit, new, "created", _CLOCK, replaces=old.id)
     save(unit, replace(old, next_rotation_at=""))
     delivery_id = unit.new_id()
     body = json.encode(
@@ -172,9 +187,12 @@ def handed_over(unit: Unit, delivery: Delivery) -> None:
         ended = replace(
             old, revoked_at=unit.stamp, grace_expires_at=grace, replaced_by_key_id=new.id
         )
-        save(unit, old if old.revoked_at else ended)
+        if not old.revoked_at:
+            save(unit, ended)
+            record(unit, old, "rotated", _CLOCK, replaced_by=new.id)
         return
     save(unit, replace(new, revoked_at=unit.stamp, next_rotation_at=""))
+    record(unit, new, "revoked", _CLOCK, replaces=old.id)
     if not old.revoked_at:
         logger.warning(
             "key %s was not rotated, since its webhook did not take the new one: %s; "
