@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,6 +21,7 @@ from strait.authoring import (
     define_job,
     define_workflow,
     job_step,
+    workflow,
 )
 from strait.errors import DagValidationError
 
@@ -275,3 +280,50 @@ def test_a_handler_with_a_yield_is_refused_where_it_is_defined() -> None:
             DefinitionError, match=r"numbers.*test_definitions\.py:\d+ has a `yield`"
         ):
             define_job(options)
+
+
+async def alone(payload: object) -> None:
+    """Take too little for a handler."""
+
+
+async def named(payload: object, *, ctx: object) -> None:
+    """Take its context in another way."""
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"run": alone}, "called with payload, ctx, and `alone` at test_definitions.py:"),
+        ({"run": named}, "and `named` at test_definitions.py:"),
+        ({"run": lambda: None}, "takes nothing"),
+        ({"on_success": named}, "`on_success` is called with payload, result, ctx"),
+        ({"on_failure": alone}, "takes payload"),
+        ({"run": partial(alone)}, "takes payload"),
+    ],
+)
+def test_a_handler_that_takes_something_else_is_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(DefinitionError, match=re.escape(told)):
+        job(**options)
+
+
+@pytest.mark.parametrize(
+    "handler", [lambda *given: None, lambda payload, ctx, more=1: None, Mock()]
+)
+def test_a_handler_may_take_more(handler: Any) -> None:
+    assert job(run=handler).options.run is handler
+
+
+async def no_steps() -> None:
+    """Build no workflow."""
+
+
+@pytest.mark.parametrize("build", [lambda: None, lambda: 3, lambda: "steps", no_steps])
+def test_a_function_of_a_workflow_that_returns_no_steps_is_refused(build: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"workflow\(w\): the function must return a list"):
+        workflow(slug="w")(build)
+
+
+def test_a_fault_of_the_graph_names_the_workflow() -> None:
+    with pytest.raises(DagValidationError, match=r"workflow\(w\): step `a` depends") as fault:
+        flow(slug="w", steps=[job_step("a", "x", depends_on=["nope"])])
+    assert fault.value.missing_refs == ["nope"]

@@ -245,3 +245,13 @@ def test_a_retry_within_a_retry_finds_its_keys_again(clock: Pace, platform: Plat
     first, second, third, other = keys(platform)
     assert first == second == third
     assert other != first, "two calls that are alike are two calls"
+
+
+@pytest.mark.parametrize("trouble", [ConnectionResetError, TimeoutError])
+def test_network_trouble_of_others_is_tried_again(retrying: Any, trouble: type[Exception]) -> None:
+    assert retrying(Script(trouble("away"), "done"), PLAIN) == "done"
+    with pytest.raises(trouble):
+        retrying(Script(trouble("away")), PLAIN)
+    # Another fault of the machine does not pass.
+    with pytest.raises(PermissionError):
+        retrying(Script(PermissionError("no"), "done"), PLAIN)

@@ -12,11 +12,13 @@ the function. What can be said by keyword is what `JobOptions`, `AgentOptions` a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from strait.authoring.agents import AgentOptions, agent_job_options
 from strait.authoring.jobs import JobDefinition, JobOptions
+from strait.authoring.validation import Checks
 from strait.authoring.workflows import WorkflowDefinition, WorkflowOptions
 
 if TYPE_CHECKING:
@@ -174,15 +176,30 @@ def workflow(
     """
 
     def define(build: Callable[P, Sequence[Step]]) -> WorkflowFunction[Any, P]:
-        # It has no parameters that need a value; one that has says so in its own words.
-        steps = list(build())  # type: ignore[call-arg]  # `P` is kept for those who call it
         named = _named(build, dict(options))
+        # It has no parameters that need a value; one that has says so in its own words.
+        steps = _steps(named["slug"], build())  # type: ignore[call-arg]  # `P` is for who calls it
         opts: WorkflowOptions[Any] = WorkflowOptions(
             **named, steps=steps, payload_type=payload_type
         )
         return WorkflowFunction(opts, build)
 
     return define if function is None else define(function)
+
+
+def _steps(slug: str, returned: object) -> list[Step]:
+    """Return the steps of a workflow.
+
+    Raises:
+        DefinitionError: its function returned something else.
+    """
+    if isinstance(returned, Iterable) and not isinstance(returned, str | Mapping):
+        return list(returned)
+    if inspect.iscoroutine(returned):
+        returned.close()
+    raise Checks(f"workflow({slug})").refuse(
+        f"the function must return a list of steps, not a value of type `{type(returned).__name__}`"
+    )
 
 
 def _named(function: Callable[..., object], options: dict[str, Any]) -> dict[str, Any]:

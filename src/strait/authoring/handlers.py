@@ -8,6 +8,8 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from strait.authoring.jobs import Handler
     from strait.authoring.validation import Checks
 
@@ -25,17 +27,44 @@ def is_async_handler(handler: Handler) -> bool:
 
 
 def check_handler(checks: Checks, name: str, handler: object) -> None:
-    """Check that a handler or a hook is a function which gives its result when it is called.
+    """Check that a handler or a hook is a function that takes what it is called with.
 
     Raises:
-        DefinitionError: it is no function, or a generator.
+        DefinitionError: it is no function, a generator, or takes other arguments.
     """
     if not callable(handler):
         raise checks.refuse(f"`{name}` must be a function, not {handler!r}")
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
-        function = inspect.unwrap(handler).__code__
-        at = f"{os.path.basename(function.co_filename)}:{function.co_firstlineno}"
         raise checks.refuse(
-            f"`{name}` must return its result, and the function at {at} has a `yield`; "
+            f"`{name}` must return its result, and {_told(handler)} has a `yield`; "
             "`ctx.stream_chunk` sends what is to be seen before the end"
         )
+    given = _CALLED_WITH[name]
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):
+        return  # a function of C, which does not say
+    try:
+        signature.bind(*given)
+    except TypeError:
+        takes = ", ".join(signature.parameters) or "nothing"
+        raise checks.refuse(
+            f"`{name}` is called with {', '.join(given)}, and {_told(handler)} takes {takes}"
+        ) from None
+
+
+def _told(handler: Callable[..., object]) -> str:
+    """Return what people know a handler by: its name, and where it stands."""
+    code = getattr(inspect.unwrap(handler), "__code__", None)
+    if code is None:
+        return f"{handler!r}"
+    name = getattr(handler, "__name__", "the function")
+    return f"`{name}` at {os.path.basename(code.co_filename)}:{code.co_firstlineno}"
+
+
+_CALLED_WITH = {
+    "run": ("payload", "ctx"),
+    "on_start": ("payload", "ctx"),
+    "on_success": ("payload", "result", "ctx"),
+    "on_failure": ("payload", "error", "ctx"),
+}

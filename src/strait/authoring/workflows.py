@@ -16,6 +16,7 @@ from strait.authoring.steps import Step, step_to_api
 from strait.authoring.triggers import TriggerWorkflowInput, workflow_trigger_body
 from strait.authoring.validation import Checks
 from strait.cron import validate_timezone, validate_workflow_cron
+from strait.errors import DagValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Container
@@ -133,7 +134,15 @@ class WorkflowDefinition(Definition, Generic[TPayload]):
         super().__init__(opts.slug)
         self.options = opts
         self.steps = list(opts.steps)
-        self.order = validate_dag(self.steps)
+        try:
+            self.order = validate_dag(self.steps)
+        except DagValidationError as error:
+            raise DagValidationError(
+                f"define_workflow({opts.slug}): {error}",
+                cycles=error.cycles,
+                missing_refs=error.missing_refs,
+                duplicate_refs=error.duplicate_refs,
+            ) from None
 
     def to_registration_body(self, project_id: str = "") -> dict[str, Json]:
         """Return the body that creates the workflow, in the platform's names.

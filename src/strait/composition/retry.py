@@ -39,6 +39,9 @@ class _Tries:
             passes = is_in_flight(error) or error.status == 408
             if passes and attempt < self._opts.attempts:
                 return True
+        if self._opts.should_retry is None and isinstance(error, ConnectionError | TimeoutError):
+            # Of a function that is not ours, the words of Python for network trouble.
+            return attempt < self._opts.attempts
         return self._opts.wants_retry(error, attempt)
 
     @contextmanager
