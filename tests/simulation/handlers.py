@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from simulation.durable import Durable, GoneError
 from simulation.machine import LostError, Machine, Said
@@ -45,14 +46,13 @@ class Handlers:
         self.durable = Durable(machine, self)
         self.dispatched: set[str] = set()
         self.users_token = ""
-        self._dispatches = 0
+        self._results = 0
         self._asides: set[asyncio.Future[None]] = set()
         self._newest: dict[str, str] = {}
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """Answer a dispatch, or break the connection in one of the ways that there are."""
         chance, clock = self._machine.chance, self._machine.clock
-        self._dispatches += 1
         attempt = Attempt(
             headers["x-run-id"],
             int(headers["x-attempt"]),
@@ -106,8 +106,13 @@ class Handlers:
         return Answer(200, {}, json.dumps(self._result(attempt)).encode())
 
     def _result(self, attempt: Attempt) -> object:
-        result = {"by": self._dispatches, "attempt": attempt.number}
-        self.given[attempt.run_id].append(result)
+        return self.result_of(attempt.run_id, attempt.number)
+
+    def result_of(self, run_id: str, attempt: int) -> dict[str, Any]:
+        """Return a result that no other attempt has, and take note that it was given."""
+        self._results += 1
+        result = {"by": self._results, "attempt": attempt}
+        self.given[run_id].append(result)
         return result
 
     # ------------------------------------------------------------------------ what they do inside

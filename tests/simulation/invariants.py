@@ -43,6 +43,12 @@ def unfinished(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
     ]
 
 
+def left_to_workers(db: sqlite3.Connection, job_id: str) -> bool:
+    """Return whether a job that only workers carry out has runs that are not over."""
+    rows = db.execute("SELECT status FROM runs WHERE job_id = ?", (job_id,))
+    return not all(is_terminal_run_status(status) for (status,) in rows)
+
+
 def asked_for(db: sqlite3.Connection) -> list[tuple[str, str]]:
     """Return the approvals that are pending, as (workflow run, ref of the step)."""
     rows = db.execute("SELECT workflow_run_id, step_ref FROM approvals WHERE status = 'pending'")
@@ -70,6 +76,7 @@ def broken(database: Path, story: Story) -> list[str]:
             *_leftovers(db),
             *_children(db, story),
             *_chained(db, story),
+            *_told(db, story),
             *steps.broken(db, story),
             *(
                 f"integrity: {row[0]}"
@@ -312,12 +319,12 @@ def _limited(db: sqlite3.Connection) -> list[str]:
     )
     limits = {job: (most or 0, per_key or 0) for job, most, per_key in rows}
     moves = db.execute(
-        "SELECT runs.id, job_id, doc ->> 'concurrency_key', data ->> 'to' FROM ledger "
+        "SELECT runs.id, job_id, doc ->> 'concurrency_key', data ->> 'to', at FROM ledger "
         "JOIN runs ON runs.id = subject WHERE type = 'state_change' ORDER BY ledger.id"
     )
     executing: dict[tuple[str, str], set[str]] = defaultdict(set)
     found = []
-    for run, job, key, to in moves:
+    for run, job, key, to in _without_late_results(moves.fetchall()):
         for which, most in zip(("", key), limits[job], strict=True):
             together = executing[job, which] if which is not None else set()
             together.discard(run)
@@ -326,6 +333,15 @@ def _limited(db: sqlite3.Connection) -> list[str]:
                 if most and len(together) > most:
                     found.append(f"{len(together)} runs of {job} {which!r} executed, of {most}")
     return found
+
+
+def _without_late_results(moves: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Leave out what executes for no time: a worker is back with a result of what it had."""
+    return [
+        (run, job, key, to)
+        for (run, job, key, to, at), after in zip(moves, [*moves[1:], ("",) * 5], strict=True)
+        if not (to == "executing" and (run, at) == (after[0], after[4]))
+    ]
 
 
 def _dispatched(db: sqlite3.Connection, story: Story) -> list[str]:
@@ -402,6 +418,23 @@ def _children(db: sqlite3.Connection, story: Story) -> list[str]:
         for parent, child, status, result in told
         if status not in endings[child]
         or (status == "completed" and _json(result) not in story.handlers.given[child])
+    ]
+
+
+def _told(db: sqlite3.Connection, story: Story) -> list[str]:
+    """Check that no task of a worker is open, and what it was relieved of is on record."""
+    rows = db.execute("SELECT id, run_id, status FROM worker_tasks").fetchall()
+    return [
+        *(
+            f"the task {task} of run {run} is still {status}"
+            for task, run, status in rows
+            if status in {"assigned", "accepted"}
+        ),
+        *(
+            f"a worker was told that its result of run {run} has arrived, and {task} is {status}"
+            for task, run, status in rows
+            if task in story.crew.taken and status not in {"completed", "failed"}
+        ),
     ]
 
 

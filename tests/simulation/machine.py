@@ -12,7 +12,7 @@ import os
 import random
 import secrets
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,12 +23,14 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 from simulation.time import SimulatedClock
+from simulation.wires import Wire
 from strait.clock import SECOND
 from strait.server.app import App
 from strait.server.outbound import Answer, Header, Outbound
 from strait.server.outside import Outside
 from strait.server.platform import Platform
 from strait.server.settings import Settings
+from strait.server.workers.service import WorkerService
 from support.disks import Disk
 
 T = TypeVar("T")
@@ -36,7 +38,7 @@ T = TypeVar("T")
 # How long a commit takes in seconds; a disk that is full takes its time to say so.
 _QUICK, _SLOW = (0.0, 0.0, 0.0002, 0.002, 0.02), (0.0, 0.02, 0.5)
 # How long a handler may go on when the platform stops in order, and a request when it has.
-_DRAINS, _GRACE_SECS = (0.0, 1.0, 30.0), 1.0
+_DRAINS, _GRACE_SECS, _HANG_UP_SECS = (0.0, 1.0, 30.0), 1.0, 0.5
 # A request that was refused because the disk was full may be answered so much later.
 _LATE_US = 1_000_000
 
@@ -141,6 +143,8 @@ class Machine:
         self._refusing = (0.0, 0.0)
         self._app: App | None = None
         self._died = asyncio.Event()
+        self._answers = asyncio.Event()
+        self._calls: set[asyncio.Task[None]] = set()
         self._tasks: list[tuple[int, asyncio.Task[Any]]] = []
         self._asked: set[asyncio.Future[Said]] = set()
         self._trace = sha256()
@@ -174,6 +178,7 @@ class Machine:
         self._died = asyncio.Event()
         await self._inside(platform.start())
         self._app = App(platform)
+        self._answers.set()
         self._tasks = [(start, task) for start, task in self._tasks if not task.done()]
         self.note("boot", self.starts)
 
@@ -181,6 +186,7 @@ class Machine:
         """Kill the platform where it stands: what was not committed is gone."""
         platform = self._running()
         self.platform = self._app = None
+        self._answers.clear()
         self.note("power is cut")
         self._died.set()
         platform.writer.connection.close()
@@ -233,6 +239,8 @@ class Machine:
         self.note("shuts down")
         await self._inside(platform.drain())
         self._app = None
+        self._answers.clear()
+        await self._hang_up()
         if self._asked:
             await asyncio.wait(self._asked, timeout=_GRACE_SECS)
         late = list(self._asked)
@@ -246,7 +254,29 @@ class Machine:
         self.faults += [f"the platform is closed, and goes on with {task}" for task in left]
         self.note("is shut down")
 
+    async def _hang_up(self) -> None:
+        """End the streams that have not ended by themselves."""
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=_HANG_UP_SECS)
+        late = list(self._calls)
+        for call in late:
+            call.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
     # ------------------------------------------------------------------------------------ requests
+
+    async def answer_call(self, wire: Wire) -> None:
+        """Serve a stream of a worker, once there is a platform."""
+        await self._answers.wait()
+        service = WorkerService(self._running())
+        token = _start.set(self.starts)
+        try:
+            serving = asyncio.ensure_future(service.StreamTasks(_nothing(), wire.context))
+        finally:
+            _start.reset(token)
+        self._calls.add(serving)
+        serving.add_done_callback(self._calls.discard)
+        wire.serve(serving)
 
     async def ask(
         self, method: str, path: str, body: object = None, *, token: str, key: str = ""
@@ -328,6 +358,12 @@ class Machine:
         self.faults.append(f"unhandled: {context.get('message')}: {error!r}")
 
 
+async def _nothing() -> AsyncIterator[Any]:
+    """Yield nothing: the service reads what workers say from the call itself."""
+    return
+    yield
+
+
 def _look_at(task: asyncio.Future[Answer]) -> None:
     if not task.cancelled():
         task.exception()
@@ -364,7 +400,7 @@ async def _request(app: App, method: str, path: str, body: object, headers: dict
 
 @contextmanager
 def seeded(chance: random.Random) -> Iterator[None]:
-    """Draw ids, keys and nonces from the seed."""
+    """Draw ids, keys, nonces and the spread of pauses from the seed."""
     with (
         patch.object(os, "urandom", chance.randbytes),
         patch("strait.ids.urandom", chance.randbytes),
@@ -373,4 +409,9 @@ def seeded(chance: random.Random) -> Iterator[None]:
         patch.object(secrets, "token_hex", lambda n=32: chance.randbytes(n).hex()),
         patch.object(secrets, "choice", chance.choice),
     ):
-        yield
+        before = random.getstate()
+        random.seed(chance.random())
+        try:
+            yield
+        finally:
+            random.setstate(before)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from simulation import invariants, setting
+from simulation.crew import Crew, simulated
 from simulation.handlers import Handlers
 from simulation.machine import LostError, Machine, Said, seeded
 from simulation.setting import KINDS, PROJECT
@@ -49,6 +50,7 @@ class Story:
         self.machine = machine
         self.handlers = Handlers(machine)
         machine.post = self.handlers.post
+        self.crew = Crew(machine, self.handlers)
         self.token = ""
         self.jobs: dict[str, str] = {}
         self.workflows: list[str] = []
@@ -62,6 +64,8 @@ class Story:
         self.calm_after = 0
         self.was_set_back = False
         self._keys = 0
+        # In some stories little happens but to workers.
+        self._load = machine.chance.choice((5, 5, 100))
 
     # ---------------------------------------------------------------------------------- the story
 
@@ -73,18 +77,21 @@ class Story:
         self.handlers.users_token = self.token
         self.handlers.healthy = True
         await self._set_up()
+        self.crew.work()
         self.handlers.healthy = False
         for _ in range(machine.chance.randint(15, 45)):
             await machine.clock.sleep(machine.chance.choice((0.0, 0.0, 0.01, 1.0, 30.0)))
             await self._something_happens()
         self.handlers.healthy = True
         machine.free_disk()
+        self.crew.recover()
         await machine.clock.sleep(1.0)
         self.calm_after = invariants.newest_line(machine._running().reader)
         await self._calm_down()
         await self._until_all_is_over()
         await self._mend_all()
         await self._until_all_is_over()
+        await self.crew.rest()
         # What is on disk may not have been told as yet.
         await machine.settle()
         machine.faults += self._still_counted()
@@ -95,8 +102,9 @@ class Story:
         event = chance.choices(
             (self._trigger, self._gather, self._run_workflow, self._send, self._cancel,
              self._pause, self._act, self._mend, self._accident, self._set_clock, self._replay,
-             self._fill_disk, self._revive, self._restart, self._trigger_many, self._move),
-            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3, 5, 4, 4, 4, 5),
+             self._fill_disk, self._revive, self._restart, self._trigger_many, self._move,
+             self._overwork),
+            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3, 5, 4, 4, 4, 5, self._load),
         )[0]  # fmt: skip
         try:
             await event()
@@ -128,7 +136,7 @@ class Story:
             body["concurrency_key"] = "one"
         if chance.random() < 0.1:
             body["scheduled_at"] = self._in_secs(chance.choice((1, 60, 7200)))
-        job = self.jobs[chance.choice((*KINDS, "throttled", "throttled"))]
+        job = self.jobs[chance.choice((*KINDS, "throttled", "worked", "worked"))]
         path = f"/v1/jobs/{job}/trigger"
         while True:
             try:
@@ -323,6 +331,15 @@ class Story:
         await machine.clock.sleep(chance.choice((0.0, 1.0, 3600.0)))
         await machine.boot()
 
+    async def _overwork(self) -> None:
+        """Give workers something to do, and have something happen to them in the midst of it."""
+        chance = self.machine.chance
+        for _ in range(chance.randint(1, 5)):
+            await self._trigger_once("worked", {"n": -3, "who": "a"})
+        await self.machine.clock.sleep(chance.choice((0.0, 0.001, 0.3, 1.5)))
+        mishap = self.crew.have_an_accident
+        await chance.choice((mishap, mishap, mishap, self._accident, self._restart))()
+
     async def _restart(self) -> None:
         """Stop the platform in order, while some go on to ask, and start it again."""
         chance, machine = self.machine.chance, self.machine
@@ -396,16 +413,22 @@ class Story:
             "executing": platform.scheduler.executing,
             "queued": platform.scheduler.queued,
             "beginning": platform.dispatcher._beginning,
+            "a worker's": len(platform.workers._current),
         }
         return [f"{n} runs count as {what}, and all are over" for what, n in counts.items() if n]
 
     async def _all_is_over(self) -> bool:
         """Resume what is paused, approve what waits, and say whether nothing is left."""
+        reader = self.machine._running().reader
+        if invariants.left_to_workers(reader, self.jobs["worked"]):
+            self.crew.work()
+        else:
+            await self.crew.rest()  # who is there says so every few seconds, for days
         for kind, run, status in self._unfinished():
             path = f"/v1/{kind}/{run}"
             if status == "paused":
                 await self._ask("POST", f"{path}/resume", {})
-        for run, ref in invariants.asked_for(self.machine._running().reader):
+        for run, ref in invariants.asked_for(reader):
             await self._ask("POST", f"/v1/workflow-runs/{run}/steps/{ref}/approve", {})
         return not self._unfinished()
 
@@ -439,6 +462,8 @@ class _Errors(logging.Handler):
         self._machine = machine
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "strait.serve":
+            return  # what handlers fail of is a part of the story
         if self._machine.was_full and _is_of_the_disk(record):
             return
         if self._machine.platform is not None:
@@ -463,7 +488,7 @@ def simulate(seed: int) -> Outcome:
         logger.addHandler(errors)
         propagates, logger.propagate = logger.propagate, False
         try:
-            with seeded(random.Random(seed)):
+            with seeded(random.Random(seed)), simulated(story.crew, machine):
                 run_in_simulated_time(story.tell(), machine.clock)
         except Exception as error:  # noqa: BLE001 - whatever it is, the seed that shows it is told
             machine.faults.append(f"it ended with {error!r}")

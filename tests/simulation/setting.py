@@ -12,6 +12,8 @@ THROTTLE = {"limit": 3, "period_secs": 60}
 DEBOUNCE_SECS = 30
 BATCH = {"batch_window_secs": 60, "batch_max_size": 3}
 CRON = "*/10 * * * *"
+WORKER_QUEUES = {"w-1": ("work",), "w-2": ("default", "work")}
+"""The workers, and the queues that each of them serves."""
 HANG_SECS = 400.0
 """How long a handler hangs: longer than any attempt may take."""
 CHAINED_ENDS = ("completed", "failed", "timed_out", "crashed", "system_failed", "dead_letter")
@@ -32,6 +34,10 @@ def jobs(chance: Random) -> dict[str, dict[str, Any]]:
     }
     made["debounced"] = _job(chance, "debounced", "plain") | {"debounce_window_secs": DEBOUNCE_SECS}
     made["batched"] = _job(chance, "batched", "plain") | BATCH
+    made["worked"] = _job(chance, "worked", "none") | {
+        "execution_mode": "worker",
+        "queue_name": "work",
+    }
     made["scheduled"] = _job(chance, "scheduled", "plain") | {
         "cron": CRON,
         "cron_catchup": chance.choice(("skip", "last", "all")),
@@ -94,7 +100,7 @@ def _step(
 
 
 def _job_step(chance: Random, ref: str, jobs: dict[str, str], below: list[str]) -> Step:
-    step: Step = {"job_id": jobs[chance.choice((*KINDS, "throttled"))]}
+    step: Step = {"job_id": jobs[chance.choice((*KINDS, "throttled", "worked"))]}
     if chance.random() < 0.7:
         step["compensation_job_id"] = jobs[chance.choice(("plain", "says"))]
     if chance.random() < 0.2:

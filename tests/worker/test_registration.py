@@ -10,7 +10,7 @@ from grpc import aio
 from msgspec.structs import replace
 
 from strait.server import auth
-from strait.server.workers import registration
+from strait.server.workers import callers, registration
 from strait.server.workers.fleet import Refusal
 from strait.worker_protocol import worker_pb2 as pb
 from support.world import PROJECT, World
@@ -56,7 +56,7 @@ async def test_who_is_gone_before_its_registration_is_on_disk_gets_no_runs(
     served: World, connect: Peers
 ) -> None:
     workers = served.platform.workers
-    caller = workers.caller(bearer(served.key))
+    caller = callers.identify(served.platform, bearer(served.key))
     gone = registration.Registration(worker_id="gone", slots_total=2, slots_available=2)
     registering = asyncio.ensure_future(workers.register(caller, gone))
     await asyncio.sleep(0)
@@ -170,7 +170,7 @@ async def test_streams_are_counted_while_they_are_registered(
 ) -> None:
     monkeypatch.setattr(registration, "MAX_KEY_STREAMS", 2)
     workers = served.platform.workers
-    caller = workers.caller(bearer(served.key))
+    caller = callers.identify(served.platform, bearer(served.key))
     arriving = [
         workers.register(caller, registration.Registration(worker_id=f"w{number}"))
         for number in range(5)

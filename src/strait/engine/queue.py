@@ -211,6 +211,17 @@ class ReadyQueue:
             self.throttles.resumed(ticket.uses)
             self._count(ticket)
 
+    def take_back(self, ticket: Ticket) -> bool:
+        """Count a run that waits as executing with whoever had it before, if its limits allow.
+
+        A job that starts no runs keeps those that go on.
+        """
+        limits = self._limits.get(ticket.job_id, UNLIMITED)
+        if ticket.run_id not in self._executing and self._full(ticket, limits) is not None:
+            return False
+        self.resume(ticket)
+        return True
+
     def offer_workers(self, serves: Callable[[Lane], bool], count: int) -> None:
         """Let those runs try that wait for a worker of lanes of which one has `count` free slots.
 
@@ -302,8 +313,14 @@ class ReadyQueue:
         limits = self._limits.get(ticket.job_id)
         if limits is None:
             return None
+        if limits.closed:
+            return ticket.job_id, ""
+        return self._full(ticket, limits)
+
+    def _full(self, ticket: Ticket, limits: Limits) -> tuple[str, str] | None:
+        """Return which limit has no room for a run: that of its job, of its key, or none."""
         cap = limits.max_concurrency
-        if limits.closed or (cap and self._active.get(ticket.job_id, 0) >= cap):
+        if cap and self._active.get(ticket.job_id, 0) >= cap:
             return ticket.job_id, ""
         cap = limits.max_concurrency_per_key
         pair = (ticket.job_id, ticket.key)

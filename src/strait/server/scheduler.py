@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PROMOTE_EVERY_SECS = 60
 # The queue of jobs that name none (`contract/runs.md` §6.13).
 DEFAULT_QUEUE = "default"
+_LOOK_AGAIN_SECS = 1.0
 
 
 class Scheduler:
@@ -95,6 +96,18 @@ class Scheduler:
         """Take note of a run that executes although it was not started here."""
         self._queue.resume(self._ticket(state.run, self._platform.clock.now()))
         self._platform.timers.set(("run", state.run.id), from_timestamp(state.deadline_at))
+
+    def take_back(self, run: Run) -> bool:
+        """Count a queued run as executing where it was before; return False if it has no room.
+
+        Whoever asks does so within a transaction, and says so (`not_taken`) if that is undone.
+        """
+        return self._queue.take_back(self._ticket(run, self._platform.clock.now()))
+
+    def not_taken(self, run_id: str) -> None:
+        """Take note that a run was not taken back after all."""
+        self._queue.release(run_id)
+        self._platform.retry_later(run_id, _LOOK_AGAIN_SECS)
 
     def throttles_due(self) -> None:
         """Let runs try whose throttles have opened."""

@@ -164,6 +164,16 @@ def last_seq(db: sqlite3.Connection, subject: str) -> int:
     return int(last)
 
 
+def changed_at(db: sqlite3.Connection, subject: str) -> Timestamp | None:
+    """Return when a subject last changed its status, or None."""
+    row = db.execute(
+        "SELECT at FROM ledger WHERE subject = ? AND type = 'state_change' "
+        "ORDER BY seq DESC LIMIT 1",
+        (subject,),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def end(db: sqlite3.Connection) -> int:
     """Return the place of the newest line of all."""
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM ledger").fetchone()

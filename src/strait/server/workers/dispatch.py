@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from strait.clock import SECOND, to_timestamp
 from strait.engine import runs as engine
 from strait.engine.model import Run
 from strait.engine.queue import Lane, Ticket
-from strait.server import auth, dispatches
+from strait.server import dispatches
 from strait.server.dispatches import Dispatch
-from strait.server.errors import ApiError
 from strait.server.unit import Unit
+from strait.server.workers import callers, results
 from strait.server.workers import registration as registrations
-from strait.server.workers import results
+from strait.server.workers.callers import Caller
 from strait.server.workers.fleet import (
     Ack,
     Assign,
@@ -28,7 +28,6 @@ from strait.server.workers.fleet import (
     WorkerId,
 )
 from strait.server.workers.registration import Registration, Told
-from strait.store import meta
 from strait.store import runs as run_rows
 from strait.store import workers as rows
 from strait.store.writer import StoreUnavailable
@@ -44,15 +43,6 @@ _STORE_RETRY_SECS = 1.0
 # These have fields of their own in an assignment.
 _OWN_FIELDS = frozenset({"x-run-id", "x-attempt", "x-run-token", "x-strait-timeout-secs"})
 _SIGNED = ("x-strait-signature", "x-strait-timestamp")
-
-
-class Caller(NamedTuple):
-    """Whose key a stream was opened with."""
-
-    project_id: str
-    environment_id: str
-    key_id: str
-    key_hash: str
 
 
 class Workers:
@@ -81,47 +71,12 @@ class Workers:
 
     # --------------------------------------------------------------------------------- who may
 
-    def caller(self, authorization: str | None) -> Caller:
-        """Return whose key a stream comes with.
-
-        Raises:
-            Refusal: it has none, or one that is not for workers.
-        """
-        if not authorization:
-            raise Refusal("UNAUTHENTICATED", "missing authorization header")
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not key.strip().startswith(auth.KEY_PREFIX):
-            raise Refusal("UNAUTHENTICATED", "invalid authorization format")
-        platform = self._platform
-        key_hash, record = platform.keys.find(platform.reader, key.strip())
-        return self._checked(key_hash, record)
-
-    def _checked(self, key_hash: str, record: meta.ApiKey | None) -> Caller:
-        try:
-            auth.authenticate_key(record, self._platform.clock.now())
-        except ApiError as error:
-            raise Refusal("UNAUTHENTICATED", error.message) from error
-        assert record is not None  # it was authenticated
-        # A key without scopes may do everything else; this must be said.
-        if not {"workers:connect", "*"}.intersection(record.scopes):
-            raise Refusal("PERMISSION_DENIED", "api key does not allow worker connections")
-        return Caller(record.project_id, record.environment_id, record.id, key_hash)
-
-    def still_allowed(self, key_hash: str) -> None:
-        """Check the key of a stream again.
-
-        Raises:
-            Refusal: it was revoked or has expired since.
-        """
-        platform = self._platform
-        self._checked(key_hash, platform.keys.by_hash(platform.reader, key_hash))
-
     def keys_changed(self) -> None:
         """End the streams whose keys open nothing any more, so that they get no more runs."""
         for worker in self._fleet.everyone():
             if worker.stream is not None:
                 try:
-                    self.still_allowed(worker.key_hash)
+                    callers.check(self._platform, worker.key_hash)
                 except Refusal as refusal:
                     worker.stream.end(refusal.status, refusal.text)
 
@@ -178,7 +133,7 @@ class Workers:
         self, unit: Unit, caller: Caller, worker_id: WorkerId, told: Registration, stream: Stream
     ) -> None:
         before = rows.get(unit.db, *worker_id)
-        if before is not None and not self._may_take_over(unit, before.key_id, caller):
+        if before is not None and not callers.may_take_over(unit, before.key_id, caller):
             raise Refusal(
                 "ALREADY_EXISTS", f"worker {told.worker_id!r} is registered under another api key"
             )
@@ -197,19 +152,6 @@ class Workers:
         rows.put(unit.db, row)
         found = results.reconcile(unit, worker_id, told.in_flight)
         unit.after(lambda: self._attach(worker_id, caller, told, stream, found))
-
-    def _may_take_over(self, unit: Unit, key_id: str, caller: Caller) -> bool:
-        """Return whether a worker's id is the caller's: its own, its old key's, or of no key."""
-        if key_id == caller.key_id:
-            return True
-        key = meta.key_by_id(unit.db, key_id)
-        if key is None or key.replaced_by_key_id == caller.key_id:
-            return True
-        try:
-            auth.authenticate_key(key, unit.now)
-        except ApiError:
-            return True
-        return False
 
     def _attach(
         self,
@@ -233,7 +175,7 @@ class Workers:
             self._current[task.run_id] = (worker, task)
         self._arriving.pop(stream, None)
         self._fleet.attach(worker, stream)
-        worker.says_free(told.slots_available)
+        self._says_free(worker, told.slots_available)
         worker.heard_at = worker.seen_at = self._platform.clock.now()
         stream.send(Ack(told.worker_id))
         for message in found.canceled:
@@ -296,12 +238,16 @@ class Workers:
     def heartbeat(self, worker: Worker, slots_available: int) -> None:
         """Take note of how much a worker can do, and now and then write that it is alive."""
         before = worker.status
-        worker.says_free(slots_available)
+        self._says_free(worker, slots_available)
         now = self._platform.clock.now()
         if worker.status != before or now - worker.seen_at >= _SEEN_STEP_SECS * SECOND:
             worker.seen_at = now
             self._write(lambda unit: self._seen(unit, worker))
         self._offer(worker)
+
+    def _says_free(self, worker: Worker, slots: int) -> None:
+        for task in worker.says_free(slots):
+            self._leave(task)
 
     def _seen(self, unit: Unit, worker: Worker) -> None:
         rows.seen(unit.db, *worker.id, worker.status, unit.stamp)
@@ -381,8 +327,13 @@ class Workers:
         if error is not None:
             self._platform.report("a run could not be started", error)
             self._platform.retry_later(ticket.run_id, _STORE_RETRY_SECS)
-        self._platform.scheduler.freed(ticket.run_id)
+        if not self._has(ticket.run_id):  # whoever had it may be back with it just now
+            self._platform.scheduler.freed(ticket.run_id)
         self._offer(worker)
+
+    def _has(self, run_id: str) -> bool:
+        _, task = self._current.get(run_id, (None, None))
+        return task is not None and not task.settled
 
     def _start(self, unit: Unit, ticket: Ticket, lane: Lane, worker: Worker) -> bool:
         found = None if self._stopping else dispatches.startable(unit, ticket.run_id)

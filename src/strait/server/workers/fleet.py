@@ -178,20 +178,21 @@ class Worker:
             and self.environment_id in {"", lane.environment_id}
         )
 
-    def says_free(self, slots: int) -> None:
-        """Take note of how many slots it has free, as it says itself.
+    def says_free(self, slots: int) -> list[Task]:
+        """Take note of how many slots it has free, and return the tasks that it has let go of.
 
         It may have fewer than it has not told us of, and never has more. One that takes none
         although it has some is leaving. Tasks whose runs have moved on stop counting once it has
         let go of them.
         """
         busy = max(0, self.slots_total - slots)
-        for task in [task for task in self.tasks.values() if task.settled]:
-            if len(self.tasks) <= busy:
-                break
+        settled = [task for task in self.tasks.values() if task.settled]
+        gone = settled[: max(0, len(self.tasks) - busy)]
+        for task in gone:
             del self.tasks[task.assignment]
         self.limit = min(self.slots_total, len(self.tasks) + slots)
         self.draining = slots == 0 and len(self.tasks) + self.reserved < self.slots_total
+        return gone
 
 
 class Fleet:

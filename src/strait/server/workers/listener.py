@@ -64,7 +64,7 @@ class Listener:
         shown = f"[{host}]" if ":" in host else host
         credentials = _credentials(self._settings, host)
         server = aio.server(options=_OPTIONS)
-        add_WorkerServiceServicer_to_server(WorkerService(self._platform.workers), server)
+        add_WorkerServiceServicer_to_server(WorkerService(self._platform), server)
         server.add_generic_rpc_handlers((self._health.handler(),))
         wanted = f"{shown}:{self._settings.grpc_port}"
         try:

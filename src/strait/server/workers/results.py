@@ -22,6 +22,7 @@ from strait.server.unit import Unit
 from strait.server.work import runs
 from strait.server.workers.fleet import Cancel, Task, WorkerId
 from strait.server.workers.registration import MAX_ERROR_BYTES, MAX_LOG_BYTES, Told
+from strait.store import ledger
 from strait.store import runs as run_rows
 from strait.store import workers as rows
 from strait.store.workers import TaskRow
@@ -53,6 +54,8 @@ def take_in(unit: Unit, worker_id: WorkerId, told: Told) -> None:
         return  # it was told before, on a stream that broke
     outcome = outcome_of(told)
     stored = _still_with(unit, row)
+    if stored is not None and _is_queued_by_loss(unit, row, stored):
+        stored = _taken_back(unit, row, stored)
     ended_well = isinstance(outcome, outcomes.Succeeded)
     rows.finish(
         unit.db,
@@ -195,6 +198,8 @@ def _go_on(unit: Unit, worker_id: WorkerId, told: Told, found: Reconciled) -> No
     stored = None
     if row is not None and _is_of(row, worker_id, told):
         stored = _still_with(unit, row)
+        if stored is not None and _is_queued_by_loss(unit, row, stored):
+            stored = _with_its_slot(unit, row, stored)
     if row is None or stored is None or stored.run.status not in {"executing", "waiting"}:
         found.canceled.append(Cancel(told.run_id, "the run has moved on"))
         return
@@ -209,25 +214,41 @@ def _is_of(row: TaskRow, worker_id: WorkerId, told: Told) -> bool:
 
 
 def _still_with(unit: Unit, row: TaskRow) -> run_rows.Stored | None:
-    """Return the run of a task if it is dispatched under that; take it back if nobody else has it.
-
-    A run that was queued again because its worker was away, and has not started since, goes on.
-    """
+    """Return the run of a task if it was not dispatched anew since."""
     stored = run_rows.load(unit.db, row.run_id)
     if stored is None or (stored.state.assignment, stored.run.attempt) != (row.id, row.attempt):
         return None
+    return stored
+
+
+def _is_queued_by_loss(unit: Unit, row: TaskRow, stored: run_rows.Stored) -> bool:
+    """Return whether a run is queued because its worker was away, and nothing has come since.
+
+    One that was woken, resumed or started over meanwhile is to be carried out anew.
+    """
     if row.status not in _AWAY or stored.run.status != "queued":
-        return stored
+        return False
+    return ledger.changed_at(unit.db, row.run_id) == row.finished_at
+
+
+def _taken_back(unit: Unit, row: TaskRow, stored: run_rows.Stored) -> run_rows.Stored | None:
+    """Return a run that executes with its worker again, which is back."""
     entry = unit.platform.jobs.for_run(unit.db, stored.run)
     if entry is None:
         return None
     timeout = engine.timeout_secs(stored.run, entry.job)
     message = "its worker is back, and still has it"
-    transition = runs.apply(unit, stored, engine.Dispatched(row.id, timeout, message))
-    if transition is not None:
-        scheduler, state = unit.platform.scheduler, transition.state
-        unit.after(lambda: scheduler.resume(state))
+    runs.apply(unit, stored, engine.Dispatched(row.id, timeout, message))
     return run_rows.load(unit.db, row.run_id)
+
+
+def _with_its_slot(unit: Unit, row: TaskRow, stored: run_rows.Stored) -> run_rows.Stored | None:
+    """Take a run back that goes on, unless others have all that may execute of its job or key."""
+    scheduler, run = unit.platform.scheduler, stored.run
+    if not scheduler.take_back(run):
+        return None
+    unit.if_undone(lambda: scheduler.not_taken(run.id))
+    return _taken_back(unit, row, stored)
 
 
 # --------------------------------------------------------------------------------------- restarts

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import grpc
 from grpc import aio
 
-from strait.server.workers.dispatch import Caller, Workers
+from strait.server.workers import callers
+from strait.server.workers.callers import Caller
 from strait.server.workers.fleet import Ack, Assign, Cancel, Outgoing, Refusal, Stream, Worker
 from strait.server.workers.registration import Registration, Told
 from strait.worker_protocol import worker_pb2 as pb
@@ -18,6 +19,8 @@ from strait.worker_protocol import worker_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from strait.server.platform import Platform
 
 logger = logging.getLogger("strait.server")
 
@@ -35,8 +38,9 @@ _Context: TypeAlias = "aio.ServicerContext[pb.WorkerMessage, pb.ServerMessage]"
 class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
     """One call of `StreamTasks` is one connection of a worker."""
 
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._workers = platform.workers
 
     # The stubs know of handlers only that yield; one that writes by itself is as good.
     async def StreamTasks(  # type: ignore[override]  # noqa: N802 - its name in the protocol
@@ -45,7 +49,7 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
         """Serve a worker until one side ends the stream."""
         del request_iterator  # it is read from the context, which can be waited for
         try:
-            caller = self._workers.caller(_authorization(context))
+            caller = callers.identify(self._platform, _authorization(context))
             worker, stream = await self._registered(context, caller)
         except Refusal as refusal:
             logger.debug("a worker was refused: %s", refusal)
@@ -91,7 +95,7 @@ class WorkerService(worker_pb2_grpc.WorkerServiceServicer):
             if not isinstance(message, pb.WorkerMessage):
                 return  # the stream is over
             try:
-                self._workers.still_allowed(caller.key_hash)
+                callers.check(self._platform, caller.key_hash)
                 self._workers.heard(worker)
                 await self._heard(message, worker)
             except Refusal as refusal:
