@@ -44,6 +44,8 @@ class Crew:
         self._handlers = handlers
         self._working: dict[str, tuple[Worker, asyncio.Future[None]]] = {}
         self._wires: list[Wire] = []
+        self._calm = asyncio.Event()
+        self._processes = 0
         self._http = httpx.AsyncClient(transport=_Api(machine, handlers))
         self.taken: set[str] = set()
 
@@ -57,20 +59,23 @@ class Crew:
 
     def _start(self, name: str) -> None:
         chance = self._machine.chance
+        self._processes += 1
+        # By default each process is a worker of its own, and its last one never comes back.
+        worker_id = name if chance.random() < 0.5 else f"{name}-{self._processes}"
         worker = Worker(
             define_job(_WORKED(run=self._carry_out)),
             addr="127.0.0.1:9",
             queues=WORKER_QUEUES[name],
             slots=chance.choice(_SLOTS),
             name=name,
-            worker_id=name,
+            worker_id=worker_id,
             api_key=self._handlers.users_token,
             base_url="http://127.0.0.1:9",
             project_id=PROJECT,
             drain_secs=chance.choice((0.0, 1.0, 30.0)),
             http_client=self._http,
         )
-        self._machine.note("worker", name, "starts")
+        self._machine.note("worker", worker_id, "starts")
         self._working[name] = (worker, asyncio.ensure_future(worker.run()))
 
     async def rest(self) -> None:
@@ -109,7 +114,8 @@ class Crew:
         self.work()
 
     def recover(self) -> None:
-        """Have all streams in good health, from now on."""
+        """Have all streams and handlers in good health, from now on."""
+        self._calm.set()
         for wire in self._wires:
             wire.heal()
 
@@ -124,7 +130,10 @@ class Crew:
 
     async def _disconnect(self, name: str) -> None:
         """Have somebody close its stream through the API."""
+        if name not in self._working:
+            return
         token = self._handlers.users_token
+        name = self._working[name][0].worker_id
         with suppress(LostError):
             await self._machine.ask("DELETE", f"/v1/workers/{name}", token=token)
 
@@ -151,7 +160,8 @@ class Crew:
         self._machine.note("worker has", ctx.run_id, ctx.attempt)
         await clock.sleep(0.001 if healthy else chance.choice((0.0, 0.001, 0.05, 2.0, 20.0)))
         if not healthy and chance.random() < 0.06:
-            await clock.sleep(HANG_SECS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._calm.wait(), HANG_SECS)
         # Every attempt of a run does the same.
         what = random.Random(ctx.run_id).choice(("plain", "reports", "waits", "spawns", "says"))
         await _DEEDS[what](self, ctx)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from simulation import setting, steps
 from strait import dag
-from strait.clock import SECOND, from_timestamp
+from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.fsm import (
     is_terminal_run_status,
     is_terminal_workflow_run_status,
@@ -26,6 +26,9 @@ from strait.store import workflows
 
 if TYPE_CHECKING:
     from simulation.scenario import Story
+
+# Within this time of calm, workers are back or given up.
+WORKERS_BACK_SECS = 60
 
 
 def unfinished(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
@@ -77,6 +80,7 @@ def broken(database: Path, story: Story) -> list[str]:
             *_children(db, story),
             *_chained(db, story),
             *_told(db, story),
+            *_forgotten(db, story),
             *steps.broken(db, story),
             *(
                 f"integrity: {row[0]}"
@@ -367,6 +371,17 @@ def _needless_timeouts(db: sqlite3.Connection, story: Story) -> list[str]:
         elif error == "execution timed out" and run in begun:
             found.append(f"run {run} timed out, whose handler was in good health")
     return found
+
+
+def _forgotten(db: sqlite3.Connection, story: Story) -> list[str]:
+    """Check that nothing waits for a worker that is gone, or that has told its result in vain."""
+    rows = db.execute(
+        "SELECT subject FROM ledger JOIN runs ON runs.id = subject "
+        "WHERE job_id = ? AND type = 'state_change' AND at > ? "
+        "AND data ->> 'error' = 'execution timed out'",
+        (story.jobs["worked"], to_timestamp(story.calm_since + WORKERS_BACK_SECS * SECOND)),
+    )
+    return [f"run {run} timed out, and no worker had it" for (run,) in rows]
 
 
 def _results(db: sqlite3.Connection, story: Story) -> list[str]:
