@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from simulation import setting, steps
 from strait import dag
-from strait.clock import SECOND, from_timestamp, to_timestamp
+from strait.clock import SECOND, from_timestamp
 from strait.fsm import (
     is_terminal_run_status,
     is_terminal_workflow_run_status,
@@ -377,9 +377,9 @@ def _forgotten(db: sqlite3.Connection, story: Story) -> list[str]:
     """Check that nothing waits for a worker that is gone, or that has told its result in vain."""
     rows = db.execute(
         "SELECT subject FROM ledger JOIN runs ON runs.id = subject "
-        "WHERE job_id = ? AND type = 'state_change' AND at > ? "
+        "WHERE job_id = ? AND type = 'state_change' AND ledger.id > ? "
         "AND data ->> 'error' = 'execution timed out'",
-        (story.jobs["worked"], to_timestamp(story.calm_since + WORKERS_BACK_SECS * SECOND)),
+        (story.jobs["worked"], story.workers_back_after),
     )
     return [f"run {run} timed out, and no worker had it" for (run,) in rows]
 

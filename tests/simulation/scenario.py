@@ -62,7 +62,7 @@ class Story:
         self.keys: list[str] = []
         self.refused: list[int] = []
         self.calm_after = 0
-        self.calm_since = 0
+        self.workers_back_after = 0
         self.was_set_back = False
         self._keys = 0
         # In some stories little happens but to workers.
@@ -87,9 +87,10 @@ class Story:
         machine.free_disk()
         self.crew.recover()
         await machine.clock.sleep(1.0)
-        self.calm_since = machine.clock.now()
         self.calm_after = invariants.newest_line(machine._running().reader)
         await self._calm_down()
+        await machine.clock.sleep(invariants.WORKERS_BACK_SECS)
+        self.workers_back_after = invariants.newest_line(machine._running().reader)
         await self._until_all_is_over()
         await self._mend_all()
         await self._until_all_is_over()
