@@ -13,6 +13,7 @@ from typing import Any
 
 from simulation import invariants, setting
 from simulation.crew import Crew, simulated
+from simulation.errors import Errors
 from simulation.handlers import Handlers
 from simulation.machine import LostError, Machine, Said, seeded
 from simulation.setting import KINDS, PROJECT
@@ -21,7 +22,6 @@ from strait.clock import SECOND, to_timestamp
 from strait.server.unit import Unit
 from strait.server.work import api_keys
 from strait.store import meta
-from strait.store.writer import StoreUnavailable, is_about_the_disk
 
 # Everything has to be over within this time once nothing goes wrong any more.
 PATIENCE_SECS = 40 * 24 * 3600.0
@@ -457,36 +457,13 @@ def _project_and_key(unit: Unit) -> str:
     return api_keys.make(unit, project_id=PROJECT, name="all", scopes=["*"], lifetime_days=None)[1]
 
 
-class _Errors(logging.Handler):
-    """Whatever the server logs as an error is a fault, while it lives."""
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__(logging.ERROR)
-        self._machine = machine
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "strait.serve":
-            return  # what handlers fail of is a part of the story
-        if self._machine.was_full and _is_of_the_disk(record):
-            return
-        if self._machine.platform is not None:
-            error = record.exc_info[1] if record.exc_info else None
-            self._machine.faults.append(f"logged: {record.getMessage()}: {error!r}")
-
-
-def _is_of_the_disk(record: logging.LogRecord) -> bool:
-    named = record.args if isinstance(record.args, tuple) else ()
-    errors = [error for error in named if isinstance(error, Exception)]
-    return any(isinstance(error, StoreUnavailable) or is_about_the_disk(error) for error in errors)
-
-
 def simulate(seed: int) -> Outcome:
     """Tell the story of a seed and check what it leaves behind."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
         machine = Machine(seed, Path(directory))
         story = Story(machine)
-        errors = _Errors(machine)
+        errors = Errors(machine)
         logger = logging.getLogger("strait")
         logger.addHandler(errors)
         propagates, logger.propagate = logger.propagate, False

@@ -32,6 +32,9 @@ from strait.server.platform import Platform
 from strait.server.routes import sdk, sdk_suspend
 from strait.server.unit import Unit
 from strait.server.work import chains, children, events, records, runs, steps, suspensions
+from strait.server.workers import results
+from strait.server.workers.dispatch import Workers
+from strait.server.workers.fleet import Ack, Task, Worker
 from strait.server.workflow_cache import WorkflowCache, state_of
 from strait.store import buffers, workflow_runs
 from strait.store import runs as run_rows
@@ -219,6 +222,44 @@ def _wake_nobody(unit: Any, trigger: Any) -> None:
     """A platform that takes events in and lets runs wait for them."""
 
 
+def _keep_what_is_reported(unit: Any, worker_id: Any, in_flight: Any) -> results.Reconciled:
+    """A platform that takes every worker at its word that comes back."""
+    kept = [Task(told.assignment, told.run_id, told.attempt) for told in in_flight]
+    return results.Reconciled(kept=kept)
+
+
+def _take_back_whatever_is_queued(unit: Any, row: Any, stored: Any) -> bool:
+    """A platform that takes a run that was woken for one that its worker still has."""
+    return row.status in {"lost", "released"} and stored.run.status == "queued"
+
+
+def _wait_for_ever(workers: Workers, unit: Any, subject: str) -> None:
+    """A platform that does not look after workers that are gone."""
+
+
+def _lose_nothing(unit: Any, row: Any, *_: Any) -> None:
+    """A platform that leaves with a worker what that has lost."""
+
+
+async def _relieve_too_soon(workers: Workers, worker: Any, told: Any) -> None:
+    """A platform that says to have a result before the disk has it."""
+    if worker.stream is not None:
+        worker.stream.send(Ack(told.assignment))
+    await take_result(workers, worker, told)
+
+
+take_result = Workers.result
+
+
+def _keep_in_memory(worker: Worker, slots: int) -> list[Task]:
+    """A platform that remembers for ever what a worker has let go of."""
+    says_free(worker, slots)
+    return []
+
+
+says_free = Worker.says_free
+
+
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
@@ -246,6 +287,12 @@ def _wake_nobody(unit: Any, trigger: Any) -> None:
         (children, "keep_outcome", _tell_no_parent),
         (Writer, "drain", _wait_for_nothing),
         (chains, "follow", _follow_twice),
+        (results, "reconcile", _keep_what_is_reported),
+        (results, "_is_queued_by_loss", _take_back_whatever_is_queued),
+        (results, "lose", _lose_nothing),
+        (Workers, "due", _wait_for_ever),
+        (Workers, "result", _relieve_too_soon),
+        (Worker, "says_free", _keep_in_memory),
     ],
 )
 def test_a_platform_that_forgets_is_found_out(
