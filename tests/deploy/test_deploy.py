@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 
 from strait.cli.commands import ENTRIES
 from strait.server.options import OPTIONS, PREFIX
+from strait.worker_protocol import worker_pb2
 from support.certificates import self_signed
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +142,31 @@ def test_the_unit_of_systemd_starts_what_there_is_and_takes_its_rights_away() ->
     assert [service[name] for name in hardened] == ["yes"] * len(hardened)
     assert service["ProtectSystem"] == "strict"
     assert service["CapabilityBoundingSet"] == ""
+
+
+def test_the_unit_is_started_again_unless_its_settings_are_wrong() -> None:
+    text = (ROOT / "deploy" / "strait.service").read_text("utf-8")
+    wrong = subprocess.run(
+        [BIN / "strait", "serve", "--ephemeral", "--limits", "some"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert f"RestartPreventExitStatus={wrong.returncode}\n" in text
+    before, after = text.split("[Service]")
+    assert "StartLimitIntervalSec=0\n" in before
+    assert "Restart=on-failure\n" in after
+
+
+def test_the_site_of_nginx_is_for_the_servers_own_addresses_and_names() -> None:
+    text = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
+    (command,) = re.findall(r"^#   strait (serve .*)$", text, re.MULTILINE)
+    name, *arguments = shlex.split(command)
+    context = ENTRIES[name].load().make_context(name, arguments)
+    assert f"proxy_pass http://127.0.0.1:{context.params['port']};" in text
+    assert f"grpc_pass grpc://127.0.0.1:{context.params['grpc_port']};" in text
+    assert f"server_name {context.params['allowed_hosts']};" in text
+    service = worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
+    (prefix,) = re.findall(r"location (/\S+) \{\n\s+grpc_pass", text)
+    assert f"/{service}/StreamTasks".startswith(prefix)
 
 
 def test_no_secret_is_in_what_is_deployed() -> None:
