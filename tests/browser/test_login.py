@@ -70,6 +70,26 @@ def test_who_logs_out_is_out(page: Page, guarded: Running) -> None:
     expect(page.get_by_label("API key")).to_be_visible()
 
 
+def test_a_tab_shows_no_other_project_than_the_one_that_it_acts_in(
+    page: Page, guarded: Running
+) -> None:
+    from playwright.sync_api import expect
+
+    def log_in(where: Page, key: str) -> None:
+        where.goto("/strait/login?to=/strait/settings%3Ftab%3Dsession")
+        where.get_by_label("API key").fill(key)
+        where.get_by_role("button", name="Log in").click()
+        expect(where.locator(".project")).to_be_visible()
+
+    body = {"project_id": guarded.ready["project_id"], "name": "other", "scopes": ["jobs:read"]}
+    with httpx.Client(base_url=guarded.base_url, headers=guarded.headers) as api:
+        made = api.post("/v1/api-keys", json={**body, "expires_in_days": 1}).json()
+    log_in(page, guarded.ready["api_key"])
+    expect(page.locator(".facts")).not_to_contain_text("jobs:read")
+    log_in(page.context.new_page(), made["key"])
+    expect(page.locator(".facts")).to_contain_text("jobs:read")
+
+
 def test_a_key_that_may_little_is_told_what_it_may_not(page: Page, guarded: Running) -> None:
     from playwright.sync_api import expect
 

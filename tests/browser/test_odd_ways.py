@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,7 @@ from strait.server.auth import SCOPES
 from strait.server.routes.webhooks import EVENT_TYPES
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 pytestmark = pytest.mark.browser
 
@@ -228,3 +229,39 @@ def test_every_kind_of_event_that_is_offered_can_be_subscribed_to(page: Page) ->
     form.get_by_label("Address").fill("http://127.0.0.1:9/hooks")
     form.get_by_role("button", name="Subscribe").click()
     expect(form.get_by_role("heading")).to_have_text("The signing secret")
+
+
+def test_a_run_that_is_put_off_is_rescheduled_in_the_time_of_the_browser(
+    browser: Browser, shop: Shop
+) -> None:
+    from playwright.sync_api import expect
+
+    path = f"/v1/jobs/{shop.jobs['nightly-report']}/trigger"
+    later = (datetime.now(UTC) + timedelta(days=2)).replace(second=0, microsecond=0)
+    body = {"payload": {}, "scheduled_at": later.isoformat()}
+    run_id = shop.api.post(path, json=body).json()["id"]
+    context = browser.new_context(base_url=shop.base_url, timezone_id="Asia/Kolkata")
+    page = context.new_page()
+    page.goto(f"/runs/{run_id}")
+    page.get_by_role("button", name="Reschedule").click()
+    field = page.get_by_role("dialog").get_by_label("Not before")
+    there = later.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert field.input_value() == there.strftime("%Y-%m-%dT%H:%M")
+    field.fill((there + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M"))
+    page.get_by_role("dialog").get_by_role("button", name="Reschedule").click()
+    expect(page.get_by_text("Rescheduled")).to_be_visible()
+    shown = shop.api.get(f"/v1/runs/{run_id}").json()["scheduled_at"]
+    assert datetime.fromisoformat(shown) == later + timedelta(days=1)
+    context.close()
+
+
+def test_only_what_can_be_paused_is_offered_to_be(page: Page, shop: Shop) -> None:
+    from playwright.sync_api import expect
+
+    run_id = shop.trigger("await-payment", {"invoice": "no-pause"})
+    page.goto(f"/runs/{run_id}")
+    expect(page.locator("h1 .chip")).to_have_text("waiting")
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    refused = shop.api.post(f"/v1/runs/{run_id}/pause", json={})
+    assert refused.status_code == 400

@@ -32,8 +32,12 @@ async def test_names_of_loopback_are_answered(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "x y"]
-)
+    "name",
+    [
+        "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "[::1]evil.example",
+        "10.0.0.1", "x y",
+    ],
+)  # fmt: skip
 async def test_a_name_that_was_bound_to_loopback_from_outside_is_refused(
     world: World, name: str
 ) -> None:

@@ -109,5 +109,6 @@ def is_loopback(name: str) -> bool:
 def name_in(host: str) -> str:
     """Return the name in a `Host` header, without its port."""
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        name, _, rest = host[1:].partition("]")
+        return name if not rest or rest.startswith(":") else host
     return host.partition(":")[0].rstrip(".").lower()

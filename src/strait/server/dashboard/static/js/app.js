@@ -31,6 +31,10 @@ let who = null;
 let main = null;
 let nav = null;
 const banner = devBanner();
+// All tabs share one session: one that shows another project than it acts in would mislead.
+const tabs = new BroadcastChannel("strait-session");
+tabs.onmessage = ({ data }) => who && data !== identity(who) && location.reload();
+const identity = (of) => `${of.project_id} ${of.environment_id} ${of.scopes.join()}`;
 
 async function begin() {
   who = await session().catch(() => null);
@@ -153,6 +157,7 @@ function showLogin() {
     problem.textContent = "";
     try {
       who = await login(key.value.trim());
+      tabs.postMessage(identity(who));
       // Who was sent here from a page, or came with its address, goes there.
       const here = location.pathname + location.search;
       const back = new URLSearchParams(location.search).get("to") || here;

@@ -12,7 +12,7 @@ import { stepReader } from "../lib/run-steps.js";
 import { isOver } from "../lib/status.js";
 import { follow } from "../lib/stream.js";
 import { button, chip, copyable, facts, head, link, meter, reportLink, since, tabs } from "../ui/parts.js";
-import { cancel, pause, replay, replayEdited, restart, resume } from "./run/actions.js";
+import { cancel, pause, replay, replayEdited, reschedule, restart, resume, tryAgain } from "./run/actions.js";
 import { cost } from "./run/cost.js";
 import { data } from "./run/data.js";
 import { logs } from "./run/logs.js";
@@ -135,8 +135,10 @@ function actions(run, refresh) {
   return [
     over && button("Replay", () => replay(run, go), { kind: "primary" }),
     button("Replay with an edited payload", () => replayEdited(run, go), {}),
-    run.status === "dead_letter" && button("Try again", () => restart(run, refresh), { title: "Queue this very run again" }),
-    ["queued", "executing", "waiting"].includes(run.status) && button("Pause", () => pause(run, refresh)),
+    run.status === "dead_letter" && button("Try again", () => tryAgain(run, refresh), { title: "Queue this very run again" }),
+    ["delayed", "queued"].includes(run.status) && button("Reschedule", () => reschedule(run, refresh)),
+    run.status === "executing" && button("Pause", () => pause(run, refresh)),
+    ["executing", "paused"].includes(run.status) && button("Restart", () => restart(run, refresh), { title: "Drop what executes, and dispatch the run again" }),
     run.status === "paused" && button("Resume", () => resume(run, refresh), { kind: "primary" }),
     !over && button("Cancel", () => cancel(run, refresh), { kind: "danger" }),
     reportLink(`/v1/runs/${run.id}/report`),

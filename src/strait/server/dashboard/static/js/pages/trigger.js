@@ -14,7 +14,7 @@ export async function triggerJob(job, go, payload) {
   const key = h("input", { type: "text", autocomplete: "off" });
   const at = h("input", { type: "datetime-local" });
   const made = await ask(`Trigger ${job.slug}`, [form.element,
-    h("details", {}, h("summary", {}, "More"), field("Idempotency key", key, "A second trigger with the same key gives the same run."), field("Not before", at))], {
+    h("details", {}, h("summary", {}, "More"), field("Idempotency key", key, "A second trigger with the same key gives the same run."), field("Not before", at, "In the time of this browser"))], {
     confirm: "Trigger",
     read: async () => {
       const body = { payload: form.read() };

@@ -1,8 +1,10 @@
 // What can be done with a run. Each asks first where something would be lost.
 
 import * as api from "../../lib/api.js";
+import { h } from "../../lib/dom.js";
+import { instant } from "../../lib/format.js";
 import * as names from "../../lib/names.js";
-import { ask, sure } from "../../ui/dialog.js";
+import { ask, field, sure } from "../../ui/dialog.js";
 import { schemaForm } from "../../ui/form.js";
 import { attempt, toast } from "../../ui/toast.js";
 
@@ -26,8 +28,33 @@ export async function replayEdited(run, go) {
   if (made?.id) go(`runs/${made.id}`);
 }
 
-export async function restart(run, refresh) {
+export async function tryAgain(run, refresh) {
   if (await attempt("Queued again", () => api.post(at(run, "/dlq-replay")))) await refresh();
+}
+
+export async function restart(run, refresh) {
+  if (!(await sure("Restart this run?", "Its handler is called again with the same payload; what an attempt that executes now answers is dropped.", "Restart the run"))) return;
+  if (await attempt("Queued again", () => api.post(at(run, "/restart")))) await refresh();
+}
+
+export async function reschedule(run, refresh) {
+  const when = h("input", { type: "datetime-local", required: true, value: localInput(run.scheduled_at) });
+  const made = await ask("Reschedule this run", field("Not before", when, "In the time of this browser"), {
+    confirm: "Reschedule",
+    read: () => {
+      if (!when.value) throw new Error("say when");
+      return api.post(at(run, "/reschedule"), { scheduled_at: new Date(when.value).toISOString() });
+    },
+  });
+  if (!made) return;
+  toast("Rescheduled");
+  await refresh();
+}
+
+// What a field for a time shows for an instant, in the zone of the browser.
+function localInput(text) {
+  const ms = instant(text) ?? Date.now();
+  return new Date(ms - new Date(ms).getTimezoneOffset() * 60000).toISOString().slice(0, 16);
 }
 
 export async function pause(run, refresh) {
