@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+
+import pytest
 
 from strait.authoring import JobOptions, define_job
 
@@ -72,3 +76,33 @@ async def test_the_context_shows_the_payload_as_it_came(hosting):
     dispatch = await hosting(jobs=[job])
     sent = {"id": "o", "on": "2026-01-02", "more": True}
     assert (await dispatch(payload=sent)).json() == sent
+
+
+class Kind(Enum):
+    """A result that is no JSON by itself."""
+
+    TEA = "tea"
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "written"),
+    [
+        (Kind.TEA, Kind, "tea"),
+        (Decimal("4.50"), Decimal, "4.50"),
+        (datetime(2026, 1, 1, tzinfo=UTC), datetime | None, "2026-01-01T00:00:00Z"),
+        ({"b", "a"}, dict[str, int] | set[str], None),
+        ((1, Kind.TEA), tuple[int, Kind], [1, "tea"]),
+    ],
+    ids=repr,
+)
+async def test_a_result_that_json_writes_in_another_way_is_written_as_annotated(
+    hosting, value, annotation, written
+):
+    async def run(payload, ctx):
+        return value
+
+    run.__annotations__["return"] = annotation
+    answer = await (await hosting(run))()
+    assert answer.status_code == 200
+    got = answer.json()
+    assert got == written if written is not None else sorted(got) == ["a", "b"]

@@ -155,10 +155,10 @@ def result_type(handler: Callable[..., object], checks: Checks) -> DataType | No
 
 
 def step_type(function: Callable[..., object]) -> DataType | None:
-    """Return the type that a step returns; None if JSON is what it says.
+    """Return the type that a step or a handler returns; None if JSON is what it says.
 
-    More counts than for a handler, whose result is JSON for who asks for it: an instant, a decimal,
-    an enum or a tuple is one again in every attempt.
+    More counts than for a schema: an instant, a decimal, an enum or a tuple, too. That of a step is
+    one again in every attempt, and that of a handler is written as JSON.
 
     Raises:
         DefinitionError: the annotation is a model with fields that cannot be JSON.

@@ -23,6 +23,7 @@ from strait.authoring.recorded.step import NothingRecorded
 from strait.authoring.recorded.undo import undo_all
 from strait.authoring.session import AttemptSuspended, RunSession
 from strait.authoring.sync_context import SyncRunContext
+from strait.authoring.typed import step_type
 from strait.errors import NonRetryable, RetryAfter
 from strait.serve import answers, tracing
 from strait.serve.answers import Answer, NotJsonError
@@ -109,7 +110,7 @@ class HostedJob:
         self.on_success = _Function(job.on_success) if job.on_success else None
         self.on_failure = _Function(job.on_failure) if job.on_failure else None
         self.parse_payload = job.parse_payload
-        self.result_type = job.result_type
+        self.result_type = job.result_type or step_type(handler)
         self.secrets = secrets
         self.timeout = job.options.timeout_secs
         self.codec = job.options.codec

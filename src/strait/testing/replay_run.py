@@ -17,6 +17,7 @@ from strait.authoring.recorded.decorator import acting
 from strait.authoring.recorded.step import Beyond, NothingRecorded
 from strait.authoring.session import AttemptSuspended
 from strait.authoring.sync_context import SyncRunContext
+from strait.authoring.typed import step_type
 from strait.serve import answers
 from strait.testing.replay_session import AnswerMissing
 
@@ -50,7 +51,8 @@ async def called(job: JobDefinition[Any], session: ReplaySession) -> Ending:
     try:
         value = await _call(job, session, job.parse_payload(session.payload))
         if session.outcome == "":
-            written = value if job.result_type is None else job.result_type.dump(value)
+            kind = job.result_type or (step_type(job.run) if job.run else None)
+            written = value if kind is None else kind.dump(value)
             return Ending(json.loads(answers.result(written).body))
     except BaseException as error:  # noqa: BLE001 - a handler may raise anything
         return _raised(error, session)
