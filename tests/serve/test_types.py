@@ -93,7 +93,7 @@ class Kind(Enum):
         ({"b", "a"}, dict[str, int] | set[str], None),
         ((1, Kind.TEA), tuple[int, Kind], [1, "tea"]),
     ],
-    ids=repr,
+    ids=["enum", "decimal", "instant", "set", "tuple"],
 )
 async def test_a_result_that_json_writes_in_another_way_is_written_as_annotated(
     hosting, value, annotation, written
