@@ -108,6 +108,37 @@ async def test_such_a_key_reaches_no_other_environment_and_not_all_of_the_projec
     assert (await client.post("/v1/environments", json=body)).status_code == 403
 
 
+async def test_such_a_key_makes_its_environment_neither_another_nor_the_heir_of_another(
+    world: World, bound: Bound
+) -> None:
+    client, environment, _, outside = bound
+    other, path = outside["environment_id"], f"/v1/environments/{environment['id']}"
+    variables = {"DSN": "live"}
+    await world.api.patch(f"/v1/environments/{other}", json={"variables": variables})
+    for name, value in (("parent_id", other), ("name", "live"), ("slug", "live-2")):
+        refused = await client.patch(path, json={name: value})
+        assert told(refused) == (403, f"an environment-scoped key cannot change {name}")
+    assert (await client.get(f"{path}/variables")).json() == {"variables": {}}
+    kept = await client.patch(path, json={"name": "staging", "variables": {"A": "1"}})
+    assert kept.status_code == 200, kept.text
+    # What it inherits by who may see both is its own.
+    assert (await world.api.patch(path, json={"parent_id": other})).status_code == 200
+    inherited = await client.get(f"{path}/variables")
+    assert inherited.json() == {"variables": {"A": "1", **variables}}
+
+
+async def test_such_a_key_ties_nothing_to_a_job_outside(bound: Bound) -> None:
+    client, _, inside, outside = bound
+    path = f"/v1/jobs/{inside['id']}/dependencies"
+    tied = await client.post(path, json={"depends_on_job_id": outside["id"]})
+    assert told(tied) == (404, "dependency job not found")
+    body = {"project_id": PROJECT, "secret_key": "K", "value": "v"}
+    secret = await client.post("/v1/secrets", json={**body, "job_id": outside["id"]})
+    assert told(secret) == (404, "job not found")
+    ours = await client.post("/v1/secrets", json={**body, "job_id": inside["id"]})
+    assert ours.status_code == 201, ours.text
+
+
 async def test_such_a_key_makes_keys_of_its_environment_only(world: World, bound: Bound) -> None:
     client, environment, _, outside = bound
     body = {"project_id": PROJECT, "name": "k", "scopes": ["jobs:read"], "expires_in_days": 1}

@@ -26,7 +26,9 @@ def create(call: Call, unit: Unit) -> Reply:
     job = find(unit.db, call)
     body = call.body(bodies.CreateJobDependencyRequest)
     other = jobs.get(unit.db, body.depends_on_job_id)
-    if other is None or other.project_id != call.project_id:
+    own = call.principal.environment_id
+    is_seen = other is not None and (not own or other.environment_id == own)
+    if other is None or not is_seen or other.project_id != call.project_id:
         raise ApiError(404, "dependency job not found")
     condition = body.condition or "completed"
     if condition not in _CONDITIONS:

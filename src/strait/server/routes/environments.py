@@ -19,12 +19,13 @@ from strait.store.records import Record
 registry = Registry()
 
 
+# By its names it is found where one is named freely, and from its parent it gets what that has.
+_PLACE = ("name", "slug", "parent_id")
+
+
 def _prepare(call: Call, unit: Unit, environment: Record) -> Record:
-    if (
-        call.principal.environment_id
-        and records.get(unit.db, "environment", environment.id) is None
-    ):
-        raise ApiError(403, "an environment-scoped key cannot create environments")
+    if call.principal.environment_id:
+        _check_bound(unit, environment)
     asked = decode_body(call.route, call.body_bytes)
     if "variables" in given(asked) and not call.principal.grants("secrets:write"):
         raise ApiError(403, "environment variables require secrets:write")
@@ -34,6 +35,16 @@ def _prepare(call: Call, unit: Unit, environment: Record) -> Record:
     if parent_id:
         _check_parent(call, unit, environment, parent_id)
     return environment
+
+
+def _check_bound(unit: Unit, environment: Record) -> None:
+    """Check that a key of one environment does not make it another, or the heir of another."""
+    present = records.get(unit.db, environments.ENVIRONMENT, environment.id)
+    if present is None:
+        raise ApiError(403, "an environment-scoped key cannot create environments")
+    for name in _PLACE:
+        if (environment.fields.get(name) or "") != (present.fields.get(name) or ""):
+            raise ApiError(403, f"an environment-scoped key cannot change {name}")
 
 
 def _check_parent(call: Call, unit: Unit, environment: Record, parent_id: str) -> None:

@@ -22,7 +22,9 @@ def _prepare(call: Call, unit: Unit, secret: Record) -> Record:
     fields = dict(secret.fields)
     job_id = fields.get("job_id")
     if job_id:
-        unit.job(call.project_id, job_id)
+        job = unit.job(call.project_id, job_id)
+        if call.principal.environment_id not in {"", job.environment_id}:
+            raise not_found("job")
     if not environments.is_header_name(fields["secret_key"]):
         raise ApiError(
             400, "secret_key must be a header name: letters, digits, - and _ (max 128 characters)"
