@@ -341,6 +341,21 @@ async def test_a_policy_opens_all_with_a_tag(world: World) -> None:
     assert (await user.post(f"/v1/jobs/{tagged['id']}/trigger", json={})).status_code == 403
 
 
+async def test_who_was_taken_out_is_out_whatever_policies_say(world: World) -> None:
+    job = await world.job(tags={"team": "a"})
+    made = await role(world, "a", "stats:read")
+    for user in ("u", "v"):
+        await member(world, user, made["id"])
+    one = {"resource_type": "job", "user_id": "u", "actions": ["jobs:read"]}
+    await policy(world, "tag", **one, tag_key="team")
+    await policy(world, "resource", **one, resource_id=job["id"])
+    user = acting(world, "u")
+    assert (await user.get(f"/v1/jobs/{job['id']}")).status_code == 200
+    assert (await world.api.delete("/v1/members/u")).status_code == 204
+    refused = await user.get(f"/v1/jobs/{job['id']}")
+    assert told(refused) == (403, "insufficient permissions: requires jobs:read")
+
+
 async def test_a_policy_never_widens_an_api_key(world: World) -> None:
     job = await world.job()
     key = await world.key_for("jobs:read")

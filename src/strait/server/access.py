@@ -2,7 +2,7 @@
 
 An internal caller is trusted. When it names a user (`X-Actor-Id`) in a project that has members, it
 acts as that user and may do what the user may: what its role allows, and what policies add for the
-resource that the path names. Policies never add anything to an API key.
+resource that the path names. Policies never add anything to an API key, nor to who is no member.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ def check(call: Call, db: sqlite3.Connection) -> None:
 
 def _scopes_of_user(call: Call, db: sqlite3.Connection) -> frozenset[str]:
     project_id, user_id = call.project_id, call.principal.actor
+    if not rbac.is_member(db, project_id, user_id):
+        return frozenset()
     scopes = rbac.of_user(db, project_id, user_id)
     for param, kind in _RESOURCES.items():
         if param in call.params:

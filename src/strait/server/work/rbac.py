@@ -95,6 +95,11 @@ def has_members(db: sqlite3.Connection, project_id: str) -> bool:
     return bool(records.page(db, MEMBER, project_id, limit=1))
 
 
+def is_member(db: sqlite3.Connection, project_id: str, user_id: str) -> bool:
+    """Tell whether a user is a member of a project."""
+    return records.by_key(db, MEMBER, project_id, user_id) is not None
+
+
 def of_user(db: sqlite3.Connection, project_id: str, user_id: str) -> frozenset[str]:
     """Return what the role of a user allows; nothing to who is no member."""
     member = records.by_key(db, MEMBER, project_id, user_id)
