@@ -161,6 +161,24 @@ def test_a_restore_replaces_a_database_only_when_told_and_never_one_that_is_serv
         assert len(list(client.runs.list())) == 1
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_restores_belongs_to_whose_directory_or_database_it_was(
+    kept: Path, home: Path
+) -> None:
+    assert strait("db", "backup", "copy.db", cwd=home).returncode == 0
+    service = home / "service"
+    service.mkdir()
+    os.chown(service, 12_345, 12_345)
+    restore = ("db", "restore", "copy.db", "--db", "service/strait.db")
+    assert strait(*restore, cwd=home).returncode == 0
+    found = {file.name: file.stat().st_uid for file in service.iterdir()}
+    names = ("strait.db", "strait.db.secrets", "strait.db.lock")
+    assert found == dict.fromkeys(names, 12_345)
+    os.chown(service / "strait.db", 54_321, 54_321)
+    assert strait(*restore, "--force", cwd=home).returncode == 0
+    assert {file.stat().st_gid for file in service.iterdir()} == {54_321}
+
+
 def test_what_lies_beside_an_old_database_is_no_part_of_the_restored_one(
     kept: Path, home: Path
 ) -> None:

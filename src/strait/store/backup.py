@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias
 from strait.store import maintenance
 from strait.store.connection import StoreError
 from strait.store.maintenance import SIDE_FILES, owned, size_of
+from strait.store.owner import lock_beside
 
 # Told how many pages are copied, of how many.
 Progress: TypeAlias = Callable[[int, int], None]
@@ -91,6 +92,8 @@ def restore(
         force: write over the database that is there.
         progress: told how far it is.
 
+    What root restores belongs to the owner of the database that was there, or of its directory.
+
     Raises:
         OwnedError: a server has the database.
         StoreError: the copy is broken, or there is a database already.
@@ -104,8 +107,22 @@ def restore(
         raise StoreError(f"`{source}` is the database itself; there is nothing to restore")
     key = key_beside(source) if key_beside(source).exists() else None
     with owned(database, must_exist=False):
+        owner = (database if database.exists() else database.parent).stat()
         _put(source, database, key, progress)
+        _hand_over(database, owner)
     return Copied(database, size_of(database), key is not None)
+
+
+def _hand_over(database: Path, owner: os.stat_result) -> None:
+    """Give what root has restored to whose database, or else whose directory, it was.
+
+    The server runs under a user of its own, who could not read what is root's.
+    """
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return
+    for file in (database, key_beside(database), lock_beside(database)):
+        if file.exists():
+            os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def _put(source: Path, target: Path, key: Path | None, progress: Progress) -> None:

@@ -40,6 +40,11 @@ class OwnedError(StoreError):
         self.owner = owner
 
 
+def lock_beside(database: Path) -> Path:
+    """Return the file whose lock is that of a database."""
+    return database.with_name(database.name + ".lock")
+
+
 class Ownership:
     """An exclusive lock on `<database>.lock`, held until `release` or the end of the process.
 
@@ -52,7 +57,7 @@ class Ownership:
 
     def __init__(self, database: Path) -> None:
         _refuse_second_names(database)
-        self._path = database.with_name(database.name + ".lock")
+        self._path = lock_beside(database)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if fcntl is not None:
             try:
