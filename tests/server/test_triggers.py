@@ -158,6 +158,19 @@ async def test_a_run_takes_tags_priority_and_metadata_from_job_and_request(world
 # ------------------------------------------------------------------------------------- rate limit
 
 
+async def test_more_at_once_than_a_job_ever_takes_are_not_asked_to_come_back(
+    virtual: World,
+) -> None:
+    job = await virtual.job(rate_limit_max=2, rate_limit_window_secs=60)
+    path = f"/v1/jobs/{job['id']}/trigger/bulk"
+    refused = await virtual.api.post(path, json={"items": [{"payload": n} for n in range(3)]})
+    assert refused.status_code == 400
+    text = "the job's rate_limit_max lets 2 runs through at once, not 3"
+    assert refused.json()["error"]["message"] == text
+    taken = await virtual.api.post(path, json={"items": [{"payload": n} for n in range(2)]})
+    assert taken.status_code == 201
+
+
 async def test_a_rate_limited_job_answers_429_and_when_to_come_back(virtual: World) -> None:
     job = await virtual.job(rate_limit_max=2, rate_limit_window_secs=60)
     for _ in range(2):

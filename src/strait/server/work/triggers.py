@@ -86,10 +86,13 @@ def check_rate(unit: Unit, job: Job, more: int) -> None:
     """Check how many runs of a job were made lately.
 
     Raises:
-        ApiError: 429 with `Retry-After`.
+        ApiError: 429 with `Retry-After`; 400, so many never fit.
     """
     if not job.rate_limit_max or not job.rate_limit_window_secs:
         return
+    if more > job.rate_limit_max:
+        most = job.rate_limit_max
+        raise ApiError(400, f"the job's rate_limit_max lets {most} runs through at once, not {more}")
     since = to_timestamp(unit.now - job.rate_limit_window_secs * SECOND)
     lately = run_rows.created_since(unit.db, job.id, since, job.rate_limit_max + 1)
     if lately + more > job.rate_limit_max:
