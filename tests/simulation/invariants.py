@@ -11,7 +11,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulation import setting, steps
+from simulation import receivers, setting, steps
 from strait import dag
 from strait.clock import SECOND, from_timestamp
 from strait.fsm import (
@@ -37,7 +37,8 @@ def unfinished(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
         "SELECT 'runs', id, status FROM runs "
         "UNION ALL SELECT 'workflow-runs', id, status FROM workflow_runs "
         "UNION ALL SELECT 'debounced', job_id, 'waits' FROM debounces "
-        "UNION ALL SELECT 'batched', job_id, 'waits' FROM batch_items"
+        "UNION ALL SELECT 'batched', job_id, 'waits' FROM batch_items "
+        "UNION ALL SELECT 'deliveries', id, status FROM deliveries WHERE status = 'pending'"
     )
     return [
         (kind, run, status)
@@ -82,6 +83,7 @@ def broken(database: Path, story: Story) -> list[str]:
             *_told(db, story),
             *_forgotten(db, story),
             *steps.broken(db, story),
+            *receivers.broken(db, story),
             *(
                 f"integrity: {row[0]}"
                 for row in db.execute("PRAGMA integrity_check")

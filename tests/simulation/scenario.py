@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simulation import invariants, setting
+from simulation import invariants, receivers, setting
 from simulation.crew import Crew, simulated
 from simulation.errors import Errors
 from simulation.handlers import Handlers
 from simulation.machine import LostError, Machine, Said, seeded
+from simulation.receivers import Receivers
 from simulation.setting import KINDS, PROJECT
 from simulation.time import run as run_in_simulated_time
 from strait.clock import SECOND, to_timestamp
+from strait.server.outbound import Answer
 from strait.server.unit import Unit
 from strait.server.work import api_keys
 from strait.store import meta
@@ -49,7 +51,8 @@ class Story:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.handlers = Handlers(machine)
-        machine.post = self.handlers.post
+        self.receivers = Receivers(machine, self.handlers)
+        machine.post = self._posted
         self.crew = Crew(machine, self.handlers)
         self.token = ""
         self.jobs: dict[str, str] = {}
@@ -67,6 +70,10 @@ class Story:
         self._keys = 0
         # In some stories little happens but to workers.
         self._load = machine.chance.choice((5, 5, 100))
+
+    async def _posted(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        who = self.receivers if url.startswith(receivers.URL) else self.handlers
+        return await who.post(url, headers, body)
 
     # ---------------------------------------------------------------------------------- the story
 
@@ -95,6 +102,7 @@ class Story:
         await self._mend_all()
         await self._until_all_is_over()
         await self.crew.rest()
+        await machine.clock.sleep(receivers.LATEST_SECS)
         # What is on disk may not have been told as yet.
         await machine.settle()
         machine.faults += self._still_counted()
@@ -119,6 +127,8 @@ class Story:
     async def _set_up(self) -> None:
         chance = self.machine.chance
         await self._ask("PUT", "/v1/throttles/slow", setting.THROTTLE)
+        await self._ask("POST", "/v1/webhooks/subscriptions", receivers.SUBSCRIPTION)
+        await self._ask("POST", "/v1/log-drains", receivers.DRAIN)
         for kind, body in setting.jobs(chance).items():
             self.jobs[kind] = (await self._ask("POST", "/v1/jobs", body)).body["id"]
         for number in range(3):

@@ -21,17 +21,20 @@ from msgspec.structs import replace
 from simulation.scenario import simulate
 from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine import undo
+from strait.engine.deliveries import Attempt
 from strait.engine.queue import ReadyQueue, Ticket
 from strait.engine.throttles import Throttles
 from strait.engine.workflows import compensation
 from strait.engine.workflows.compensation import plan as compensation_plan
 from strait.engine.workflows.state import State
 from strait.reserved import STEP_PREFIX
+from strait.server.courier import Courier
 from strait.server.dispatcher import Dispatcher
+from strait.server.log_drains import LogDrains
 from strait.server.platform import Platform
 from strait.server.routes import sdk, sdk_suspend
 from strait.server.unit import Unit
-from strait.server.work import chains, children, events, records, runs, steps, suspensions
+from strait.server.work import announce, chains, children, events, records, runs, steps, suspensions
 from strait.server.workers import results
 from strait.server.workers.dispatch import Workers
 from strait.server.workers.fleet import Ack, Task, Worker
@@ -251,6 +254,28 @@ def _keep_in_memory(worker: Worker, slots: int) -> list[Task]:
 says_free = Worker.says_free
 
 
+async def _as_if_it_had_come(drains: LogDrains, drain: Any, state: Any, batch: Any) -> bool:
+    """A drain that goes on behind lines that never arrived."""
+    await deliver(drains, drain, state, batch)
+    return True
+
+
+deliver = LogDrains._deliver
+
+
+async def _as_if_it_was_taken(courier: Courier, envelope: Any) -> Attempt:
+    """A courier that takes every message for delivered."""
+    await attempt(courier, envelope)
+    return Attempt(200)
+
+
+attempt = Courier._attempt
+
+
+def _tell_nobody(unit: Any, run: Any, result: Any) -> None:
+    """A platform that tells nobody how its runs have ended."""
+
+
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
@@ -277,6 +302,9 @@ says_free = Worker.says_free
         (children, "keep_outcome", _tell_no_parent),
         (Writer, "drain", _wait_for_nothing),
         (chains, "follow", _follow_twice),
+        (LogDrains, "_deliver", _as_if_it_had_come),
+        (Courier, "_attempt", _as_if_it_was_taken),
+        (announce, "run_ended", _tell_nobody),
         (results, "reconcile", _keep_what_is_reported),
         (results, "_is_queued_by_loss", _take_back_whatever_is_queued),
         (results, "lose", _lose_nothing),
