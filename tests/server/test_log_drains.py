@@ -193,6 +193,26 @@ async def test_a_drain_that_takes_less_gets_less_and_loses_only_what_it_refuses(
     assert took == ["a", "b", "c", "d"]
 
 
+async def test_a_drain_that_was_down_and_refuses_the_line_gets_what_comes_later(
+    steady: World,
+) -> None:
+    answers = iter((Answer(503), Answer(413)))
+    steady.handlers.scripts["/logs"] = lambda call: next(answers, ok())
+    await drain(steady)
+    await history(steady, "poison")
+    await steady.pass_time(1)
+    await until_received(steady, 1, "logs")
+    await steady.settled()
+    await steady.pass_time(5)
+    await until_received(steady, 2, "logs")
+    await steady.settled()
+    await history(steady, "later")
+    await steady.pass_time(1)
+    assert [line["message"] for line in (await until_received(steady, 3, "logs"))[-1].json] == [
+        "later"
+    ]
+
+
 async def test_a_disabled_drain_gets_nothing_and_afterwards_what_is_new(steady: World) -> None:
     made = await drain(steady)
     path = f"/v1/log-drains/{made['id']}"

@@ -160,6 +160,7 @@ class LogDrains:
         if status in _TOO_MUCH_OR_WRONG and len(batch.lines) == 1:
             line = batch.lines[0][1]
             logger.warning("log drain %s refuses line %s: %s", drain.id, line.id, reason)
+            state.failures = 0  # it is there, and wants the next one
             return True
         if status in _TOO_MUCH_OR_WRONG:
             state.limit = max(1, len(batch.lines) // 2)
