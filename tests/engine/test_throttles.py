@@ -103,6 +103,19 @@ def test_a_run_that_is_canceled_behind_a_throttle_gives_its_turn_away() -> None:
     assert started(queue, 10 * SECOND) == ["r2"]
 
 
+def test_a_window_begins_when_a_run_has_begun_and_not_when_it_was_let_go() -> None:
+    queue = ReadyQueue()
+    queue.set_rate("openai", Rate(limit=1, period_secs=60))
+    for n in range(2):
+        queue.push(ticket(f"r{n}", OPENAI, age=n))
+    first = queue.pop(SECOND)
+    assert first is not None
+    queue.begun(first, 4 * SECOND)  # to write its start took so long
+    assert started(queue, 61 * SECOND) == []
+    assert queue.next_opening() == 64 * SECOND
+    assert started(queue, 64 * SECOND) == ["r1"]
+
+
 def test_starts_of_an_earlier_server_count() -> None:
     queue = ReadyQueue()
     queue.set_rate("openai", Rate(limit=1, period_secs=10))

@@ -261,7 +261,7 @@ def _throttled(db: sqlite3.Connection, story: Story) -> list[str]:
     for key, instants in starts.items():
         instants.sort()
         for first, beyond in zip(instants, instants[limit:], strict=False):
-            if beyond - first < period - SECOND // 10:
+            if beyond - first < period:
                 found.append(f"more than {limit} starts under {key!r} within {beyond - first} us")
     return found
 

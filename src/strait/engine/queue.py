@@ -56,6 +56,7 @@ class Ticket(Struct):
         uses: the throttles that it counts under.
         since: when it was queued.
         lane: which workers may have it; None for a run that is sent to an endpoint.
+        let_through_at: when its throttles let it through.
     """
 
     run_id: str
@@ -65,6 +66,7 @@ class Ticket(Struct):
     uses: tuple[Use, ...] = ()
     since: int = 0
     lane: Lane | None = None
+    let_through_at: int = 0
 
 
 def _no_workers(_: Lane) -> bool:
@@ -230,6 +232,10 @@ class ReadyQueue:
         for lane in [lane for lane in self._without_worker if serves(lane)]:
             self._let_try(self._without_worker, lane, count)
 
+    def begun(self, ticket: Ticket, now: int) -> None:
+        """Take note that a run which was let go has begun."""
+        self.throttles.begun(ticket.uses, ticket.let_through_at, now)
+
     def next_opening(self) -> int | None:
         """Return when a throttle may let a held run through, or None when no time will."""
         while self._openings:
@@ -299,6 +305,7 @@ class ReadyQueue:
         return True
 
     def _start(self, ticket: Ticket, now: int) -> None:
+        ticket.let_through_at = now
         self.throttles.let_through(ticket.uses, now)
         self._count(ticket)
 

@@ -74,6 +74,12 @@ class Gate:
             while len(self.starts) > rate.limit:
                 self.starts.popleft()
 
+    def begun(self, let_through_at: int, at: int) -> None:
+        """Count a start that took its time from when it began; `at` is now."""
+        if let_through_at in self.starts:
+            self.starts.remove(let_through_at)
+            self.starts.append(at)
+
     @property
     def is_idle(self) -> bool:
         """Whether nothing is known of it that matters."""
@@ -115,6 +121,17 @@ class Throttles:
         for use in uses:
             rate = self._rates.get(use.throttle_id, Rate())
             self._gates.setdefault(use, Gate()).let_through(rate, now)
+
+    def begun(self, uses: tuple[Use, ...], let_through_at: int, at: int) -> None:
+        """Take note that a run which was let through has begun just now.
+
+        To write its start may take a while, and then a window that was counted from before that
+        would end too soon.
+        """
+        for use in uses:
+            gate = self._gates.get(use)
+            if gate is not None:
+                gate.begun(let_through_at, at)
 
     def resumed(self, uses: tuple[Use, ...]) -> None:
         """Count a run under each of its uses whose start was counted before."""

@@ -87,6 +87,10 @@ class Scheduler:
         """Take note of a start that an earlier server has let through."""
         self._queue.throttles.restore(use, at)
 
+    def begun(self, ticket: Ticket) -> None:
+        """Take note that a run which was let go has begun: its start is on disk."""
+        self._queue.begun(ticket, self._platform.clock.now())
+
     def offer_workers(self, serves: Callable[[Lane], bool], count: int) -> None:
         """Let runs try that wait for a worker of such lanes; one has `count` free slots."""
         self._queue.offer_workers(serves, count)

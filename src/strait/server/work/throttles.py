@@ -68,6 +68,8 @@ def started(unit: Unit, ticket: Ticket) -> None:
             continue
         before = to_timestamp(unit.now - rate.period_secs * SECOND)
         rows.add(unit.db, use.throttle_id, use.key, unit.stamp, forget_before=before)
+    if ticket.uses:
+        unit.after(lambda: unit.platform.scheduler.begun(ticket))
 
 
 def after_restart(unit: Unit) -> None:
