@@ -426,7 +426,7 @@ class Story:
             "executing": platform.scheduler.executing,
             "queued": platform.scheduler.queued,
             "beginning": platform.dispatcher._beginning,
-            "a worker's": len(platform.workers._current),
+            "a worker's": platform.workers.busy_with,
         }
         return [f"{n} runs count as {what}, and all are over" for what, n in counts.items() if n]
 

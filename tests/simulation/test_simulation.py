@@ -37,7 +37,7 @@ from strait.server.unit import Unit
 from strait.server.work import announce, chains, children, events, records, runs, steps, suspensions
 from strait.server.workers import results
 from strait.server.workers.dispatch import Workers
-from strait.server.workers.fleet import Ack, Task, Worker
+from strait.server.workers.fleet import Ack, Task
 from strait.server.workflow_cache import WorkflowCache, state_of
 from strait.store import buffers, workflow_runs
 from strait.store import runs as run_rows
@@ -222,11 +222,6 @@ def _keep_what_is_reported(unit: Any, worker_id: Any, in_flight: Any) -> results
     return results.Reconciled(kept=kept)
 
 
-def _take_back_whatever_is_queued(unit: Any, row: Any, stored: Any) -> bool:
-    """A platform that takes a run that was woken for one that its worker still has."""
-    return row.status in {"lost", "released"} and stored.run.status == "queued"
-
-
 def _wait_for_ever(workers: Workers, unit: Any, subject: str) -> None:
     """A platform that does not look after workers that are gone."""
 
@@ -243,15 +238,6 @@ async def _relieve_too_soon(workers: Workers, worker: Any, told: Any) -> None:
 
 
 take_result = Workers.result
-
-
-def _keep_in_memory(worker: Worker, slots: int) -> list[Task]:
-    """A platform that remembers for ever what a worker has let go of."""
-    says_free(worker, slots)
-    return []
-
-
-says_free = Worker.says_free
 
 
 async def _as_if_it_had_come(drains: LogDrains, drain: Any, state: Any, batch: Any) -> bool:
@@ -306,11 +292,9 @@ def _tell_nobody(unit: Any, run: Any, result: Any) -> None:
         (Courier, "_attempt", _as_if_it_was_taken),
         (announce, "run_ended", _tell_nobody),
         (results, "reconcile", _keep_what_is_reported),
-        (results, "_is_queued_by_loss", _take_back_whatever_is_queued),
         (results, "lose", _lose_nothing),
         (Workers, "due", _wait_for_ever),
         (Workers, "result", _relieve_too_soon),
-        (Worker, "says_free", _keep_in_memory),
     ],
 )
 def test_a_platform_that_forgets_is_found_out(

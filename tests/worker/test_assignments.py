@@ -307,3 +307,22 @@ async def test_what_a_worker_logs_is_in_the_history_of_its_run(
     assert (logged["level"], len(logged["message"])) == ("warn", 4_096)
     tasks = await tasks_of(served, worker.worker_id)
     assert tasks[0]["accepted_at"] >= tasks[0]["assigned_at"]
+
+
+async def test_nothing_is_kept_of_what_a_worker_has_let_go_of(
+    served: World, connect: Peers
+) -> None:
+    worker = await connect().register()
+    job = await served.job(execution_mode="worker")
+    run_id = await served.trigger(job)
+    await worker.assignment()
+    assert (await served.api.delete(f"/v1/runs/{run_id}")).status_code == 200
+    await worker.next("cancel_task")
+    # It has a slot free again, and tells of no result.
+    await worker.heartbeat(1)
+    later = await served.trigger(job)
+    task = await worker.assignment()
+    assert (task.run_id, served.platform.workers.busy_with) == (later, 1)
+    await worker.done(task)
+    await worker.next("ack")
+    assert served.platform.workers.busy_with == 0

@@ -92,7 +92,9 @@ def check_rate(unit: Unit, job: Job, more: int) -> None:
         return
     if more > job.rate_limit_max:
         most = job.rate_limit_max
-        raise ApiError(400, f"the job's rate_limit_max lets {most} runs through at once, not {more}")
+        raise ApiError(
+            400, f"the job's rate_limit_max lets {most} runs through at once, not {more}"
+        )
     since = to_timestamp(unit.now - job.rate_limit_window_secs * SECOND)
     lately = run_rows.created_since(unit.db, job.id, since, job.rate_limit_max + 1)
     if lately + more > job.rate_limit_max:

@@ -62,6 +62,11 @@ class Workers:
         """How many workers are connected."""
         return len(self._fleet)
 
+    @property
+    def busy_with(self) -> int:
+        """How many runs are with workers, those included that are away for a moment."""
+        return len(self._current)
+
     def stop(self) -> None:
         """End all streams. What workers have stays theirs; they come back to the next server."""
         self._stopping = True
