@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import resource
 import sqlite3
 from contextlib import closing
@@ -19,7 +21,7 @@ from strait.server.work import due
 from strait.store import maintenance
 from strait.store.connection import StoreError
 from strait.store.owner import Ownership
-from support.handlers import Gate, Handlers, ok
+from support.handlers import PATIENCE_SECS, Gate, Handlers, ok
 from support.world import World
 from support.world import world as a_world
 
@@ -219,6 +221,41 @@ async def test_a_database_that_turns_read_only_is_503_and_says_so(
         world.platform.writer.connection.execute("PRAGMA query_only=OFF")
         await world.until(await world.trigger(job), "completed")
         assert (await world.client().get("/health/ready")).status_code == 200
+
+
+async def test_what_the_disk_refuses_is_logged_in_a_line_and_without_a_traceback(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    gate = handlers.script = Gate()
+    said = _Said()
+    logger = logging.getLogger("strait.server")
+    logger.addHandler(said)
+    try:
+        async with a_world(handlers, tmp_path / "strait.db") as world:
+            run_id = await world.trigger(await world.job())
+            await handlers.wait(1)
+            world.platform.writer.connection.execute("PRAGMA query_only=ON")
+            gate.open()
+            async with asyncio.timeout(PATIENCE_SECS):
+                record = await said.first
+            assert "could not be written" in record.getMessage()
+            assert record.exc_info is None
+            world.platform.writer.connection.execute("PRAGMA query_only=OFF")
+            await world.until(run_id, "completed")
+    finally:
+        logger.removeHandler(said)
+
+
+class _Said(logging.Handler):
+    """Waits for the first error in the log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.first: asyncio.Future[logging.LogRecord] = asyncio.get_running_loop().create_future()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.first.done():
+            self.first.set_result(record)
 
 
 @pytest.mark.parametrize(("mode", "query_only"), [("ro", "OFF"), ("rw", "ON")])

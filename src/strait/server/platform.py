@@ -253,7 +253,9 @@ class Platform:
 
     def report(self, what: str, error: BaseException) -> None:
         """Log a failure that nobody waits for."""
-        logger.error("%s: %s", what, error, exc_info=error)
+        # What the disk refuses is no fault of the code, and meets all that is under way.
+        trace = None if isinstance(error, StoreUnavailable) else error
+        logger.error("%s: %s", what, error, exc_info=trace)
 
     def warn(self, what: str, refusal: Refused | ApiError) -> None:
         """Log that something was refused which no request waits for; its user can put it right."""
