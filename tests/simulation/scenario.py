@@ -102,7 +102,9 @@ class Story:
         await self._mend_all()
         await self._until_all_is_over()
         await self.crew.rest()
-        await machine.clock.sleep(receivers.LATEST_SECS)
+        # Pauses go by the wall clock, and are longer by as much as that is set back.
+        set_back = setting.SET_BACK_SECS * machine.clock.times_set_back
+        await machine.clock.sleep(receivers.LATEST_SECS + set_back)
         # What is on disk may not have been told as yet.
         await machine.settle()
         machine.faults += self._still_counted()
@@ -372,7 +374,7 @@ class Story:
             await self.machine.clock.sleep(chance.choice((0.0, 0.001, 0.5)))
 
     async def _set_clock(self) -> None:
-        seconds = self.machine.chance.choice((-7200.0, -5.0, 5.0, 7200.0))
+        seconds = self.machine.chance.choice((-setting.SET_BACK_SECS, -5.0, 5.0, 7200.0))
         self.was_set_back |= seconds < 0
         self.machine.note("the clock is set by", seconds)
         self.machine.clock.set(seconds)

@@ -14,6 +14,8 @@ BATCH = {"batch_window_secs": 60, "batch_max_size": 3}
 CRON = "*/10 * * * *"
 WORKER_QUEUES = {"w-1": ("work",), "w-2": ("default", "work")}
 """The workers, and the queues that each of them serves."""
+SET_BACK_SECS = 7200.0
+"""How far the clock is set back at the most."""
 HANG_SECS = 400.0
 """How long a handler hangs: longer than any attempt may take."""
 CHAINED_ENDS = ("completed", "failed", "timed_out", "crashed", "system_failed", "dead_letter")
