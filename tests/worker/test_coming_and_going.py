@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,6 @@ from support.world import World
 from support.world import world as a_world
 
 from .peer import Peers, connecting, in_flight, tasks_of, until_worker
-
-
-@pytest.fixture
-async def still(handlers: Handlers) -> AsyncIterator[World]:
-    """A platform whose time moves only by `pass_time`."""
-    async with a_world(handlers, clock=VirtualClock(), grpc_port=0) as made:
-        yield made
-
-
-@pytest.fixture
-async def join(still: World) -> AsyncIterator[Peers]:
-    async with connecting(still.server.grpc_addr, still.key) as peers:
-        yield peers
 
 
 async def a_run(world: World, **fields: object) -> str:

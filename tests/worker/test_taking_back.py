@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
-from strait.clock import SECOND, VirtualClock, to_timestamp
+from strait.clock import SECOND, to_timestamp
 from strait.server.settings import Settings
 from strait.worker_protocol import worker_pb2 as pb
-from support.handlers import Handlers
 from support.world import World
-from support.world import world as a_world
 
-from .peer import Peers, connecting, in_flight, until_worker
-
-
-@pytest.fixture
-async def still(handlers: Handlers) -> AsyncIterator[World]:
-    """A platform whose time moves only by `pass_time`."""
-    async with a_world(handlers, clock=VirtualClock(), grpc_port=0) as made:
-        yield made
-
-
-@pytest.fixture
-async def join(still: World) -> AsyncIterator[Peers]:
-    async with connecting(still.server.grpc_addr, still.key) as peers:
-        yield peers
+from .peer import Peer, Peers, in_flight, until_worker
 
 
 async def lost(world: World, join: Peers, run_id: str) -> pb.TaskAssignment:
@@ -38,6 +19,16 @@ async def lost(world: World, join: Peers, run_id: str) -> pb.TaskAssignment:
     await until_worker(world, "w", "offline")
     await world.pass_time(Settings().worker_lease_secs + 1)
     return task
+
+
+async def slot_taken(world: World, join: Peers, run_id: str) -> tuple[Peer, pb.TaskAssignment]:
+    """Have another worker take another run of the same job, before that one."""
+    job_id = (await world.run(run_id))["job_id"]
+    second = await world.trigger({"id": job_id}, priority=5)
+    other = await join().register(worker_id="other")
+    taken = await other.assignment()
+    assert taken.run_id == second
+    return other, taken
 
 
 async def test_a_run_that_was_woken_is_not_over_because_its_worker_is_back(
@@ -83,13 +74,10 @@ async def test_a_run_that_was_put_off_meanwhile_is_carried_out_anew(
 
 
 async def test_a_task_that_goes_on_needs_its_slot_again(still: World, join: Peers) -> None:
-    job = await still.job(execution_mode="worker", max_concurrency=1)
-    first = await still.trigger(job)
+    first = await still.trigger(await still.job(execution_mode="worker", max_concurrency=1))
     task = await lost(still, join, first)
-    second = await still.trigger(job, priority=5)
-    other = await join().register(worker_id="other")
-    taken = await other.assignment()
-    assert taken.run_id == second
+    other, taken = await slot_taken(still, join, first)
+    second = taken.run_id
     back = await join().register(
         worker_id="w", slots_available=0, in_flight_tasks=[in_flight(task)]
     )
@@ -106,13 +94,10 @@ async def test_a_task_that_goes_on_needs_its_slot_again(still: World, join: Peer
 
 
 async def test_a_result_counts_although_others_have_the_slots(still: World, join: Peers) -> None:
-    job = await still.job(execution_mode="worker", max_concurrency=1)
-    first = await still.trigger(job)
+    first = await still.trigger(await still.job(execution_mode="worker", max_concurrency=1))
     task = await lost(still, join, first)
-    second = await still.trigger(job, priority=5)
-    other = await join().register(worker_id="other")
-    taken = await other.assignment()
-    assert taken.run_id == second
+    other, taken = await slot_taken(still, join, first)
+    second = taken.run_id
     told = in_flight(task, "completed", output_json=b'"late"')
     await join().register(worker_id="w", in_flight_tasks=[told])
     run = await still.run(first)
