@@ -77,7 +77,6 @@ async def test_a_task_that_goes_on_needs_its_slot_again(still: World, join: Peer
     first = await still.trigger(await still.job(execution_mode="worker", max_concurrency=1))
     task = await lost(still, join, first)
     other, taken = await slot_taken(still, join, first)
-    second = taken.run_id
     back = await join().register(
         worker_id="w", slots_available=0, in_flight_tasks=[in_flight(task)]
     )
