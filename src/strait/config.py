@@ -365,6 +365,8 @@ def check_base_url(url: str, name: str) -> str:
     Raises:
         ConfigurationError: it is no address, or has a query, a fragment or a user.
     """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{_ticked(name)} must be an http(s) address, not {url!r}")
     url = url.strip()
     try:
         parts = urlsplit(url)

@@ -434,6 +434,14 @@ _BY_STATUS: dict[int, type[HttpError]] = {
 }
 
 
+def _of_status(status: int, headers: Mapping[str, str]) -> str:
+    """Return what is told of an answer that says nothing itself."""
+    place = headers.get("location", "")
+    if 300 <= status < 400 and place:
+        return f"HTTP {status}: redirected to {place}, which is not followed; check `base_url`"
+    return f"HTTP {status}"
+
+
 def map_http_error(
     status: int,
     message: str = "",
@@ -455,7 +463,7 @@ def map_http_error(
         An error of the class that belongs to `status`, which is not raised.
     """
     error = _BY_STATUS.get(status, ApiError)(status, message, body, headers=headers)
-    text = message or envelope(body).message or f"HTTP {status}"
+    text = message or envelope(body).message or _of_status(status, error.headers or {})
     if error.details and not message:
         text = f"{text}: {'; '.join(error.details)}"
     if request:

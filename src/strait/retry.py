@@ -88,11 +88,27 @@ class RetryOptions:
         issues = [
             f"`{name}` must be {wanted}, not {value!r}"
             for name, value, wanted, fits in (
-                ("attempts", self.attempts, "at least 1", self.attempts >= 1),
-                ("delay_ms", self.delay_ms, "0 or more", _not_negative(self.delay_ms)),
-                ("factor", self.factor, "at least 1", 1 <= self.factor < math.inf),
-                ("max_delay_ms", self.max_delay_ms, "0 or more", _not_negative(self.max_delay_ms)),
-                ("jitter", self.jitter, "full or none", self.jitter in set(JitterStrategy)),
+                (
+                    "attempts",
+                    self.attempts,
+                    "a whole number, at least 1",
+                    is_count(self.attempts) and self.attempts >= 1,
+                ),
+                ("delay_ms", self.delay_ms, "a number, 0 or more", _from(0, self.delay_ms)),
+                ("factor", self.factor, "a number, at least 1", _from(1, self.factor)),
+                (
+                    "max_delay_ms",
+                    self.max_delay_ms,
+                    "a number, 0 or more",
+                    _from(0, self.max_delay_ms),
+                ),
+                ("jitter", self.jitter, "full or none", self.jitter in list(JitterStrategy)),
+                (
+                    "should_retry",
+                    self.should_retry,
+                    "a function",
+                    self.should_retry is None or callable(self.should_retry),
+                ),
             )
             if not fits
         ]
@@ -118,8 +134,17 @@ class RetryOptions:
         return self.should_retry(error, attempt, self.attempts)
 
 
-def _not_negative(number: float) -> bool:
-    return 0 <= number < math.inf
+def is_count(number: object) -> bool:
+    """Tell whether it is a whole number, 0 or more."""
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
+def _from(least: float, number: object) -> bool:
+    return (
+        isinstance(number, int | float)
+        and not isinstance(number, bool)
+        and least <= number < math.inf
+    )
 
 
 RetryPolicy: TypeAlias = RetryOptions

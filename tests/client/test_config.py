@@ -17,6 +17,7 @@ from strait import (
     AuthType,
     Client,
     ConfigurationError,
+    Middleware,
     ValidationError,
     config_from_env,
     config_from_file,
@@ -242,6 +243,25 @@ def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(token: str) -
 def test_a_header_that_no_request_can_carry_is_refused(kind: Kind, headers: Any) -> None:
     with pytest.raises(ValidationError, match="header"):
         kind(api_key="k", default_headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base_url": 5}, r"`base_url` must be an http\(s\) address, not 5"),
+        ({"default_headers": ["x"]}, "headers must be a mapping of names to texts, not `list`"),
+        ({"middleware": Middleware()}, "`middleware` must be a list"),
+        ({"middleware": [5]}, "an entry of `middleware` must be `Middleware` or a function"),
+        ({"retry": 3}, "`retry` must be `RetryOptions`"),
+        ({"tracer": object()}, r"`tracer` must be a tracer of OpenTelemetry, .*get_tracer"),
+        ({"meter": object()}, r"`meter` must be a meter of OpenTelemetry, .*get_meter"),
+    ],
+)
+def test_an_argument_of_another_kind_is_told_when_the_client_is_made(
+    kind: Kind, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        kind(**{"api_key": KEY, **options})
 
 
 def test_a_token_is_never_shown(

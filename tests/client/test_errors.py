@@ -123,6 +123,15 @@ def test_the_page_of_a_proxy_is_kept_as_text(either: Harness, platform: Platform
     assert caught.value.body == "<html>bad gateway</html>"
 
 
+def test_a_redirect_says_where_to(either: Harness, platform: Platform) -> None:
+    platform.answers_text(308, "")
+    platform.answers[0].headers["location"] = "https://other.test/v1/jobs"
+    client = either.client()
+    with pytest.raises(ApiError, match=r"redirected to https://other.test/v1/jobs") as caught:
+        either.run(lambda: client.jobs.create(name="A", slug="a"))
+    assert "check `base_url`" in str(caught.value)
+
+
 def test_any_error_has_the_attributes_of_an_answer() -> None:
     for error in (StraitError("x"), TransportError("x"), ValidationError("x")):
         assert error.status is None

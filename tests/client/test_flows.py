@@ -202,6 +202,7 @@ def test_an_answer_that_is_no_json_is_not_asked_for_again() -> None:
         run.result()
     assert caught.value.body == "<html>"
     assert caught.value.status == 200
+    assert str(caught.value).endswith("(GET /x: 200)")
 
 
 def test_a_redirect_is_followed_on_the_same_host_only() -> None:

@@ -68,7 +68,10 @@ def test_a_copy_can_have_a_key_and_other_retries(either: Harness, platform: Plat
     ("options", "message"),
     [
         ({"timeout": 0}, "`timeout` must be seconds above 0"),
+        ({"timeout": "5"}, "`timeout` must be seconds above 0, not '5'"),
         ({"deadline": float("inf")}, "`deadline` must be seconds above 0"),
+        ({"max_retries": -1}, "`max_retries` must be a whole number, 0 or more, not -1"),
+        ({"retry": 3}, r"`retry` must be `RetryOptions`, such as .*, not 3"),
         ({"idempotency_key": "k" * 257}, "256 characters"),
         ({"retries": 3}, "`retries` is no argument and no option; options are"),
     ],

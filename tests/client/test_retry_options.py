@@ -13,7 +13,18 @@ from strait.retry import backoff_secs
 
 @pytest.mark.parametrize(
     "options",
-    [{"attempts": 0}, {"delay_ms": -5}, {"max_delay_ms": -1}, {"factor": 0.5}, {"jitter": "some"}],
+    [
+        {"attempts": 0},
+        {"attempts": "3"},
+        {"attempts": 2.5},
+        {"delay_ms": -5},
+        {"delay_ms": None},
+        {"max_delay_ms": -1},
+        {"factor": 0.5},
+        {"jitter": "some"},
+        {"jitter": []},
+        {"should_retry": True},
+    ],
 )
 def test_values_out_of_range_are_refused_by_name(options: dict[str, object]) -> None:
     (name,) = options

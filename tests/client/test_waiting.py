@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import json
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -13,7 +17,9 @@ import httpx
 import pytest
 
 from strait import (
+    AsyncClient,
     Client,
+    Middleware,
     NotFoundError,
     RunFailedError,
     StraitTimeoutError,
@@ -21,6 +27,7 @@ from strait import (
     ValidationError,
 )
 from strait.client import waiting
+from strait.client.middleware import MiddlewareResponseContext
 from strait.errors import RunNotStartedError
 from tests.client.conftest import KEY, Harness, Platform
 
@@ -325,18 +332,48 @@ class _KeepsAlive(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_stream_that_only_keeps_alive_does_not_lengthen_the_wait() -> None:
+@contextlib.contextmanager
+def _keeping_alive() -> Iterator[str]:
+    _KeepsAlive.stop.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _KeepsAlive)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        with Client(base_url=f"http://127.0.0.1:{server.server_port}", api_key=KEY) as client:
-            started = time.monotonic()
-            with pytest.raises(StraitTimeoutError):
-                client.runs.wait("run_1", timeout=0.3)
-            assert 0.3 <= time.monotonic() - started < 3
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         _KeepsAlive.stop.set()
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+def test_a_stream_that_only_keeps_alive_does_not_lengthen_the_wait() -> None:
+    with _keeping_alive() as url, Client(base_url=url, api_key=KEY) as client:
+        started = time.monotonic()
+        with pytest.raises(StraitTimeoutError):
+            client.runs.wait("run_1", timeout=0.3)
+        assert 0.3 <= time.monotonic() - started < 3
+
+
+async def test_a_wait_that_is_cancelled_ends_its_stream_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    troubles: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", troubles.append)
+    reading = asyncio.Event()
+
+    def told(context: MiddlewareResponseContext) -> None:
+        if not context.url.endswith("/stream"):
+            reading.set()  # the stream is open, and is read from now on
+
+    hooks = [Middleware(on_response=told)]
+    with _keeping_alive() as url:
+        async with AsyncClient(base_url=url, api_key=KEY, middleware=hooks) as client:
+            wait = asyncio.create_task(client.runs.wait("run_1"))
+            await reading.wait()
+            wait.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await wait
+    del wait
+    gc.collect()
+    assert not troubles

@@ -238,6 +238,11 @@ def test_what_a_context_says_against_the_work_ends_it(resuming: Resuming) -> Non
 # ----------------------------------------------------------------------------- only asynchronously
 
 
+async def test_a_plain_function_is_told_where_it_belongs() -> None:
+    with pytest.raises(ValidationError, match=r"`fn` must be `async def`.*_sync` takes a plain"):
+        await with_checkpoint_resume(Context(), None, counts_to(1), {"i": 0})  # type: ignore[arg-type] # wrong on purpose
+
+
 async def test_slow_checkpoints_do_not_overtake_each_other() -> None:
     ctx = Context()
     ctx.held = asyncio.Event()

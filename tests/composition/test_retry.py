@@ -106,7 +106,7 @@ def test_the_last_error_tells_of_the_earlier_ones(retrying: Any) -> None:
 
 @pytest.mark.parametrize("attempts", [0, -1])
 def test_no_attempts_at_all_are_refused(attempts: int) -> None:
-    with pytest.raises(ValidationError, match="`attempts` must be at least 1"):
+    with pytest.raises(ValidationError, match="`attempts` must be a whole number, at least 1"):
         RetryOptions(attempts=attempts)
 
 

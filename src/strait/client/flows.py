@@ -121,6 +121,8 @@ def call(
             return operation.decode(response)
         except StraitError as error:
             error.request = error.request or summary(request)
+            if isinstance(error, DecodeError):
+                error.args = (f"{error.args[0]} ({_place(request)}: {error.status})",)
             if hooks.present:
                 yield from hooks.failed(request, error)
             history.append(f"attempt {attempt}: {error} after {policy.clock() - started:.2f} s")
@@ -214,8 +216,12 @@ def error_of(request: Request, response: Response) -> HttpError:
         response.status,
         body=_body(response),
         headers=response.headers,
-        request=f"{request.method} {path_of(request.url)}",
+        request=_place(request),
     )
+
+
+def _place(request: Request) -> str:
+    return f"{request.method} {path_of(request.url)}"
 
 
 def _body(response: Response) -> Json:

@@ -29,6 +29,10 @@ def checked(headers: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ValidationError: a name or a value is nothing that a request can carry.
     """
+    if not isinstance(headers, Mapping):
+        raise ValidationError(
+            f"headers must be a mapping of names to texts, not `{type(headers).__name__}`"
+        )
     clean: dict[str, str] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):

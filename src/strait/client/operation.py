@@ -35,7 +35,8 @@ class RequestOptions(WaitOptions, total=False):
     """What any call can be told beside its own arguments.
 
     Attributes:
-        timeout: seconds that one attempt may take.
+        timeout: seconds that an attempt may wait for the connection, and for each piece of what is
+            sent and of the answer; `deadline` bounds all of it.
         deadline: seconds that the call may take with all its attempts and waits.
         headers: further headers, over those of the client.
         idempotency_key: the key under which the platform does this once only.

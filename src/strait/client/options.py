@@ -116,12 +116,33 @@ def timeout_secs(timeout_ms: int | None, *, injected: bool) -> float | None:
     return timeout_ms / 1000
 
 
+def check_middleware(middleware: Sequence[AnyMiddleware] | None) -> None:
+    """Check that all middleware can be called.
+
+    Raises:
+        ValidationError: it is no list, or an entry is neither `Middleware` nor a layer.
+    """
+    entries: object = middleware
+    if entries is not None and not isinstance(entries, Sequence):
+        kind = type(entries).__name__
+        raise ValidationError(
+            f"`middleware` must be a list, such as `[Middleware(…)]`, not `{kind}`"
+        )
+    for entry in middleware or ():
+        if not isinstance(entry, Middleware) and not callable(entry):
+            raise ValidationError(
+                "an entry of `middleware` must be `Middleware` or a function "
+                f"`layer(request, call_next)`, not {entry!r}"
+            )
+
+
 def refuse_async_hooks(middleware: Sequence[AnyMiddleware] | None) -> None:
     """Check that a sync client has no middleware that it could not wait for.
 
     Raises:
-        ValidationError: it has one.
+        ValidationError: it has one, or what is no middleware.
     """
+    check_middleware(middleware)
     for entry in middleware or ():
         parts: tuple[object, ...] = (entry,)
         if isinstance(entry, Middleware):

@@ -26,13 +26,13 @@ from strait.client.operation import (
     StreamOptions,
 )
 from strait.client.options import CommonOptions as CommonOptions  # noqa: PLC0414 - also known here
-from strait.client.options import ResponseFormat
+from strait.client.options import ResponseFormat, check_middleware
 from strait.client.policy import NO_RETRY, Policy, with_max_retries
 from strait.client.streams import IDLE_SECS
 from strait.client.tracing import Meter, Telemetry, Tracer
 from strait.config import DEFAULT_BASE_URL, AuthMode, check_base_url
 from strait.errors import UnsupportedByPlatform, ValidationError
-from strait.retry import RetryOptions, retry_scope
+from strait.retry import RetryOptions, is_count, retry_scope
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
 _MAX_KEY_CHARS = 256
@@ -92,6 +92,8 @@ class Settings:
             raise ValidationError(
                 f"`response_format` must be `model` or `dict`, not {response_format!r}"
             )
+        check_middleware(middleware)
+        check_retry(retry)
         self.base_url = check_base_url(base_url or DEFAULT_BASE_URL, "base_url")
         self.timeout = timeout
         self.retry = retry or NO_RETRY
@@ -261,12 +263,30 @@ def check_options(options: RequestOptions) -> None:
 
 def _check_values(options: RequestOptions) -> None:
     for name, secs in (("timeout", options.get("timeout")), ("deadline", options.get("deadline"))):
-        if secs is not None and not (math.isfinite(secs) and secs > 0):
+        if secs is not None and not _is_time(secs):
             raise ValidationError(f"`{name}` must be seconds above 0, not {secs!r}")
-    if not isinstance(options.get("retry", NO_RETRY), RetryOptions):
-        raise ValidationError("`retry` must be `RetryOptions`")
+    check_retry(options.get("retry", NO_RETRY))
+    retries = options.get("max_retries")
+    if retries is not None and not is_count(retries):
+        raise ValidationError(f"`max_retries` must be a whole number, 0 or more, not {retries!r}")
     if len(options.get("idempotency_key") or "") > _MAX_KEY_CHARS:
         raise ValidationError(f"`idempotency_key` must have {_MAX_KEY_CHARS} characters or fewer")
+
+
+def check_retry(retry: RetryOptions | None) -> None:
+    """Check that a policy is one; a number is easily taken for the count of retries.
+
+    Raises:
+        ValidationError: it is something else.
+    """
+    if retry is not None and not isinstance(retry, RetryOptions):
+        raise ValidationError(
+            f"`retry` must be `RetryOptions`, such as `RetryOptions(attempts=5)`, not {retry!r}"
+        )
+
+
+def _is_time(secs: object) -> bool:
+    return isinstance(secs, int | float) and math.isfinite(secs) and secs > 0
 
 
 def check_stream_options(options: StreamOptions) -> None:
@@ -278,7 +298,7 @@ def check_stream_options(options: StreamOptions) -> None:
     _check_names(options, StreamOptions)
     _check_values(options)
     idle = options.get("idle_timeout", IDLE_SECS)
-    if not (math.isfinite(idle) and idle > 0):
+    if not _is_time(idle):
         raise ValidationError(f"`idle_timeout` must be seconds above 0, not {idle!r}")
     if options.get("max_event_size", 1) < 1:
         raise ValidationError("`max_event_size` must be a number of characters above 0")

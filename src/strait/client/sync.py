@@ -60,8 +60,8 @@ class Client(SyncVerbs, SyncServices):
         run_token: the token of a run, for `client.sdk_runs`.
         auth: the credential in another form; give one of the four.
         default_headers: headers of every request.
-        timeout_ms: milliseconds that one attempt may take; 30,000 by default, or what
-            `http_client` has.
+        timeout_ms: milliseconds that an attempt may wait for the connection, and for each piece of
+            the answer; 30,000 by default, or what `http_client` has. `deadline` bounds all of it.
         http_client: your own `httpx.Client` or `httpx2.Client`; closing it stays with you.
         transport: what sends requests: `httpx` (the default) or `httpx2`, a `Transport` of your
             own, or a transport of httpx, such as a `MockPlatform`. It is closed with the client.

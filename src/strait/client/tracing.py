@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from strait.errors import StraitError
+from strait.errors import StraitError, ValidationError
 
 if TYPE_CHECKING:
     from strait.client.effects import Request, Response
@@ -33,6 +33,7 @@ T = TypeVar("T")
 METRIC = "http.client.request.duration"
 # https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#metric-httpclientrequestduration
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_MODULES = {"tracer": "trace", "meter": "metrics"}
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -109,7 +110,20 @@ class Telemetry:
 
     @classmethod
     def of(cls, tracer: Tracer | None, meter: Meter | None) -> Telemetry | None:
-        """Return what tells; None where nobody listens."""
+        """Return what tells; None where nobody listens.
+
+        Raises:
+            ValidationError: one cannot tell anything, such as a provider.
+        """
+        for name, found, does in (
+            ("tracer", tracer, "start_as_current_span"),
+            ("meter", meter, "create_histogram"),
+        ):
+            if found is not None and not callable(getattr(found, does, None)):
+                raise ValidationError(
+                    f"`{name}` must be a {name} of OpenTelemetry, such as "
+                    f'`{_MODULES[name]}.get_{name}("my-program")`, not `{type(found).__name__}`'
+                )
         return cls(tracer, meter) if tracer is not None or meter is not None else None
 
     def call(self, operation: Operation[T], request: Request) -> CallSpan[T]:

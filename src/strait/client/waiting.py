@@ -13,7 +13,7 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from strait.client.effects import Close, Flow, Read, Sleep
+from strait.client.effects import Close, Flow, Read, Request, Sleep
 from strait.client.flows import authorized, call
 from strait.client.operation import Operation, RequestOptions, Tracked
 from strait.client.plain import plain
@@ -171,28 +171,45 @@ def _follow(
         return None, False
     request = settings.stream_request(stream, (run_id,), None, merged_stream(options, {}))
     request.idle = min(IDLE_SECS, time.left())
-    policy = settings.policy(None, options)
-    parser = EventParser()
     opened = time.elapsed()
+    found: tuple[T | None, bool] | None = None
+    # Not closed in a `finally`: the flow of a wait that is cancelled is closed, and then may ask
+    # for nothing any more. Its driver closes what is open.
     try:
-        response = yield from authorized(request, policy, settings.hooks, streamed=True)
-        if response.status >= 300:
-            return None, False
-        # What happened before the stream was open is not told by it.
-        run = yield from _look(kind.get, run_id, settings, options, time)
-        if status_of(run) in kind.ends:
-            return run, False
-        while chunk := (yield Read()):
-            if any(_tells_end(event.data, kind.ends) for event in parser.feed(chunk)):
-                return None, False
-            if time.left() < request.idle:
-                return None, True
+        found = yield from _told(kind, run_id, request, settings, options, time)
     except StraitError as error:
         logger.debug("the stream of %s %s broke off: %s", kind.name, run_id, error)
-    finally:
-        yield Close()
+    yield Close()
+    if found is not None:
+        return found
     # Streams have a longest life; but a server that ends each at once is not asked without pause.
     return None, time.elapsed() - opened > _SHORTEST_STREAM_SECS
+
+
+def _told(
+    kind: Tracked[T],
+    run_id: str,
+    request: Request,
+    settings: Settings,
+    options: RequestOptions,
+    time: _Time,
+) -> Flow[tuple[T | None, bool] | None]:
+    """Open the stream of a run and read it; return what `_follow` does, None if it just ended."""
+    policy = settings.policy(None, options)
+    response = yield from authorized(request, policy, settings.hooks, streamed=True)
+    if response.status >= 300:
+        return None, False
+    # What happened before the stream was open is not told by it.
+    run = yield from _look(kind.get, run_id, settings, options, time)
+    if status_of(run) in kind.ends:
+        return run, False
+    parser = EventParser()
+    while chunk := (yield Read()):
+        if any(_tells_end(event.data, kind.ends) for event in parser.feed(chunk)):
+            return None, False
+        if request.idle is not None and time.left() < request.idle:
+            return None, True
+    return None
 
 
 def _tells_end(data: str, ends: frozenset[str]) -> bool:

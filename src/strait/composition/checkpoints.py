@@ -86,14 +86,20 @@ async def with_checkpoint_resume(
 
     Raises:
         StraitError: the newest state could not be persisted.
-        ValidationError: `checkpoint_interval` is below 1, or a state is no mapping.
+        ValidationError: `checkpoint_interval` is below 1, a state is no mapping, or what `fn`
+            returned cannot be awaited.
         BaseException: what `fn` raised; its newest state is persisted first, and a note tells if
             that failed.
     """
     states = _States(_found(last_checkpoint, ctx, initial_state), checkpoint_interval)
     writer = _Writer(states, _write_of(ctx))
     try:
-        result = await fn(states.begin(), states.update)
+        work: object = fn(states.begin(), states.update)
+        if not isinstance(work, Awaitable):
+            raise ValidationError(
+                "`fn` must be `async def`; `with_checkpoint_resume_sync` takes a plain function"
+            )
+        result: T = await work
     except GeneratorExit:
         raise  # nothing can be awaited any more
     except BaseException as error:
