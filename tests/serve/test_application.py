@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 import types
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strait import ValidationError
 from strait.authoring import DefinitionError, JobOptions, define_job
 from strait.serve import asgi, inbound, job_url
+from strait.serve.fastapi import mount
 from strait.serve.guard import Guard, ReplayWindow
 
 from .conftest import SECRET, run_token
@@ -271,6 +275,57 @@ async def test_a_host_can_be_mounted_below_a_path(hosting):
     async with httpx.AsyncClient(transport=mounted, base_url="http://host.test") as http:
         answer = await http.post("/handlers/jobs/j", content=b"1", headers={"X-Run-ID": "run_1"})
     assert answer.json()["payload"] == 1
+
+
+@pytest.mark.parametrize("path", ["/strait/health", "/api/strait/health"])
+async def test_an_application_may_know_what_a_proxy_cuts_off(path):
+    mounted = FastAPI()
+    mount(mounted, [job()])
+
+    async def behind_a_proxy(scope, receive, send):
+        # As `FastAPI(root_path="/api")` does, whether the proxy has cut that off or not.
+        await mounted({**scope, "root_path": "/api"}, receive, send)
+
+    transport = httpx.ASGITransport(behind_a_proxy)
+    async with httpx.AsyncClient(transport=transport, base_url="http://h") as client:
+        answer = await client.get(path)
+    assert answer.json()["jobs"] == ["j"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([echo], "`echo` is no job; give what `@job` or `define_job` makes of a function"),
+        (["shop.jobs"], "`'shop.jobs'` is no job"),
+        ("shop.jobs", "give a job, a list of jobs, or a module that has some, not 'shop.jobs'"),
+        (None, "give a job, a list of jobs, or a module that has some, not None"),
+    ],
+)
+def test_what_is_no_job_is_refused_rather_than_not_hosted(source, message):
+    with pytest.raises(DefinitionError, match=re.escape(message)):
+        asgi(source)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"signing_secret": None},
+            "`signing_secret` must be a text, or a list of texts, not `None",
+        ),
+        ({"signing_secret": SECRET.encode()}, "`signing_secret` must be a text, .* not `bytes`"),
+        ({"signing_secret": [b"x"]}, "`signing_secret` must be a text, .* not `list of other"),
+        ({"max_body_bytes": "1"}, "`max_body_bytes` must be a whole number, 1 or more, not '1'"),
+        ({"max_threads": 0}, "`max_threads` must be a whole number, 1 or more, not 0"),
+        ({"heartbeat_secs": "10"}, "`heartbeat_secs` must be a number, 0 or more, not '10'"),
+        ({"base_url": "nope"}, r"`base_url` must be an http\(s\) address, not 'nope'"),
+    ],
+)
+def test_a_wrong_option_is_refused_when_the_host_is_made(options, message):
+    with pytest.raises(ValueError if "heartbeat_secs" in options else ValidationError) as caught:
+        asgi([job()], **options)
+    assert re.search(message, str(caught.value))
+    assert SECRET not in str(caught.value)
 
 
 async def test_websockets_are_closed(hosting):

@@ -274,7 +274,7 @@ async def test_nobody_is_ended_while_somebody_debugs(hosting, platform, caplog):
 @pytest.mark.parametrize("name", ["heartbeat_secs", "cancel_grace_secs"])
 @pytest.mark.parametrize("value", [-1, float("nan")])
 def test_rules_that_cannot_be_are_refused(name, value):
-    with pytest.raises(ValueError, match=f"`{name}` must be 0 or more"):
+    with pytest.raises(ValueError, match=f"`{name}` must be a number, 0 or more"):
         Rules(**{name: value})
 
 

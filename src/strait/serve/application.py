@@ -115,7 +115,7 @@ def asgi(
             platform over connections of their own, not by `http_client`.
 
     Raises:
-        DefinitionError: two jobs have the same slug.
+        DefinitionError: two jobs have the same slug, one is no job, or an option is wrong.
     """
     settings = Settings(
         source,
@@ -136,8 +136,15 @@ def asgi(
 def _path(scope: Scope) -> str:
     """Return the path of a request below the address that the host is mounted at."""
     path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    return path[len(root) :] if root and path.startswith(root) else path
+    root: str = scope.get("root_path", "").rstrip("/")
+    # The root has the whole address. Where a proxy cuts its own part off and the application adds
+    # that to the root alone (`FastAPI(root_path="/api")`), the path begins with the rest of it.
+    while root:
+        if path.startswith(f"{root}/") or path == root:
+            return path[len(root) :]
+        following = root.find("/", 1)
+        root = root[following:] if following > 0 else ""
+    return path
 
 
 async def _body(receive: Receive, most_bytes: int) -> bytes | None:

@@ -60,8 +60,9 @@ class Rules:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"`{name}` must be 0 or more, not {getattr(self, name)!r}")
+            secs: object = getattr(self, name)
+            if not isinstance(secs, int | float) or not secs >= 0:
+                raise ValueError(f"`{name}` must be a number, 0 or more, not {secs!r}")
 
 
 class Running:

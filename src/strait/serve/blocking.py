@@ -41,7 +41,7 @@ class BlockingHost:
         **options: those of `strait.serve.asgi`.
 
     Raises:
-        DefinitionError: two jobs have the same slug.
+        DefinitionError: two jobs have the same slug, one is no job, or an option is wrong.
     """
 
     def __init__(self, source: Source, **options: Unpack[HostOptions]) -> None:
@@ -224,6 +224,6 @@ def wsgi(source: Source, **options: Unpack[HostOptions]) -> WsgiHost:
         **options: those of `strait.serve.asgi`.
 
     Raises:
-        DefinitionError: two jobs have the same slug.
+        DefinitionError: two jobs have the same slug, one is no job, or an option is wrong.
     """
     return WsgiHost(source, **options)

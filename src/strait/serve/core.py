@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar
@@ -18,7 +18,8 @@ from urllib.parse import quote
 from strait.authoring.definitions import Definition
 from strait.authoring.jobs import JobDefinition
 from strait.authoring.validation import DefinitionError
-from strait.config import Layer
+from strait.config import Layer, check_base_url
+from strait.retry import is_count
 from strait.serve import answers, inbound
 from strait.serve.answers import Answer
 from strait.serve.attempts import CANCEL_GRACE_SECS, HEARTBEAT_SECS, Rules
@@ -217,11 +218,22 @@ class Settings:
         cancel_grace_secs: float = CANCEL_GRACE_SECS,
         max_processes: int = MAX_PROCESSES,
     ) -> None:
-        secrets = (signing_secret,) if isinstance(signing_secret, str) else tuple(signing_secret)
+        for name, number in (
+            ("max_threads", max_threads),
+            ("max_body_bytes", max_body_bytes),
+            ("tolerance_secs", tolerance_secs),
+            ("max_processes", max_processes),
+        ):
+            if not is_count(number) or number < 1:
+                raise DefinitionError(f"`{name}` must be a whole number, 1 or more, not {number!r}")
         self.jobs = [one for one in definitions_of(source) if isinstance(one, JobDefinition)]
-        self.base_url = base_url or Layer.of_environment().config().base_url
+        self.base_url = (
+            check_base_url(base_url, "base_url")
+            if base_url
+            else Layer.of_environment().config().base_url
+        )
         self.http_client = http_client
-        self.signing_secrets = tuple(secret for secret in secrets if secret)
+        self.signing_secrets = _secrets(signing_secret)
         self.project_id = project_id
         self.max_threads = max_threads
         self.max_body_bytes = max_body_bytes
@@ -253,11 +265,42 @@ def job_url(base: str, slug: str) -> str:
     return f"{base.rstrip('/')}{_PREFIX}{quote(slug, safe='')}"
 
 
-def definitions_of(source: Source) -> Iterable[Definition]:
-    """Return the definitions of what may be one, several, or a module with some."""
-    if isinstance(source, Definition):
-        return [source]
-    return definitions_in(source) if isinstance(source, ModuleType) else source
+def _secrets(given: str | Iterable[str]) -> tuple[str, ...]:
+    several: object = (given,) if isinstance(given, str) else given
+    kind = type(given).__name__
+    # The bytes of a text are numbers.
+    if isinstance(several, Iterable) and not isinstance(several, bytes | bytearray):
+        secrets = tuple(several)
+        if all(isinstance(secret, str) for secret in secrets):
+            return tuple(secret for secret in secrets if secret)
+        kind += " of other things"
+    # What it is instead is not shown: it may be the secret.
+    raise DefinitionError(f"`signing_secret` must be a text, or a list of texts, not `{kind}`")
+
+
+def definitions_of(source: Source) -> Sequence[Definition]:
+    """Return the definitions of what may be one, several, or a module with some.
+
+    Raises:
+        DefinitionError: it is something else, or has something else in it.
+    """
+    several: object = source
+    if isinstance(several, Definition):
+        return [several]
+    if isinstance(several, ModuleType):
+        return definitions_in(several)
+    if isinstance(several, str) or not isinstance(several, Iterable):
+        raise DefinitionError(
+            f"give a job, a list of jobs, or a module that has some, not {several!r}"
+        )
+    found = list(several)
+    for one in found:
+        if not isinstance(one, Definition):
+            name = getattr(one, "__qualname__", None) or repr(one)
+            raise DefinitionError(
+                f"`{name}` is no job; give what `@job` or `define_job` makes of a function"
+            )
+    return found
 
 
 def by_slug(jobs: Iterable[JobDefinition[Any]]) -> dict[str, JobDefinition[Any]]:

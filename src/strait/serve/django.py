@@ -37,7 +37,7 @@ def urls(source: Source, **options: Unpack[HostOptions]) -> list[URLPattern]:
         **options: those of `strait.serve.asgi`.
 
     Raises:
-        DefinitionError: two jobs have the same slug.
+        DefinitionError: two jobs have the same slug, one is no job, or an option is wrong.
     """
     host = BlockingHost(source, **options)
 

@@ -34,7 +34,7 @@ def blueprint(source: Source, *, name: str = "strait", **options: Unpack[HostOpt
         **options: those of `strait.serve.asgi`.
 
     Raises:
-        DefinitionError: two jobs have the same slug.
+        DefinitionError: two jobs have the same slug, one is no job, or an option is wrong.
     """
     host = BlockingHost(source, **options)
     made = Blueprint(name, __name__)

@@ -52,7 +52,7 @@ def aws_lambda(
         **options: those of `strait.serve.asgi`.
 
     Raises:
-        DefinitionError: two jobs have the same slug.
+        DefinitionError: two jobs have the same slug, one is no job, or an option is wrong.
     """
     host = BlockingHost(source, **options)
     base = base_path.rstrip("/")

@@ -35,7 +35,7 @@ def mount(
         **options: those of `strait.serve.asgi`.
 
     Raises:
-        DefinitionError: two jobs have the same slug.
+        DefinitionError: two jobs have the same slug, one is no job, or an option is wrong.
     """
     host = Settings(source, **options).core(Host)
     app.mount(path, host, name="strait")
