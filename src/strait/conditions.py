@@ -325,7 +325,8 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
     try:
         return SchemaValidator(schema).isinstance_python
     except (SchemaError, UnicodeEncodeError) as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("error: ")
+        reason = str(error).splitlines()[-1].strip()
+        reason = reason.removeprefix("error: ").removeprefix("SchemaError: ")
         raise ConditionError(f"invalid regex: {reason}") from error
 
 

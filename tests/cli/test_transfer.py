@@ -95,6 +95,9 @@ def test_what_cannot_be_done_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text('{"format": "strait-project/1", "project": "p"}')
     done = strait("import", "p.json", "--values", "v.json", cwd=tmp_path, **where)
     assert (done.returncode, done.stderr) == (1, "strait: `v.json` is no JSON\n")
+    (tmp_path / "p.json").write_bytes(b"\xff\xfe{")
+    done = strait("import", "p.json", cwd=tmp_path, **where)
+    assert (done.returncode, done.stderr) == (1, "strait: `p.json` is no text in UTF-8\n")
     done = strait("export", cwd=tmp_path, STRAIT_BASE_URL="http://127.0.0.1:9")
     assert done.returncode == 5
     assert done.stderr.startswith("strait: ")

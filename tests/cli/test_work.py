@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def test_a_payload_is_json_a_file_the_standard_input_or_pairs(shop: Shop) -> Non
     [
         (("trigger", "greeet"), 4, "did you mean `greet`?"),
         (("trigger", "greet", "--payload", "{"), 2, "`--payload` is no JSON"),
+        (("trigger", "greet", "--payload", "[" * 100_000), 2, "`--payload` is no JSON"),
+        (("trigger", "greet", "--payload", f"@{sys.executable}"), 2, "is no JSON"),
         (("trigger", "greet", "--payload", "@gone.json"), 1, "`gone.json`"),
         (("trigger", "greet", "name"), 2, "'name' is no `key=value`"),
         (("trigger", "greet", "a:=x"), 2, "is no JSON"),

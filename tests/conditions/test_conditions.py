@@ -138,6 +138,8 @@ def test_an_unusable_condition_says_why(condition, message):
 def test_a_bad_pattern_says_what_is_wrong_with_it():
     with pytest.raises(ConditionError, match=r"^invalid regex: unclosed group$"):
         holds({"type": "regex", "left": "x", "right": "("})
+    with pytest.raises(ConditionError, match=r"^invalid regex: Compiled regex exceeds size limit"):
+        holds({"type": "regex", "left": "x", "right": "((a{1000}){1000}){1000}"})
 
 
 def test_what_is_not_needed_cannot_fail():

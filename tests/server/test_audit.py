@@ -212,6 +212,12 @@ _TAMPERINGS = {
     "changed": ("UPDATE audit_events SET doc = replace(doc, 'job.created', 'job.deleted') "
                 "WHERE seq = 2"),
     "no JSON any more": "UPDATE audit_events SET doc = 'x' WHERE seq = 2",
+    "no event": "UPDATE audit_events SET doc = '[1]' WHERE seq = 3",
+    "no text": "UPDATE audit_events SET doc = CAST(x'ff' AS TEXT) WHERE seq = 3",
+    "signed with what no signature is": "UPDATE audit_events SET signature = 'é' WHERE seq = 3",
+    "sealed with what no signature is": "UPDATE audit_chains SET signature = 'é'",
+    "sealed without text": "UPDATE audit_chains SET doc = CAST(x'ff' AS TEXT)",
+    "its key changed": "UPDATE audit_keys SET sealed = 'é'",
     "filed under another actor": "UPDATE audit_events SET actor_id = 'me' WHERE seq = 2",
     "taken out": "DELETE FROM audit_events WHERE seq = 2",
     "cut off at the end": "DELETE FROM audit_events WHERE seq = 3",
@@ -239,7 +245,9 @@ async def test_an_event_that_was_tampered_with_is_found(
         found = await verdict(world)
         assert found["valid"] is False
         assert found["error"]
-        # What is done afterwards does not make it good again.
+        # The rest can be read, and what is done afterwards does not make it good again.
+        listed = await events(world)
+        assert [event["project_id"] for event in listed] == [PROJECT] * len(listed)
         await world.job()
         assert (await verdict(world))["valid"] is False
 

@@ -60,6 +60,17 @@ async def test_a_change_of_variables_replaces_all_of_them(world: World) -> None:
     assert (await world.api.get(f"{path}/variables")).json() == {"variables": {"C": "3"}}
 
 
+@pytest.mark.parametrize("address", ["ftp://files.test", "elsewhere", "http://10.0.0.7/hook"])
+async def test_an_address_that_runs_could_not_go_to_is_refused(world: World, address: str) -> None:
+    environment = await made(world, "base")
+    path = f"/v1/environments/{environment['id']}"
+    refused = await world.api.patch(path, json={"variables": {"ENDPOINT_URL": address}})
+    assert refused.status_code == 400
+    assert "ENDPOINT_URL" in refused.json()["error"]["message"]
+    none = await world.api.patch(path, json={"variables": {"ENDPOINT_URL": ""}})
+    assert none.status_code == 200
+
+
 async def test_no_environment_inherits_from_itself(world: World) -> None:
     top = await made(world, "top")
     middle = await made(world, "middle", parent_id=top["id"])

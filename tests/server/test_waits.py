@@ -195,6 +195,8 @@ async def test_waits_are_listed_counted_and_purged(virtual: World) -> None:
     assert [row["event_key"] for row in rest.json()["data"]] == ["a"]
     only = (await virtual.api.get("/v1/events?status=waiting&source_type=job_run")).json()
     assert [row["event_key"] for row in only["data"]] == ["b"]
+    for unknown in ("status=waitting", "source_type=job"):
+        assert (await virtual.api.get(f"/v1/events?{unknown}")).json()["data"] == []
     stats = (await virtual.api.get("/v1/events/stats")).json()
     assert (stats["total_count"], stats["waiting_count"], stats["received_count"]) == (2, 1, 1)
     await virtual.pass_time(2 * 24 * 3600)

@@ -19,6 +19,7 @@ URL = "http://platform.test"
     ("text", "message"),
     [
         ("{", "the file is no JSON"),
+        ("[" * 100_000, "the file is no JSON"),
         ("[]", "the file has the format None"),
         ('{"format": "strait-project/9"}', "'strait-project/1' can be read"),
         (json.dumps({**EMPTY, "jobs": []}), "`jobs` must be an object of objects"),

@@ -46,15 +46,16 @@ def payload(text: str | None, pairs: Sequence[str]) -> Json:
 
 
 def _document(text: str) -> Json:
-    if text == "-":
-        where, content = "the standard input", sys.stdin.read()
-    elif text.startswith("@"):
-        where, content = f"`{text[1:]}`", Path(text[1:]).read_text("utf-8")
-    else:
-        where, content = "`--payload`", text
+    where = "`--payload`"
     try:
-        return json.loads(content)
-    except ValueError as error:
+        if text == "-":
+            where = "the standard input"
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            where = f"`{text[1:]}`"
+            text = Path(text[1:]).read_text("utf-8")
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise CommandError(
             f"{where} is no JSON: {error}",
             "write JSON, @FILE, `-` for the standard input, or key=value",
@@ -74,7 +75,7 @@ def _put(document: dict[str, Json], pair: str) -> None:
     if is_json:
         try:
             value = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CommandError(
                 f"{text!r} of `{name}=` is no JSON: {error}", "write key=text", ExitCode.USAGE
             ) from None

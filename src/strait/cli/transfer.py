@@ -17,6 +17,7 @@ from strait.errors import StraitError
 from strait.transfer import (
     Change,
     ImportPlan,
+    TransferError,
     apply_import,
     dumps,
     export_project,
@@ -83,13 +84,20 @@ def read(
 ) -> None:
     """Import a file, or say what that would do; the exit status is 1 if something is blocked."""
     with settings.client() as client, working("import"):
-        document = loads(file.read_text("utf-8"))
+        document = loads(_text_of(file))
         given = loads_values(values) if values else {}
         plan = plan_import(client, document, prune=prune, values=given)
         if not plan_only:
             apply_import(client, plan)
     print(json.dumps(_shown(plan, done=not plan_only)) if as_json else plan)
     sys.exit(any(change.action == "blocked" for change in plan.changes))
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise TransferError(f"`{file}` is no text in UTF-8") from None
 
 
 def loads_values(file: Path) -> dict[str, str]:
@@ -100,7 +108,7 @@ def loads_values(file: Path) -> dict[str, str]:
     """
     try:
         values = json.loads(file.read_text("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         # The error of the decoder would quote the file, which has secrets.
         raise StraitError(f"`{file}` is no JSON") from None
     if not isinstance(values, dict) or not all(isinstance(one, str) for one in values.values()):

@@ -102,6 +102,21 @@ def sign(key: bytes, seq: int, doc: bytes) -> str:
     return hmac.new(key, b"%d\n" % seq + doc, sha256).hexdigest()
 
 
+def is_signed(key: bytes, signed: Signed) -> bool:
+    """Tell whether an event is what was signed with a key; without a key nothing is."""
+    return bool(key) and _same(sign(key, signed.seq, signed.doc), signed.signature)
+
+
+def is_sealed(key: bytes, seal: bytes, signature: str) -> bool:
+    """Tell whether a seal is what was signed with a key; without a key none is."""
+    return bool(key) and _same(sign_seal(key, seal), signature)
+
+
+def _same(expected: str, found: str) -> bool:
+    # As bytes: of texts only ASCII can be compared, and what was tampered with can be anything.
+    return hmac.compare_digest(expected.encode(), found.encode())
+
+
 def hash_of(signed: Signed) -> str:
     """Return what the next event names as its predecessor."""
     return sha256(signed.doc + b"\n" + signed.signature.encode()).hexdigest()
@@ -112,14 +127,27 @@ def sign_seal(key: bytes, seal: bytes) -> str:
     return hmac.new(key, b"seal\n" + seal, sha256).hexdigest()
 
 
-def shown(signed: Signed) -> dict[str, Any]:
+def shown(project_id: str, at: Timestamp, signed: Signed) -> dict[str, Any]:
     """Return an event as the API shows it.
 
-    Raises:
-        ValueError: its text was changed into something that is no event.
+    Args:
+        project_id: whose it is.
+        at: the instant that it is filed under.
+        signed: the event. Is its text none any more, then the number and the instant are shown:
+            one that was tampered with must not hide the others.
     """
-    found: dict[str, Any] = json.decode(signed.doc)
+    try:
+        json.decode(signed.doc, type=AuditEvent)
+        found: dict[str, Any] = json.decode(signed.doc)
+    except (DecodeError, ValidationError):
+        found = dict.fromkeys(("id", "actor_id", "actor_type", "action"), "")
+        found |= {"resource_type": "", "resource_id": "", "details": _no_event(signed)}
+        found |= {"project_id": project_id, "created_at": at}
     return {**found, "signature": signed.signature}
+
+
+def _no_event(signed: Signed) -> str:
+    return f"event number {signed.seq} is no event"
 
 
 def check(seal: Seal, events: Iterable[Signed], keys: Keys, *, behind: bool = False) -> Verdict:
@@ -141,7 +169,7 @@ def check(seal: Seal, events: Iterable[Signed], keys: Keys, *, behind: bool = Fa
         try:
             event = json.decode(signed.doc, type=AuditEvent)
         except (DecodeError, ValidationError):
-            return Verdict(checked, first, last, "", f"event number {signed.seq} is no event")
+            return Verdict(checked, first, last, "", _no_event(signed))
         problem = _problem(seal, signed, event, expected, previous, keys)
         if problem:
             return Verdict(checked, first, last, event.id, problem)
@@ -161,7 +189,7 @@ def _problem(
     if signed.seq != expected:
         return f"event number {expected} is missing"
     key = keys(event.rotation_epoch)
-    if not key or not hmac.compare_digest(sign(key, signed.seq, signed.doc), signed.signature):
+    if not is_signed(key, signed):
         return "the signature does not fit: the event was changed"
     if event.project_id != seal.project_id:
         return "the event belongs to another project"

@@ -61,6 +61,8 @@ def _value(query: Query, given: dict[str, list[str]]) -> Value:
 
 
 def _lenient(query: Query, text: str) -> Value:
+    if query.enum:
+        return text  # nothing has such a value: a filter by it finds nothing, rather than all
     try:
         return _checked(query, text)
     except ApiError:

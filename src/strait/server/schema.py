@@ -21,7 +21,8 @@ class Query(Struct, frozen=True):
         max_length: the longest text, in characters.
         default: the value when it is absent.
         clamped: whether a value above `max` is lowered to it without a word.
-        unchecked: whether a wrong value counts as absent instead of being refused.
+        unchecked: whether a wrong value is not refused: it counts as absent, or with an `enum` as
+            one that nothing has.
         enum: the allowed values; none means any.
         ref: the schema that `enum` comes from, when it has a name.
         format: `date-time`, `date` or `json`.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from strait.clock import Timestamp
 from strait.engine.audit_chain import AuditEvent, Signed
 
+# As bytes: what was tampered with need not be text any more, and must be found all the same.
+_SIGNATURE = "CAST(signature AS BLOB)"
+_SIGNED = f"seq, CAST(doc AS BLOB), {_SIGNATURE}"
 _CONSISTENT = "json_valid(doc) AND " + " AND ".join(
     f"{name} IS doc ->> '$.{name}'"
     for name in ("id", "created_at", "actor_id", "resource_type", "resource_id")
@@ -33,13 +37,13 @@ def insert(db: sqlite3.Connection, event: AuditEvent, signed: Signed) -> None:
     )
 
 
-def get(db: sqlite3.Connection, project_id: str, event_id: str) -> Signed | None:
-    """Return an event of a project, or None."""
+def get(db: sqlite3.Connection, project_id: str, event_id: str) -> tuple[Timestamp, Signed] | None:
+    """Return an event of a project with its instant, or None."""
     row = db.execute(
-        "SELECT seq, doc, signature FROM audit_events WHERE project_id = ? AND id = ?",
+        f"SELECT created_at, {_SIGNED} FROM audit_events WHERE project_id = ? AND id = ?",
         (project_id, event_id),
     ).fetchone()
-    return None if row is None else _signed(row)
+    return None if row is None else (str(row[0]), _signed(row[1:]))
 
 
 def select(
@@ -114,7 +118,7 @@ def _found(
 ) -> Iterator[tuple[Timestamp, Signed]]:
     where = " AND ".join(["project_id = ?", *conditions, *(f"{name} = ?" for name in matching)])
     rows = db.execute(
-        f"SELECT created_at, seq, doc, signature FROM audit_events WHERE {where} "
+        f"SELECT created_at, {_SIGNED} FROM audit_events WHERE {where} "
         f"ORDER BY created_at {order}, seq {order} LIMIT ?",
         (project_id, *values, *matching.values(), limit),
     )
@@ -128,7 +132,7 @@ def chain(db: sqlite3.Connection, project_id: str, *, after: int = 0) -> Iterato
     searched by must be as trustworthy as what is signed.
     """
     rows = db.execute(
-        f"SELECT seq, iif({_CONSISTENT}, doc, ''), signature FROM audit_events "
+        f"SELECT seq, CAST(iif({_CONSISTENT}, doc, '') AS BLOB), {_SIGNATURE} FROM audit_events "
         "WHERE project_id = ? AND seq > ? ORDER BY seq",
         (project_id, after),
     )
@@ -148,7 +152,7 @@ def last_before(db: sqlite3.Connection, project_id: str, before: Timestamp, limi
 def at(db: sqlite3.Connection, project_id: str, seq: int) -> Signed | None:
     """Return the event with a number, or None."""
     row = db.execute(
-        "SELECT seq, doc, signature FROM audit_events WHERE project_id = ? AND seq = ?",
+        f"SELECT {_SIGNED} FROM audit_events WHERE project_id = ? AND seq = ?",
         (project_id, seq),
     ).fetchone()
     return None if row is None else _signed(row)
@@ -175,9 +179,10 @@ def projects(db: sqlite3.Connection) -> list[str]:
 def get_seal(db: sqlite3.Connection, project_id: str) -> tuple[bytes, str] | None:
     """Return the text of the seal of a chain and its signature, or None."""
     row = db.execute(
-        "SELECT doc, signature FROM audit_chains WHERE project_id = ?", (project_id,)
+        f"SELECT CAST(doc AS BLOB), {_SIGNATURE} FROM audit_chains WHERE project_id = ?",
+        (project_id,),
     ).fetchone()
-    return None if row is None else (row[0].encode(), row[1])
+    return None if row is None else (row[0], row[1].decode(errors="replace"))
 
 
 def put_seal(db: sqlite3.Connection, project_id: str, doc: bytes, signature: str) -> None:
@@ -200,11 +205,12 @@ def get_key(db: sqlite3.Connection, project_id: str, epoch: int) -> str:
 def put_key(db: sqlite3.Connection, project_id: str, epoch: int, sealed: str) -> None:
     """Write the sealed key of an epoch."""
     db.execute(
-        "INSERT INTO audit_keys (project_id, epoch, sealed) VALUES (?, ?, ?)",
+        "INSERT INTO audit_keys (project_id, epoch, sealed) VALUES (?, ?, ?) "
+        "ON CONFLICT (project_id, epoch) DO UPDATE SET sealed = excluded.sealed",
         (project_id, epoch, sealed),
     )
 
 
-def _signed(row: tuple[int, str, str] | list[object]) -> Signed:
+def _signed(row: tuple[int, bytes, bytes] | list[Any]) -> Signed:
     seq, doc, signature = row
-    return Signed(int(str(seq)), str(doc).encode(), str(signature))
+    return Signed(seq, doc, signature.decode(errors="replace"))

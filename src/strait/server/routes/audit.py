@@ -38,17 +38,17 @@ def list_all(call: Call, db: sqlite3.Connection) -> Reply:
         oldest_first=oldest_first,
         limit=limit + 1,
     )
-    events = [audit_chain.shown(signed) for _, signed in rows]
+    events = [audit_chain.shown(call.project_id, at, signed) for at, signed in rows]
     return page(events, limit, lambda event: str(event["created_at"]))
 
 
 @registry.read("get-audit-event")
 def get(call: Call, db: sqlite3.Connection) -> Reply:
     """Show one event."""
-    signed = audit.get(db, call.project_id, call.params["id"])
-    if signed is None:
+    found = audit.get(db, call.project_id, call.params["id"])
+    if found is None:
         raise not_found("audit event")
-    return reply(audit_chain.shown(signed))
+    return reply(audit_chain.shown(call.project_id, *found))
 
 
 # --------------------------------------------------------------------------------------- verifying

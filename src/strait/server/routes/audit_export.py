@@ -138,5 +138,5 @@ def _page(
     )
     for at, signed in rows:
         behind = (at, signed.seq)
-        page.append(encode(audit_chain.shown(signed)))
+        page.append(encode(audit_chain.shown(wanted.project_id, at, signed)))
     return page, behind

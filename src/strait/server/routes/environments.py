@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+from strait.server import addresses
 from strait.server.decode import decode_body
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
@@ -27,8 +28,12 @@ def _prepare(call: Call, unit: Unit, environment: Record) -> Record:
     if call.principal.environment_id:
         _check_bound(unit, environment)
     asked = decode_body(call.route, call.body_bytes)
-    if "variables" in given(asked) and not call.principal.grants("secrets:write"):
+    variables = given(asked).get("variables")
+    if variables is not None and not call.principal.grants("secrets:write"):
         raise ApiError(403, "environment variables require secrets:write")
+    if variables and variables.get("ENDPOINT_URL"):
+        # Jobs would go on at their own address, as if it had not been given.
+        addresses.endpoint(variables["ENDPOINT_URL"], "ENDPOINT_URL", unit.platform.reach)
     parent_id = str(environment.fields.get("parent_id") or "")
     if parent_id == environment.id:
         raise ApiError(400, "environment cannot inherit from itself")

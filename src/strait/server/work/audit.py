@@ -22,6 +22,7 @@ from strait.server.http import Call, Reply
 from strait.server.unit import Unit
 from strait.server.vault import Vault
 from strait.store import audit, meta
+from strait.store.connection import StoreError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -53,18 +54,21 @@ class SigningKeys:
         return "SigningKeys(…)"
 
     def find(self, db: sqlite3.Connection, project_id: str, epoch: int) -> bytes:
-        """Return the key of an epoch, or b"" when there is none."""
+        """Return the key of an epoch, or b"" when there is none, or one that was tampered with."""
         place = (project_id, epoch)
         if place not in self._known:
             sealed = audit.get_key(db, project_id, epoch)
-            opened = self._vault.open(sealed, _place(project_id, epoch))
+            try:
+                opened = self._vault.open(sealed, _place(project_id, epoch))
+            except StoreError:
+                return b""
             if not opened:
                 return b""
             self._known[place] = bytes.fromhex(opened)
         return self._known[place]
 
     def make(self, db: sqlite3.Connection, project_id: str, epoch: int) -> bytes:
-        """Make the key of an epoch."""
+        """Make the key of an epoch, in the place of one that is no use any more."""
         key = secrets.token_bytes(32)
         audit.put_key(db, project_id, epoch, self._vault.seal(key.hex(), _place(project_id, epoch)))
         return key
@@ -205,7 +209,7 @@ def read_seal(
     except (msgspec.DecodeError, msgspec.ValidationError):
         return None, "the seal of the chain was changed"
     key = keys.find(db, project_id, seal.epoch)
-    right = bool(key) and secrets.compare_digest(audit_chain.sign_seal(key, doc), signature)
+    right = audit_chain.is_sealed(key, doc, signature)
     return seal, "" if right else "the seal of the chain was changed"
 
 
