@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 
 import pytest
 from opentelemetry import trace
@@ -11,7 +11,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from strait.serve import tracing
-from support.handlers import Answer, Handlers, ok
+from strait.serve.platform import PlatformPool
+from support.handlers import Answer, Handlers, Received, ok
 from support.workflows import Flows
 from support.world import World, world
 
@@ -107,7 +108,71 @@ async def test_the_steps_of_a_workflow_are_in_the_trace_of_its_trigger(
 async def test_a_refused_trigger_has_a_span_too(traced: World, spans: InMemorySpanExporter) -> None:
     assert (await traced.api.post("/v1/jobs/unknown/trigger", json={})).status_code == 404
     (trigger,) = named(spans, "strait.trigger")
-    assert trigger.status.status_code is trace.StatusCode.ERROR
+    # The caller's fault is no error of a server, by the conventions for HTTP spans.
+    assert trigger.status.status_code is trace.StatusCode.UNSET
+    assert (trigger.attributes or {})["http.response.status_code"] == 404
+    assert (trigger.attributes or {})["error.type"] == "not_found"
+    assert not trigger.events
+
+
+@pytest.mark.parametrize("tells", [False, True])
+async def test_the_runs_that_a_run_makes_are_in_its_trace(
+    traced: World, spans: InMemorySpanExporter, tells: bool
+) -> None:
+    after = await traced.job(slug="after")
+    child = await traced.job(slug="child")
+    job = await traced.job(slug="parent", on_complete_trigger_job=after["slug"])
+    made: list[str] = []
+
+    async def parent(call: Received) -> Answer:
+        headers = {"traceparent": call.headers["traceparent"]} if tells else {}
+        handler = traced.handler(call.token)
+        for path, body in (
+            ("spawn", {"job_slug": child["slug"], "project_id": "proj-1"}),
+            ("continue", {"payload": {"again": True}}),
+        ):
+            answer = await handler.post(
+                f"/sdk/v1/runs/{call.run_id}/{path}", json=body, headers=headers
+            )
+            assert answer.status_code == 201, answer.text
+            made.append(answer.json()["id"])
+        return ok()
+
+    async def script(call: Received) -> Answer:
+        first = call.headers["x-job-id"] == job["id"] and not made
+        return await parent(call) if first else ok()
+
+    traced.handlers.script = script
+    run_id = await traced.trigger(job)
+    await traced.until(run_id, "completed")
+    for other in made:
+        await traced.until(other, "completed")
+    # Both runs of `parent` have one after them.
+    await traced.handlers.wait(5)
+    await traced.settled()
+    (trigger,) = named(spans, "strait.trigger")
+    dispatches = named(spans, "strait.dispatch")
+    assert len(dispatches) == 5
+    assert {span.context.trace_id for span in dispatches} == {trigger.context.trace_id}
+    (first,) = (s for s in dispatches if (s.attributes or {})["strait.run_id"] == run_id)
+    (spawned,) = (s for s in dispatches if (s.attributes or {})["strait.run_id"] == made[0])
+    assert spawned.parent is not None
+    above = first.context.span_id if tells else trigger.context.span_id
+    assert spawned.parent.span_id == above
+
+
+async def test_what_a_handler_asks_for_tells_the_span_that_it_comes_from(
+    handlers: Handlers, spans: InMemorySpanExporter
+) -> None:
+    pool = PlatformPool(handlers.url)
+    with tracing.attempt({"traceparent": CALLER}, job="j", run_id="r", attempt=1):
+        heartbeat = pool.runs("token").heartbeat_run("run_1")
+        assert isinstance(heartbeat, Awaitable)
+        await heartbeat
+    await pool.close()
+    (call,) = handlers.received
+    (handler,) = named(spans, "strait.handler")
+    assert context(call.headers["traceparent"]) == (TRACE, handler.context.span_id)
 
 
 async def test_without_the_setting_the_callers_own_trace_reaches_the_handler(

@@ -9,6 +9,7 @@ from strait.client.aio import AsyncClient
 from strait.client.transports import AsyncTransportName, async_transport_for
 from strait.client.transports.wiring import Wiring
 from strait.errors import ConfigurationError
+from strait.serve import tracing
 
 if TYPE_CHECKING:
     import httpx
@@ -54,6 +55,7 @@ class PlatformPool:
             http_client=self._given,
             transport=self._transport() if self._given is None else None,
             timeout_ms=round(_TIMEOUT_SECS * 1000),
+            middleware=tracing.carrying(),
         )
         return client.sdk_runs
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from strait.authoring.session import AttemptSuspended
+from strait.client.middleware import Middleware, MiddlewareRequestContext
 
 
 @contextmanager
@@ -46,3 +47,20 @@ def attempt(headers: Mapping[str, str], *, job: str, run_id: str, attempt: int) 
             # Its text may hold anything; its type is enough to find it by.
             span.set_status(trace.StatusCode.ERROR, type(error).__name__)
             raise
+
+
+def carrying() -> list[Middleware]:
+    """Return what has the calls of a handler tell which span they come from.
+
+    So a child that it starts is below it in one trace. Nothing where nobody traces.
+    """
+    return [_CARRYING] if "opentelemetry.trace" in sys.modules else []
+
+
+def _carry(context: MiddlewareRequestContext) -> None:
+    from opentelemetry.trace.propagation import tracecontext  # noqa: PLC0415 - it is loaded already
+
+    tracecontext.TraceContextTextMapPropagator().inject(context.headers)
+
+
+_CARRYING = Middleware(on_request=_carry)

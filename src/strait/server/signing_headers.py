@@ -41,6 +41,11 @@ def trace(metadata: Mapping[str, str]) -> list[Header]:
     ]
 
 
+def trace_of(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a run's metadata says which trace it is in, for a run that comes of it."""
+    return {name: metadata[name] for name in TRACE_METADATA if name in metadata}
+
+
 def header_text(text: str) -> bytes:
     """Return text as one header line: printable ASCII, cut to a length that servers accept."""
     cut = text[:_MAX_HEADER_CHARS]

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from strait.engine import outcomes
+from strait.server.errors import ApiError
 from strait.server.signing_headers import TRACE_METADATA, Header
 
 if TYPE_CHECKING:
@@ -37,6 +38,22 @@ class TriggerSpan:
         """Write down what was answered."""
         status = getattr(answer, "status", 200)
         self._span.set_attribute("http.response.status_code", status)
+
+    def refused(self, error: ApiError) -> None:
+        """Write down why nothing was started; what is the caller's fault is no error of a server.
+
+        https://opentelemetry.io/docs/specs/semconv/http/http-spans/#status
+        """
+        self._span.set_attribute("http.response.status_code", error.status)
+        if error.status >= 500:
+            self.failed(error.code)
+        else:
+            self._span.set_attribute("error.type", error.code)
+
+    def failed(self, kind: str) -> None:
+        """Write down that the server could not do it."""
+        self._span.set_attribute("error.type", kind)
+        self._span.set_status(StatusCode.ERROR, kind)
 
 
 class DispatchSpan:
@@ -85,11 +102,22 @@ class Tracing:
                 "strait.project_id": call.project_id,
                 "strait.request_id": call.request_id,
             },
+            # The text of an error may quote the request.
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             carrier: dict[str, str] = {}
             _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
             call.headers.update((name.encode(), value.encode()) for name, value in carrier.items())
-            yield TriggerSpan(span)
+            told = TriggerSpan(span)
+            try:
+                yield told
+            except ApiError as error:
+                told.refused(error)
+                raise
+            except Exception as error:
+                told.failed(type(error).__name__)
+                raise
 
     @contextmanager
     def dispatch(self, run: Run, headers: tuple[Header, ...]) -> Iterator[DispatchSpan]:

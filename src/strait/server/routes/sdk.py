@@ -18,6 +18,8 @@ from strait.server.http import Call, Reply, raw, reply
 from strait.server.registry import Registry
 from strait.server.routes.run_reads import event
 from strait.server.routes.runs import document
+from strait.server.routes.triggers import trace
+from strait.server.signing_headers import trace_of
 from strait.server.unit import Unit
 from strait.server.work import children, events, records, runs, suspensions, workflows
 from strait.server.work.handlers import speaking, writing
@@ -204,7 +206,7 @@ def spawn(call: Call, unit: Unit) -> Reply:
     name = _spawn_name(call)
     child = _spawned_before(unit, parent.id, name) if name else None
     if child is None:
-        child = _spawn(unit, parent, body)
+        child = _spawn(unit, parent, body, _trace(call, parent))
         if name:
             records.set_state(unit, parent.id, spawn_key(name), json.encode(child.id).decode())
     answer: dict[str, object] = {
@@ -241,7 +243,12 @@ def _spawned_before(unit: Unit, parent_id: str, name: str) -> Run | None:
     return None if stored is None else stored.run
 
 
-def _spawn(unit: Unit, parent: Run, body: bodies.SDKSpawnRequest) -> Run:
+def _trace(call: Call, parent: Run) -> dict[str, str]:
+    """Return the trace that a run which another makes belongs to: that of its handler, or of it."""
+    return trace(call) or trace_of(parent.metadata)
+
+
+def _spawn(unit: Unit, parent: Run, body: bodies.SDKSpawnRequest, metadata: dict[str, str]) -> Run:
     project_id, environment_id = _target(unit, parent, body)
     job = jobs.by_slug(unit.db, project_id, body.job_slug)
     if job is None or (environment_id and job.environment_id != environment_id):
@@ -251,6 +258,7 @@ def _spawn(unit: Unit, parent: Run, body: bodies.SDKSpawnRequest) -> Run:
         created_by=f"run:{parent.id}",
         parent_run_id=parent.id,
         priority=parent.priority,
+        metadata=metadata,
     )
     return runs.create(unit, job, request, checks.canonical(body.payload))
 
@@ -304,6 +312,7 @@ def continue_run(call: Call, unit: Unit) -> Reply:
         created_by=f"run:{parent.id}",
         priority=parent.priority,
         tags=parent.tags,
+        metadata=_trace(call, parent),
         continuation_of=parent.id,
         lineage_depth=parent.lineage_depth + 1,
     )

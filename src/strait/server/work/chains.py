@@ -10,6 +10,7 @@ from strait.engine.entries import Entry
 from strait.engine.model import Job, Json, Run
 from strait.engine.refusal import Refused
 from strait.engine.undo import UNDO
+from strait.server.signing_headers import trace_of
 from strait.server.unit import Unit
 from strait.server.work import runs, workflow_starts
 from strait.store import jobs, workflow_runs, workflows
@@ -61,6 +62,7 @@ def _start_job(unit: Unit, run: Run, slug: str, triggered_by: str, payload: Json
         parent_run_id=run.id,
         lineage_depth=run.lineage_depth + 1,
         tags=_tags(run),
+        metadata=trace_of(run.metadata),
     )
     runs.create(unit, job, request, json.encode(payload, order="sorted").decode())
 
