@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 
 import httpx
 import pytest
 
-from strait import Client
+from strait import Client, RunFailedError
 
 from .processes import TARGET, Running, running, strait
 
@@ -136,3 +138,31 @@ def test_a_directory_without_main_is_told_in_one_line(tmp_path: Path) -> None:
     done = strait("dev", "empty", "--port", "0", "--ephemeral", cwd=tmp_path)
     assert done.returncode == 1
     assert "`main.py`" in done.stderr.splitlines()[-1]
+
+
+def test_what_handlers_log_is_lines_for_machines_where_the_log_is(tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(
+        "from strait.authoring import job\n"
+        "@job(max_attempts=1)\n"
+        "def here(payload, ctx):\n"
+        "    raise ValueError('no good')\n"
+        "@job(max_attempts=1, isolation='process')\n"
+        "def apart(payload, ctx):\n"
+        "    import logging\n"
+        "    logging.getLogger('shop').warning('told apart')\n"
+        "JOBS = [here, apart]\n"
+    )
+    options = ("--port", "0", "--ephemeral", "--json", "--log-format", "json")
+    with (
+        running("dev", "failing.py", *options, cwd=tmp_path) as dev,
+        Client(base_url=dev.base_url, api_key=dev.ready["api_key"]) as client,
+    ):
+        for job in client.jobs.list():
+            with contextlib.suppress(RunFailedError):
+                client.jobs.trigger_and_wait(job.id, timeout=30)
+        assert dev.stop() == 0
+        said = [json.loads(line) for line in dev.stderr.splitlines()]
+    (failed,) = (line for line in said if line["logger"] == "strait.serve")
+    assert failed["message"].endswith("the handler of job `here` failed")
+    assert "ValueError: no good" in failed["error"]
+    assert "told apart" in {line["message"] for line in said if line["logger"] == "shop"}

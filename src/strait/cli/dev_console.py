@@ -42,7 +42,7 @@ class Console:
     ) -> None:
         self.as_json = as_json
         self.quiet = quiet
-        self._as_log = as_log
+        self.as_log = as_log
         coloured = _is_terminal(sys.stderr) if colour is None else colour
         self._colour = coloured and not as_log
         self._waiting: SimpleQueue[tuple[int, str] | None] = SimpleQueue()
@@ -57,7 +57,7 @@ class Console:
 
     def say(self, line: str) -> None:
         """Write a line for a person, or for who reads the log."""
-        self._waiting.put((2, _logged(line) if self._as_log else line))
+        self._waiting.put((2, _logged(line) if self.as_log else line))
 
     def ready(self, line: dict[str, Any]) -> None:
         """Write the first line for a program, and then what was told before it."""
@@ -97,7 +97,7 @@ class Console:
     def clock(self) -> str:
         """Return the time of the day."""
         # A line of the log has its time already.
-        return "" if self._as_log else self.paint(time.strftime("%H:%M:%S"), "dim")
+        return "" if self.as_log else self.paint(time.strftime("%H:%M:%S"), "dim")
 
     def close(self) -> None:
         """Write what waits, if somebody reads it."""
@@ -122,7 +122,7 @@ def _is_terminal(file: TextIO) -> bool:
 
 
 def _logged(line: str) -> str:
-    """Return a line as the server's log has it (`strait.server.logs`)."""
+    """Return a line as the server's log has it (`strait.log_lines`)."""
     record = {
         "time": to_timestamp(round(time.time() * SECOND)),
         "level": "warning" if line.startswith("warning:") else "info",

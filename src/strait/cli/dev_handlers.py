@@ -23,6 +23,7 @@ from strait.cli.dev_spawn import LEFT_OUT, spawn
 from strait.cli.dev_target import Target
 from strait.cli.dev_watch import Watcher
 from strait.errors import StraitError
+from strait.log_lines import FORMAT_VARIABLE
 from strait.serve.loading import Stamp, stamp
 from strait.serve.manifest import Manifest
 from strait.server import bootstrap
@@ -269,6 +270,8 @@ class Handlers:
                 "STRAIT_API_KEY": credentials.api_key,
                 "STRAIT_AUTH_TYPE": "apiKey",
                 "STRAIT_PROJECT": credentials.project_id,
+                # What handlers log stands between the lines of the server.
+                **({FORMAT_VARIABLE: "json"} if self._console.as_log else {}),
             },
             without=LEFT_OUT,
             port=_free_or_any(self._place.port) if self._present is None else 0,

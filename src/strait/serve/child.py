@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, TextIO
 
 import uvicorn
 
+from strait import log_lines
 from strait.errors import StraitError
 from strait.serve.application import asgi
 from strait.serve.discovery import DiscoveryError, discover
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def set_up_logging() -> None:
     """Log to the standard error, unless the target has set up logging itself."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_lines.set_up()
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 

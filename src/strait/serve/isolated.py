@@ -14,6 +14,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from strait import log_lines
 from strait.authoring.jobs import JobDefinition
 from strait.serve import answers
 from strait.serve.discovery import definitions_in
@@ -38,7 +39,7 @@ def main(connection: Connection) -> None:
     """Run attempts until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Unless the modules that have the jobs set up logging themselves.
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_lines.set_up()
     for name in ("httpx", "strait.http"):
         logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.run(_serve(connection))
