@@ -279,7 +279,8 @@ async def test_a_name_is_there_once_in_a_project(world: World) -> None:
     ("fields", "message"),
     [
         ({"signature_algorithm": "hmac-sha256"}, "signature_secret is required with"),
-        ({"signature_secret": SECRET}, "signature_algorithm is required with"),
+        ({"signature_secret": SECRET}, "signature_algorithm is required when"),
+        ({"signature_header": "X-Signed"}, "signature_algorithm is required when"),
     ],
 )
 async def test_half_of_a_signature_is_refused(

@@ -105,7 +105,16 @@ def fill(client: Client) -> None:
             ],
         }
     )
-    source = client.event_sources.create({**project, "name": "git", "description": "pushes"})
+    source = client.event_sources.create(
+        {
+            **project,
+            "name": "git",
+            "description": "pushes",
+            "signature_header": "X-Git",
+            "signature_algorithm": "hmac-sha256",
+            "signature_secret": "source-secret",
+        }
+    )
     client.event_sources.subscribe(
         source.id,
         {
@@ -151,11 +160,12 @@ def fill(client: Client) -> None:
 
 SECRETS = (
     *("base-secret", "shop-secret", "job-secret", "channel-secret", "drain-secret"),
-    "0123456789abcdef-signing",
+    *("0123456789abcdef-signing", "source-secret"),
 )
 VALUES = {
     "environments.base.variables.A": "base-secret",
     "environments.shop.variables.B": "shop-secret",
+    "event_sources.git.signing.signature_secret": "source-secret",
     "notification_channels.ops.config.webhook_url": "https://chat.test/channel-secret",
     "log_drains.logs.auth_config.token": "drain-secret",
 }

@@ -83,6 +83,9 @@ def test_what_cannot_be_made_without_a_secret_is_blocked_and_named(
     plan = brought(other, transfer.dumps(transfer.export_project(source)))
     blocked = {f"{one.section}.{one.key}": one.reason for one in plan.changes if one.reason}
     assert blocked == {
+        "event_sources.git": (
+            "give `event_sources.git.signing.signature_secret` with `--values`, and import again"
+        ),
         "notification_channels.ops": (
             "give `notification_channels.ops.config.webhook_url` with `--values`, and import again"
         ),
@@ -143,6 +146,19 @@ def test_steps_that_no_platform_removes_are_blocked(source: Client, other: Clien
     assert "! blocked workflows.order" in str(plan)
 
 
+def test_a_signature_that_no_platform_takes_away_is_blocked(source: Client, other: Client) -> None:
+    document = transfer.export_project(source)
+    brought(other, transfer.dumps(document), values=VALUES)
+    for name in ("signature_algorithm", "signature_header", "signing"):
+        del document["event_sources"]["git"][name]
+    [blocked] = [
+        one for one in brought(other, transfer.dumps(document)).changes if one.action == "blocked"
+    ]
+    assert (blocked.key, blocked.reason) == (
+        "git", "no platform takes a signature away; delete it there, and import again"
+    )  # fmt: skip
+
+
 def test_nothing_is_deleted_unless_asked(source: Client, other: Client) -> None:
     text = transfer.dumps(transfer.export_project(source))
     brought(other, text, values=VALUES)
@@ -164,3 +180,14 @@ def test_nothing_is_deleted_unless_asked(source: Client, other: Client) -> None:
     ]
     assert other.workflows.list().data == []
     assert brought(other, less, prune=True).is_empty
+
+
+def test_a_secret_that_is_new_to_what_is_there_is_asked_for(source: Client, other: Client) -> None:
+    text = transfer.dumps(transfer.export_project(source))
+    other.event_sources.create({"project_id": other.project_id, "name": "git"})
+    [blocked] = [one for one in brought(other, text).changes if one.section == "event_sources"]
+    assert blocked.action == "blocked"
+    assert "event_sources.git.signing.signature_secret" in blocked.reason
+    assert brought(other, text, values=VALUES).to_set == ("secrets.shop.pay.STRIPE",)
+    [git] = other.event_sources.list()
+    assert git.signature_algorithm == "hmac-sha256"

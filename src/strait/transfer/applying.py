@@ -80,7 +80,11 @@ class _Writer:
                 body[wire] = self._ids[kind.targets[wire]][key] if key else ""
         if kind.secret in whole:
             secrets = whole[kind.secret] or {}
-            body[kind.secret] = {n: value for n, value in secrets.items() if value is not None}
+            values = {n: value for n, value in secrets.items() if value is not None}
+            if kind is kinds.EVENT_SOURCES:  # it has them as fields
+                body |= values
+            else:
+                body[kind.secret] = values
         if "steps" in whole:
             body["steps"] = [self._step(step) for step in whole["steps"] or ()]
         return body

@@ -85,7 +85,8 @@ EVENT_SOURCES = Kind(
     "event_sources",
     "name",
     ("name", "description", "schema", "enabled", "signature_header", "signature_algorithm"),
-    nested=("subscriptions",),
+    nested=("subscriptions", "signing"),
+    secret="signing",  # noqa: S106 - the name of an entry
 )
 # Nothing but address and events tells one subscription from another; `shelves` makes it the key.
 WEBHOOKS = Kind("webhooks", "key", ("webhook_url", "event_types", "active"), changes=False)

@@ -149,10 +149,8 @@ def _change(
         return Change(kind.section, key, "blocked", {}, wanted, "the platform has none of these")
     has = project.items[kind.section].get(key)
     if has is None:
-        unset = secrets_of({kind.section: {key: wanted}})
-        if unset:
-            reason = f"give `{unset[0]}` with `--values`, and import again"
-            return Change(kind.section, key, "blocked", {}, wanted, reason)
+        if unset := secrets_of({kind.section: {key: wanted}}):
+            return Change(kind.section, key, "blocked", {}, wanted, _to_give(unset[0]))
         return Change(kind.section, key, "create", {}, wanted)
     after = {
         name: wanted.get(name)
@@ -162,13 +160,23 @@ def _change(
     if not after:
         return Change(kind.section, key, "keep", {}, {})
     before = {name: has.get(name) for name in after}
+    asked = secrets_of({kind.section: {key: wanted}}) if kind.secret in after else []
+    if unset := [name for name in asked if not _is_set(name, project)]:
+        return Change(kind.section, key, "blocked", before, after, _to_give(unset[0]))
     if "steps" in after and (gone := _refs(has) - _refs(wanted)):
         reason = f"no platform removes steps ({', '.join(sorted(gone))}); give it another slug"
+        return Change(kind.section, key, "blocked", before, after, reason)
+    if kind is kinds.EVENT_SOURCES and kind.secret in after and not wanted.get(kind.secret):
+        reason = "no platform takes a signature away; delete it there, and import again"
         return Change(kind.section, key, "blocked", before, after, reason)
     if not kind.changes:
         reason = "the platform cannot change one; delete it there, and import again"
         return Change(kind.section, key, "blocked", before, after, reason)
     return Change(kind.section, key, "change", before, after)
+
+
+def _to_give(secret: str) -> str:
+    return f"give `{secret}` with `--values`, and import again"
 
 
 def _refs(workflow: Mapping[str, Json]) -> set[str]:

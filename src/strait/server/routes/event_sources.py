@@ -38,8 +38,12 @@ def _prepare(call: Call, unit: Unit, source: Record) -> Record:
         raise ApiError(400, f"signature_algorithm must be one of {known}")
     if algorithm and not SOURCES.opened(unit, source, "signature_secret"):
         raise ApiError(400, "signature_secret is required with signature_algorithm")
-    if source.sealed.get("signature_secret") and not algorithm:
-        raise ApiError(400, "signature_algorithm is required with signature_secret")
+    half = source.fields.get("signature_header") or source.sealed.get("signature_secret")
+    if half and not algorithm:
+        # It would look as if events were checked, and every one would be believed.
+        raise ApiError(
+            400, "signature_algorithm is required when signature_header or signature_secret is set"
+        )
     return replace(source, fields={"enabled": True, **source.fields})
 
 
