@@ -46,10 +46,15 @@ class TextFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+def wants_json() -> bool:
+    """Tell whether the environment asks for lines of JSON."""
+    return os.environ.get(FORMAT_VARIABLE, "").strip().lower() == "json"
+
+
 def set_up() -> None:
     """Log to the standard error, unless the program has set up logging itself."""
     handler = logging.StreamHandler()
-    if os.environ.get(FORMAT_VARIABLE, "").strip().lower() == "json":
+    if wants_json():
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))

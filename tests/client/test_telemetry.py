@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from strait import ApiError
+from strait.client import waiting
 from tests.client.conftest import JOB, Harness, Platform
 from tests.client.sockets import Wire, answers
 
@@ -115,6 +116,22 @@ def test_the_request_carries_the_trace_and_what_is_sent_along_with_it(
     assert platform.last.headers["traceparent"] == f"00-{ids}-{inner.context.trace_flags:02x}"
     assert platform.last.headers["baggage"] == "team=a"
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_a_call_that_tries_until_somebody_waits_is_one_span(
+    either: Harness, platform: Platform, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_FIRST_TRY_SECS", 0.001)
+    platform.answers_with(404, {})
+    platform.answers_with(200, {})
+    client = either.client(tracer=told.tracer)
+    either.run(lambda: client.event_triggers.send("k", until=5))
+    (span,) = told.spans
+    assert span.name == "strait.event_triggers.send_event"
+    assert (span.attributes or {})["http.response.status_code"] == 200
+    carried = {request.headers["traceparent"].split("-")[2] for request in platform.requests}
+    assert len(platform.requests) == 2
+    assert carried == {f"{span.context.span_id:016x}"}
 
 
 def test_a_raw_request_has_no_template_that_would_be_as_many_as_there_are_things(

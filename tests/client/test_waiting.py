@@ -377,3 +377,9 @@ async def test_a_wait_that_is_cancelled_ends_its_stream_without_a_word(
     del wait
     gc.collect()
     assert not troubles
+
+
+def test_a_time_to_wait_that_is_no_number_is_refused(either: Harness) -> None:
+    client = either.client()
+    with pytest.raises(ValidationError, match="seconds that are not negative, not '5'"):
+        either.run(lambda: client.runs.wait("run_1", timeout="5"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ipaddress
+import re
 import socket
 import ssl
 import threading
@@ -54,6 +55,17 @@ def test_the_password_of_a_proxy_is_sent_to_it(own: CarrierHarness) -> None:
         client = own.client(base_url="http://platform.test", proxy=address)
         own.run(lambda: client.jobs.get("job_1"))
     assert b"proxy-authorization: basic dXNlcjpzM2NyZXQ=".lower() in proxy.requests[0].lower()
+
+
+def test_a_proxy_that_cannot_be_reached_is_named_without_its_password(own: CarrierHarness) -> None:
+    with Wire() as gone:
+        place = gone.url.removeprefix("http://")
+    client = own.client(
+        base_url="http://platform.test", proxy=f"http://user:s3cret@{place}", retry=None
+    )
+    with pytest.raises(TransportError, match=rf"through the proxy {re.escape(place)}\)") as caught:
+        own.run(lambda: client.jobs.get("job_1"))
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strait import log_lines
 from strait.cli import dev_target
 from strait.cli.dev_console import Console
 from strait.cli.failures import CommandError, ExitCode
@@ -59,7 +60,7 @@ def run(session: Session, wanted: Wanted) -> None:
         )
     found = _discovered(wanted.target)
     set_up_logging()
-    console = Console(as_json=session.as_json)
+    console = Console(as_json=session.as_json, as_log=log_lines.wants_json())
     worker = Worker(
         found.jobs,
         addr=_addr(place, wanted),

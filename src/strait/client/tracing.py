@@ -16,8 +16,8 @@ platform does for it belongs to the same trace.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -145,6 +145,19 @@ def told(
 ) -> AbstractContextManager[Operation[T]]:
     """Return the block in which a call is carried out; what it gives is the operation to call."""
     return nullcontext(operation) if telemetry is None else telemetry.call(operation, request)
+
+
+@contextmanager
+def told_once(
+    telemetry: Telemetry | None, operation: Operation[T], request: Request
+) -> Iterator[tuple[Operation[T], Mapping[str, str]]]:
+    """Return the block of a call that sends more than one request, of which this is the like.
+
+    What it gives is the operation to call, and the headers that each request carries.
+    """
+    own = dict(request.headers)
+    with told(telemetry, operation, request) as seen:
+        yield seen, {name: text for name, text in request.headers.items() if name not in own}
 
 
 class CallSpan(Generic[T]):

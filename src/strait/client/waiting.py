@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from strait.client.effects import Close, Flow, Read, Request, Sleep
@@ -50,7 +50,9 @@ class _Time:
     """The time that a wait has, and the distances of its looks."""
 
     def __init__(self, seconds: float | None, settings: Settings) -> None:
-        if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+        if seconds is not None and not (
+            isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0
+        ):
             raise ValidationError(
                 f"the time to wait must be seconds that are not negative, not {seconds!r}"
             )
@@ -227,19 +229,20 @@ def send_until(
     settings: Settings,
     options: RequestOptions,
     seconds: float,
+    carried: Mapping[str, str],
 ) -> Flow[T]:
     """Carry out an operation, again while its 404 says that nobody waits yet.
+
+    Each request has the headers `carried` too, which say what trace it is in.
 
     Raises:
         NotFoundError: still nobody does when the time is up.
     """
     time = _Time(seconds, settings)
-    options = merged(settings.defaults, options)
-    if settings.plain:
-        operation = plain(operation)
     while True:
         # Each try has its own key: a platform may keep that of a try which it refused.
         request = settings.request(operation, arguments, None, body, options)
+        request.headers.update(carried)
         policy = settings.policy(operation, options)
         try:
             return (yield from call(operation, request, policy, settings.hooks))

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from strait.client.effects import Request, Response
-from strait.client.transports.failures import closed, late, text_of, what
+from strait.client.transports.failures import by_way_of, closed, late, text_of, what
 from strait.client.transports.family import KEEPALIVE_SECS
 from strait.client.transports.pools import LoopPools
 from strait.client.transports.wiring import Limits, Proxies, Wiring, checked_proxy
@@ -121,7 +121,7 @@ class AiohttpTransport:
             async with asyncio.timeout(bound):
                 return await asked
         except Exception as error:  # nothing of the user's runs in there
-            raise _mapped(error, request) from error
+            raise by_way_of(_mapped(error, request), proxy) from error
 
 
 class AiohttpBody:

@@ -7,6 +7,7 @@ taken as sent, because a retry of what was done already would do it twice.
 from __future__ import annotations
 
 from types import ModuleType
+from urllib.parse import urlsplit
 
 from strait.client.effects import Request
 from strait.errors import StraitError, TransportError, TransportTimeoutError
@@ -33,6 +34,15 @@ def closed(request: Request, cause: BaseException | None = None) -> TransportErr
 def late(request: Request) -> TransportTimeoutError:
     """Return the error of a call whose deadline has passed while it was under way."""
     return TransportTimeoutError(f"{what(request)}: the deadline has passed")
+
+
+def by_way_of(error: StraitError, proxy: str | None) -> StraitError:
+    """Name the proxy in an error of connecting: it may be the one that cannot be reached."""
+    if proxy is not None and isinstance(error, TransportError) and not error.sent:
+        parts = urlsplit(proxy)  # what else stands in it may be a password
+        place = f"{parts.hostname}:{parts.port}" if parts.port else f"{parts.hostname}"
+        error.args = (f"{error} (through the proxy {place})",)
+    return error
 
 
 class HttpxFailures:

@@ -13,12 +13,12 @@ from types import ModuleType
 from typing import Any
 
 from strait.client.effects import Request, Response
-from strait.client.transports.failures import HttpxFailures, closed, late
+from strait.client.transports.failures import HttpxFailures, by_way_of, closed, late
 from strait.client.transports.pools import LoopPools, ProcessPools
 from strait.client.transports.shards import Shard, Shards
 from strait.client.transports.streams import AsyncHttpxBody, HttpxBody
 from strait.client.transports.wiring import Proxies, Wiring
-from strait.errors import ConfigurationError
+from strait.errors import ConfigurationError, StraitError
 
 # How many connections there may be, and how many of them idle.
 _CONNECTIONS = {"httpx": (100, 100), "httpx2": (1000, 100)}
@@ -60,6 +60,11 @@ class _Family:
             keepalive_expiry=KEEPALIVE_SECS if given is None else given.keepalive_expiry,
         )
         return {"verify": self._wiring.context, "limits": limits, "proxy": proxy}
+
+    def _failed(self, error: Exception, request: Request) -> StraitError:
+        """Return our error for one that stood between a request and the head of its answer."""
+        mapped = self._failures.mapped(error, request)
+        return by_way_of(mapped, self._proxies.to(request.url))
 
 
 @cache
@@ -116,7 +121,7 @@ class HttpxTransport(_Family):
         try:
             return pool.handle_request(self._built(request))
         except Exception as error:  # nothing of the user's runs in there
-            raise self._failures.mapped(error, request) from error
+            raise self._failed(error, request) from error
 
 
 class AsyncHttpxTransport(_Family):
@@ -156,7 +161,7 @@ class AsyncHttpxTransport(_Family):
         except BaseException as error:
             shard.busy -= 1
             if isinstance(error, Exception):
-                raise self._failures.mapped(error, request) from error
+                raise self._failed(error, request) from error
             raise
         body = AsyncHttpxBody(answer, request, self._failures, shard)
         return Response(answer.status_code, answer.headers), body
@@ -173,7 +178,7 @@ class AsyncHttpxTransport(_Family):
             answer = await shard.transport.handle_async_request(self._built(request))
             return Response(answer.status_code, answer.headers, await answer.aread())
         except Exception as error:  # nothing of the user's runs in there
-            raise self._failures.mapped(error, request) from error
+            raise self._failed(error, request) from error
         finally:
             shard.busy -= 1
 
