@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 
-from strait.clock import VirtualClock
+from strait.clock import SECOND, VirtualClock, to_timestamp
 from strait.store import ledger, maintenance
-from support.handlers import Gate, Handlers, ok
+from support.handlers import Answer, Gate, Handlers, ok
 from support.workflows import Flows, approval, child
 from support.world import World
 from support.world import world as a_world
@@ -213,6 +213,32 @@ async def test_what_a_living_child_needs_stays(keeping: Keeping) -> None:
         assert await status_of(world, young) == 200
         await world.pass_time(2 * DAY)
         assert rows(world) == {}
+
+
+async def test_what_a_dead_letter_has_started_stays_with_it(keeping: Keeping) -> None:
+    async with keeping(retain_days=1) as world:
+        gate = Gate(Answer(404))
+        world.handlers.scripts = {"/parent": gate, "/child": lambda call: ok()}
+        job, other = await world.job("parent"), await world.job("child")
+        body = {"job_slug": other["slug"], "project_id": "proj-1", "spawn_key": "one"}
+        parent, handler = await world.executing(job)
+        spawned = await handler.post(f"/sdk/v1/runs/{parent}/spawn", json=body)
+        assert spawned.status_code == 201, spawned.text
+        child_id = spawned.json()["id"]
+        await world.until(child_id, "completed")
+        wake_at = to_timestamp(world.clock.now() + 2 * DAY * SECOND)
+        asleep = await handler.post(f"/sdk/v1/runs/{parent}/suspend", json={"wake_at": wake_at})
+        assert asleep.status_code == 200, asleep.text
+        gate.open()
+        await world.pass_time(2 * DAY)
+        await world.until(parent, "dead_letter")
+        await world.pass_time(4 * 3_600)
+        world.handlers.scripts["/parent"] = Gate(ok())
+        calls = len(world.handlers.of(parent))
+        assert (await world.api.post(f"/v1/runs/{parent}/dlq-replay", json={})).status_code == 200
+        call = (await world.handlers.wait(calls + 1, parent))[-1]
+        again = await world.handler(call.token).post(f"/sdk/v1/runs/{parent}/spawn", json=body)
+        assert again.json()["id"] == child_id, "its work would be done twice"
 
 
 async def test_what_a_dependent_job_waits_for_stays(keeping: Keeping) -> None:

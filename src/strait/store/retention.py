@@ -1,7 +1,8 @@
 """Runs that have been over for long enough, with all that belongs to them.
 
 They are found by walking the tables in the order of their making: no index is kept for it. A run
-that somebody living still needs is passed over and looked at again in the next walk.
+that somebody living still needs is passed over and looked at again in the next walk. A dead letter
+may live again, and finds what it has started by then.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def old_runs(db: sqlite3.Connection, limits: Limits, after: int, count: int) -> 
             status in TERMINAL_RUN_STATUSES
             and _is_old(limits, seq, oldest_kept, finished_at)
             and not (step_id and _step_exists(db, step_id))
-            and not (parent_id and _lives(db, parent_id))
+            and not (parent_id and _may_go_on(db, parent_id))
             and not _is_needed(db, run_id, job_id)
         ):
             ids.append(run_id)
@@ -140,6 +141,11 @@ def _step_exists(db: sqlite3.Connection, step_run_id: str) -> bool:
 
 def _lives(db: sqlite3.Connection, run_id: str) -> bool:
     return _any(db, f"SELECT 1 FROM runs WHERE id = ? AND {UNFINISHED}", run_id)
+
+
+def _may_go_on(db: sqlite3.Connection, run_id: str) -> bool:
+    living = f"({UNFINISHED} OR status = 'dead_letter')"
+    return _any(db, f"SELECT 1 FROM runs WHERE id = ? AND {living}", run_id)
 
 
 def _is_needed(db: sqlite3.Connection, run_id: str, job_id: str) -> bool:
