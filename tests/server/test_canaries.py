@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from strait.client import AsyncClient
-from strait.clock import VirtualClock
+from strait.clock import SECOND, VirtualClock
 from support.handlers import Handlers
 from support.workflows import Flows, sleep, told
 from support.world import PROJECT, World
 from support.world import world as running
 
 MINUTE_NS = 60 * 10**9
+HOUR = 3600
 
 
 async def two_versions(flows: Flows) -> dict[str, Any]:
@@ -230,6 +231,24 @@ async def test_a_canary_goes_on_after_a_restart(handlers: Handlers, tmp_path: Pa
     async with running(handlers, database, clock=clock) as world:
         await world.pass_time(61)
         assert await shown(Flows(world), workflow) == (200, 50)
+
+
+async def test_the_newest_canary_counts_where_a_clock_was_set_back(
+    handlers: Handlers, tmp_path: Path
+) -> None:
+    database, clock = tmp_path / "strait.db", VirtualClock()
+    async with running(handlers, database, clock=clock) as world:
+        flows = Flows(world)
+        workflow = await two_versions(flows)
+        await world.pass_time(HOUR)
+        await canary(flows, workflow, traffic_pct=10)
+        path = f"/v1/workflows/{workflow['id']}/canary"
+        assert (await flows.api.post(f"{path}/rollback")).status_code == 200
+    clock = VirtualClock(clock.now() - HOUR // 2 * SECOND)
+    async with running(handlers, database, clock=clock) as world:
+        flows = Flows(world)
+        made = await canary(flows, workflow, traffic_pct=90)
+        assert (await flows.api.get(path)).json() == made
 
 
 async def test_our_own_client_drives_a_canary(flows: Flows) -> None:

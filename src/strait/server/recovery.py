@@ -33,7 +33,12 @@ def newest_instant(db: sqlite3.Connection) -> int:
         "SELECT max(coalesce((SELECT created_at FROM runs ORDER BY seq DESC LIMIT 1), ''), "
         "coalesce((SELECT created_at FROM workflow_runs ORDER BY seq DESC LIMIT 1), ''), "
         "coalesce((SELECT max(at) FROM ledger WHERE id > (SELECT max(id) FROM ledger) - 100), ''), "
-        "coalesce((SELECT max(created_at) FROM jobs), ''))"
+        "coalesce((SELECT max(created_at) FROM jobs), ''), "
+        # Of what leaves no line in a history, each has an order too, and all but a few are audited.
+        "coalesce((SELECT max(updated_at) FROM records), ''), "
+        "coalesce((SELECT max((SELECT created_at FROM audit_events AS event "
+        "WHERE event.project_id = chain.project_id ORDER BY event.seq DESC LIMIT 1)) "
+        "FROM audit_chains AS chain), ''))"
     ).fetchone()
     return from_timestamp(newest) if newest else 0
 
