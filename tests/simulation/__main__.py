@@ -6,8 +6,12 @@ import argparse
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
-from simulation.scenario import Outcome, simulate
+from simulation.calendar import Calendar
+from simulation.scenario import Outcome, Story, simulate
+
+KINDS: dict[str, type[Story]] = {"work": Story, "days": Calendar}
 
 
 def main() -> None:
@@ -17,16 +21,18 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--show", type=int, help="print the trace of this seed only")
+    parser.add_argument("--stories", choices=sorted(KINDS), default="work", help="which kind")
     options = parser.parse_args()
+    tell = partial(simulate, kind=KINDS[options.stories])
     if options.show is not None:
-        outcome = simulate(options.show)
+        outcome = tell(options.show)
         print("\n".join(outcome.lines))
         print(outcome.digest, outcome.faults or "no fault")
         sys.exit(bool(outcome.faults))
     started = time.monotonic()
     with ProcessPoolExecutor(options.processes) as pool:
         seeds = range(options.first, options.first + options.seeds)
-        outcomes = [_told(outcome) for outcome in pool.map(simulate, seeds, chunksize=20)]
+        outcomes = [_told(outcome) for outcome in pool.map(tell, seeds, chunksize=20)]
     bad = [outcome for outcome in outcomes if outcome.faults]
     print(_summary(outcomes, len(bad), time.monotonic() - started))
     sys.exit(bool(bad))

@@ -53,7 +53,9 @@ class Accidents(World):
         seconds = self.machine.chance.choice((-setting.SET_BACK_SECS, -5.0, 5.0, 7200.0))
         self.was_set_back |= seconds < 0
         self.machine.note("the clock is set by", seconds)
+        self.machine.upset()
         self.machine.clock.set(seconds)
+        self.machine.calm_down()
 
     async def _fill_disk(self) -> None:
         """Let the disk be full for a while: for commits, or in the midst of an operation."""

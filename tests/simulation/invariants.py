@@ -6,9 +6,7 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from contextlib import closing
 from itertools import combinations, pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simulation import receivers, setting, steps
@@ -59,37 +57,32 @@ def asked_for(db: sqlite3.Connection) -> list[tuple[str, str]]:
     return rows.fetchall()
 
 
-def broken(database: Path, story: Story) -> list[str]:
+def broken(db: sqlite3.Connection, story: Story) -> list[str]:
     """Return which promises were broken; none is what is expected."""
-    with closing(sqlite3.connect(database)) as db:
-        return [
-            *_lost(db, story),
-            *_doubled(db, story),
-            *_refused(db, story),
-            *_histories(db),
-            *_outputs(db),
-            *_compensations(db),
-            *_throttled(db, story),
-            *_ticks(db),
-            *_gathered(db, story),
-            *_attempts(db),
-            *_limited(db),
-            *_dispatched(db, story),
-            *_needless_timeouts(db, story),
-            *_results(db, story),
-            *_leftovers(db),
-            *_children(db, story),
-            *_chained(db, story),
-            *_told(db, story),
-            *_forgotten(db, story),
-            *steps.broken(db, story),
-            *receivers.broken(db, story),
-            *(
-                f"integrity: {row[0]}"
-                for row in db.execute("PRAGMA integrity_check")
-                if row[0] != "ok"
-            ),
-        ]
+    return [
+        *_lost(db, story),
+        *_doubled(db, story),
+        *_refused(db, story),
+        *_histories(db),
+        *_outputs(db),
+        *_compensations(db),
+        *_throttled(db, story),
+        *_ticks(db),
+        *_gathered(db, story),
+        *_attempts(db),
+        *_limited(db),
+        *_dispatched(db, story),
+        *_needless_timeouts(db, story),
+        *_results(db, story),
+        *_leftovers(db),
+        *_children(db, story),
+        *_chained(db, story),
+        *_told(db, story),
+        *_forgotten(db, story),
+        *steps.broken(db, story),
+        *receivers.broken(db, story),
+        *(f"integrity: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"),
+    ]
 
 
 def _lost(db: sqlite3.Connection, story: Story) -> list[str]:

@@ -41,6 +41,8 @@ _QUICK, _SLOW = (0.0, 0.0, 0.0002, 0.002, 0.02), (0.0, 0.02, 0.5)
 _DRAINS, _GRACE_SECS, _HANG_UP_SECS = (0.0, 1.0, 30.0), 1.0, 0.5
 # A request that was refused because the disk was full may be answered so much later.
 _LATE_US = 1_000_000
+# No instant is so late.
+_FAR = 2**62
 
 Post = Callable[[str, dict[str, str], bytes], Awaitable[Answer]]
 # Which start of the platform a task belongs to; 0 is the world around it.
@@ -128,6 +130,10 @@ class Machine:
     Args:
         seed: everything that is left to chance follows from it.
         directory: where its disk lies.
+
+    Attributes:
+        settings: what the platform is set to beside what every story needs.
+        calm: from when to when it was up, and nobody set its clock or filled its disk.
     """
 
     def __init__(self, seed: int, directory: Path) -> None:
@@ -138,6 +144,9 @@ class Machine:
         self.starts = 0
         self.post: Post = _nobody
         self.faults: list[str] = []
+        self.settings: dict[str, Any] = {}
+        self.calm: list[tuple[int, int]] = []
+        self._calm_since = _FAR
         self._disk = Disk(self._refuses, lambda: self.chance.random() < 0.5)
         self._full_until = -_LATE_US
         self._refusing = (0.0, 0.0)
@@ -172,6 +181,7 @@ class Machine:
             internal_secret="s" * 16,
             encryption_key="k" * 32,
             drain_secs=self.chance.choice(_DRAINS),
+            **self.settings,
         )
         platform = Platform(settings, clock=self.clock, outside=outside)
         self.platform = platform
@@ -181,10 +191,12 @@ class Machine:
         self._answers.set()
         self._tasks = [(start, task) for start, task in self._tasks if not task.done()]
         self.note("boot", self.starts)
+        self.calm_down()
 
     async def cut_power(self) -> None:
         """Kill the platform where it stands: what was not committed is gone."""
         platform = self._running()
+        self.upset()
         self.platform = self._app = None
         self._answers.clear()
         self.note("power is cut")
@@ -203,12 +215,31 @@ class Machine:
     def fill_disk(self, seconds: float, commits: float, statements: float) -> None:
         """Have commits, or statements in the midst of operations, fail for a while, by chance."""
         self.note("the disk is full for", seconds)
+        self.upset()
         self._full_until = self.clock.elapsed + round(seconds * SECOND)
         self._refusing = (commits, statements)
 
     def free_disk(self) -> None:
         """Let there be room on the disk."""
         self._full_until = min(self._full_until, self.clock.elapsed)
+
+    def upset(self) -> None:
+        """Take note that from now on instants may pass unseen: no power, a full disk, no clock."""
+        self.look_back()
+        self._calm_since = _FAR
+
+    def look_back(self) -> None:
+        """Take note of how long it has been calm until now."""
+        if self._calm_since < (now := self.clock.now()):
+            self.calm.append((self._calm_since, now))
+
+    def calm_down(self) -> None:
+        """Take note that what comes due from now on is seen in its time."""
+        self._calm_since = self.stamp()
+
+    def stamp(self) -> int:
+        """Return the instant that a record gets which is made now; not before any other."""
+        return max(self.clock.now(), self._running()._last_tick)
 
     @property
     def is_full(self) -> bool:
@@ -237,6 +268,7 @@ class Machine:
         """Stop the platform in order, as its server does: it answers until handlers are done."""
         platform = self._running()
         self.note("shuts down")
+        self.upset()
         await self._inside(platform.drain())
         self._app = None
         self._answers.clear()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
+import sqlite3
 import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, TypeAlias
 
 from simulation import invariants, receivers, setting
 from simulation.accidents import Accidents
@@ -21,6 +25,8 @@ from simulation.world import FullError
 from strait.server.unit import Unit
 from strait.server.work import api_keys
 from strait.store import meta
+
+Deed: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass
@@ -38,6 +44,8 @@ class Outcome:
 class Story(People, Flows, Accidents):
     """Everything that goes on around the platform, from its first start to the last."""
 
+    PAUSES: ClassVar[tuple[float, ...]] = (0.0, 0.0, 0.01, 1.0, 30.0)
+
     async def tell(self) -> None:
         """Set up, let everything happen, and bring it to its end."""
         machine = self.machine
@@ -46,10 +54,10 @@ class Story(People, Flows, Accidents):
         self.handlers.users_token = self.token
         self.handlers.healthy = True
         await self._set_up()
-        self.crew.work()
+        self._begin()
         self.handlers.healthy = False
         for _ in range(machine.chance.randint(15, 45)):
-            await machine.clock.sleep(machine.chance.choice((0.0, 0.0, 0.01, 1.0, 30.0)))
+            await machine.clock.sleep(machine.chance.choice(self.PAUSES))
             await self._something_happens()
         self.handlers.healthy = True
         machine.free_disk()
@@ -73,19 +81,33 @@ class Story(People, Flows, Accidents):
 
     async def _something_happens(self) -> None:
         chance = self.machine.chance
-        event = chance.choices(
-            (self._trigger, self._gather, self._run_workflow, self._send, self._cancel,
-             self._pause, self._act, self._mend, self._accident, self._set_clock, self._replay,
-             self._fill_disk, self._revive, self._restart, self._trigger_many, self._move,
-             self._overwork),
-            weights=(26, 10, 10, 10, 5, 4, 6, 10, 9, 3, 3, 5, 4, 4, 4, 5, self._load),
-        )[0]  # fmt: skip
+        deeds, weights = zip(*self._deeds(), strict=True)
+        event = chance.choices(deeds, weights)[0]
         try:
             await event()
         except (LostError, FullError):
             self.machine.note("no answer")
             if self.machine.platform is None:
                 await self.machine.boot()
+
+    def _deeds(self) -> list[tuple[Deed, int]]:
+        """Return what may happen, and how often it does beside the others."""
+        return [
+            (self._trigger, 26), (self._gather, 10), (self._run_workflow, 10), (self._send, 10),
+            (self._cancel, 5), (self._pause, 4), (self._act, 6), (self._mend, 10),
+            (self._accident, 9), (self._set_clock, 3), (self._replay, 3), (self._fill_disk, 5),
+            (self._revive, 4), (self._restart, 4), (self._trigger_many, 4), (self._move, 5),
+            (self._overwork, self._load),
+        ]  # fmt: skip
+
+    def broken(self) -> list[str]:
+        """Return which promises were broken, once the platform is off; none is what is expected."""
+        with closing(sqlite3.connect(self.machine.database)) as db:
+            return invariants.broken(db, self)
+
+    def _begin(self) -> None:
+        """Have those begin who go on by themselves."""
+        self.crew.work()
 
     async def _set_up(self) -> None:
         chance = self.machine.chance
@@ -125,12 +147,12 @@ def _project_and_key(unit: Unit) -> str:
     return api_keys.make(unit, project_id=PROJECT, name="all", scopes=["*"], lifetime_days=None)[1]
 
 
-def simulate(seed: int) -> Outcome:
-    """Tell the story of a seed and check what it leaves behind."""
+def simulate(seed: int, kind: type[Story] = Story) -> Outcome:
+    """Tell the story of a seed, of a kind of stories, and check what it leaves behind."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
         machine = Machine(seed, Path(directory))
-        story = Story(machine)
+        story = kind(machine)
         errors = Errors(machine)
         logger = logging.getLogger("strait")
         logger.addHandler(errors)
@@ -143,7 +165,7 @@ def simulate(seed: int) -> Outcome:
         finally:
             logger.removeHandler(errors)
             logger.propagate = propagates
-        faults = machine.faults or invariants.broken(machine.database, story)
+        faults = machine.faults or story.broken()
         return Outcome(
             seed,
             machine.digest,

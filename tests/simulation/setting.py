@@ -28,26 +28,26 @@ Step = dict[str, Any]
 
 def jobs(chance: Random) -> dict[str, dict[str, Any]]:
     """Return the bodies of all jobs; each is called under the kind of handler that it has."""
-    made = {kind: _job(chance, kind, kind) for kind in KINDS}
+    made = {kind: job(chance, kind, kind) for kind in KINDS}
     made["plain"] |= {"on_complete_trigger_job": "chained", "on_failure_trigger_job": "chained"}
-    made["chained"] = _job(chance, "chained", "says")
-    made["throttled"] = _job(chance, "throttled", "plain") | {
+    made["chained"] = job(chance, "chained", "says")
+    made["throttled"] = job(chance, "throttled", "plain") | {
         "throttles": [{"name": "slow", "key": "{{who}}"}]
     }
-    made["debounced"] = _job(chance, "debounced", "plain") | {"debounce_window_secs": DEBOUNCE_SECS}
-    made["batched"] = _job(chance, "batched", "plain") | BATCH
-    made["worked"] = _job(chance, "worked", "none") | {
+    made["debounced"] = job(chance, "debounced", "plain") | {"debounce_window_secs": DEBOUNCE_SECS}
+    made["batched"] = job(chance, "batched", "plain") | BATCH
+    made["worked"] = job(chance, "worked", "none") | {
         "execution_mode": "worker",
         "queue_name": "work",
     }
-    made["scheduled"] = _job(chance, "scheduled", "plain") | {
+    made["scheduled"] = job(chance, "scheduled", "plain") | {
         "cron": CRON,
         "cron_catchup": chance.choice(("skip", "last", "all")),
     }
     return made
 
 
-def _job(chance: Random, slug: str, handler: str) -> dict[str, Any]:
+def job(chance: Random, slug: str, handler: str) -> dict[str, Any]:
     return {
         "project_id": PROJECT,
         "name": slug,

@@ -59,7 +59,7 @@ def broken(db: sqlite3.Connection, story: Story) -> list[str]:
 def _runs(db: sqlite3.Connection, story: Story) -> dict[str, DurableRun]:
     rows = db.execute(
         "SELECT id, status, iif(doc ->> 'triggered_by' = 'undo', parent_run_id, '') FROM runs "
-        "WHERE job_id = ? ORDER BY seq",
+        "WHERE job_id = ? ORDER BY created_at",
         (story.jobs["durable"],),
     )
     runs = {run: DurableRun(run, status, undoes, {}) for run, status, undoes in rows}

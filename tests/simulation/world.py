@@ -93,6 +93,22 @@ class World:
             await self._ask("POST", f"/v1/workflow-runs/{run}/steps/{ref}/approve", {})
         return not self._unfinished()
 
+    async def _insist(self, method: str, path: str, body: object, *, key: str) -> Said:
+        """Send a request under a key, again and again until an answer comes."""
+        while True:
+            try:
+                return await self._ask(method, path, body, key=key)
+            except LostError:
+                if self.machine.platform is None:
+                    await self.machine.boot()
+            except FullError:
+                pass
+
+    def _next(self) -> int:
+        """Return a number that nothing else has."""
+        self._keys += 1
+        return self._keys
+
     def _unfinished(self) -> list[tuple[str, str, str]]:
         return invariants.unfinished(self.machine._running().reader)
 

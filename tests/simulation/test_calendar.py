@@ -1,0 +1,218 @@
+"""Stories of days: schedules, windows, batches, sources, canaries, and what is not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from simulation.calendar import Calendar
+from simulation.scenario import simulate
+from strait.engine import admission, filters
+from strait.engine import runs as engine
+from strait.server.archive import Archive
+from strait.server.routes import bulk_runs
+from strait.server.scheduler import Scheduler
+from strait.server.work import buffers, canaries, events, housekeeping, runs, schedules
+from strait.store import buffers as buffer_rows
+from strait.store import ledger, retention, triggers
+from strait.store.records import owned
+
+PARTS, PART = 4, 8
+# Those that find what few others do.
+TELLING = (3, 10, 9, 15, 11, 2)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_day_breaks_a_promise(part: int) -> None:
+    outcomes = [simulate(seed, Calendar) for seed in range(part * PART, (part + 1) * PART)]
+    assert {outcome.seed: outcome.faults for outcome in outcomes if outcome.faults} == {}
+    # A story in which nothing happens would promise little.
+    assert sum(outcome.runs for outcome in outcomes) > 5 * PART
+    assert sum(outcome.starts for outcome in outcomes) > 2 * PART
+
+
+def test_a_day_is_told_the_same_way_twice() -> None:
+    assert simulate(3, Calendar).lines == simulate(3, Calendar).lines
+
+
+def _forget_schedules(unit: Any, schedule: Any) -> None:
+    """A platform that does not look after the schedules of the last one."""
+
+
+def _make_up_for_all(schedule: schedules.Schedule, since: int, now: int) -> list[int]:
+    """A platform that starts what it was told to leave out."""
+    return ticks(schedule._replace(catchup="all"), since, now)
+
+
+def _make_up_for_nothing(schedule: schedules.Schedule, since: int, now: int) -> list[int]:
+    """A platform that leaves out what it was told to make up for."""
+    return ticks(schedule._replace(catchup="skip"), since, now)
+
+
+def _only_one(schedule: schedules.Schedule, since: int, now: int) -> list[int]:
+    """A platform that makes up for the oldest that it missed."""
+    return ticks(schedule._replace(catchup="all"), since, now)[:1]
+
+
+ticks = schedules._ticks
+
+
+def _by_no_key(unit: Any, job: Any, key: str, request: Any, payload: str) -> Any:
+    """A platform that puts triggers of all keys into one batch."""
+    return collect(unit, job, "", request, payload)
+
+
+collect = buffers.collect
+
+
+def _one_for_all_keys(db: Any, job_id: str, key: str, fire_at: str, trigger: Any) -> None:
+    """A platform that has a trigger replaced by one of another key."""
+    db.execute("DELETE FROM debounces WHERE job_id = ?", (job_id,))
+    put_debounced(db, job_id, key, fire_at, trigger)
+
+
+put_debounced = buffer_rows.put_debounced
+
+
+def _at_once(unit: Any, job: Any, key: str, request: Any, payload: str) -> Any:
+    """A platform that does not wait for what may replace a trigger."""
+    found = buffer_rows.debounced(unit.db, job.id, key)
+    if found is not None:
+        buffers.runs.create(unit, job, request, found[1].payload)
+    return debounce(unit, job, key, request, payload)
+
+
+debounce = buffers.debounce
+
+
+def _always_open(job: Any, scheduled_at: int, now: int) -> int:
+    """A platform that knows of no windows."""
+    return scheduled_at
+
+
+def _queue_at_once(scheduler: Scheduler, states: Any) -> None:
+    """A platform that does not wait for the time of a run."""
+    observe_new(scheduler, states)
+    for state in states:
+        if state.run.status == "delayed":
+            queue = partial(runs.apply_by_id, run_id=state.run.id, event=engine.Due())
+            scheduler._platform.write(queue)
+
+
+observe_new = Scheduler.observe_new
+
+
+def _everything_fits(expression: Any, payload: Any) -> bool:
+    """A platform that knows of no filters."""
+    return True
+
+
+def _nothing_is_held(unit: Any, trigger: Any) -> Any:
+    """A platform that does not look for what came before."""
+    return trigger
+
+
+def _keep_what_was_taken(db: Any, event_id: str) -> None:
+    """A platform that hands the same event out again."""
+
+
+def _held_for_ever(db: Any, project_id: str, event_key: str, now: str) -> Any:
+    """A platform that holds events beyond their time."""
+    return held(db, project_id, event_key, "")
+
+
+held = triggers.held
+
+
+def _newest_version(unit: Any, workflow: Any) -> Any:
+    """A platform that knows of no canaries."""
+    return workflow
+
+
+def _first_canary(db: Any, workflow_id: str) -> Any:
+    """A platform that goes by the first canary of a workflow."""
+    found = owned(db, canaries.KIND, workflow_id)
+    return found[-1] if found else None
+
+
+def _watch_none(unit: Any) -> None:
+    """A platform that leaves alone what the last one has watched."""
+
+
+def _only_the_first(call: Any, db: Any) -> list[str]:
+    """A platform that cancels one of many."""
+    return fitting(call, db)[:1]
+
+
+fitting = bulk_runs._fitting
+
+
+def _as_if(call: Any, unit: Any, run_id: str) -> dict[str, str]:
+    """A platform that cancels nothing, and says that it has."""
+    return {"id": run_id, "status": "canceled"}
+
+
+def _twice(call: Any, unit: Any, run: Any) -> Any:
+    """A platform that does everything again two times."""
+    replay_as_new(call, unit, run)
+    return replay_as_new(call, unit, run)
+
+
+replay_as_new = bulk_runs.replay_as_new
+
+
+def _archive_nothing(archive: Any, at: str, subjects: Any) -> None:
+    """A platform that deletes what it has not archived."""
+
+
+def _old_at_once(limits: Any, seq: int, oldest_kept: int, finished_at: str) -> bool:
+    """A platform that drops what is just over."""
+    return bool(finished_at)
+
+
+def _keep_everything(unit: Any) -> None:
+    """A platform that keeps what is over for ever."""
+
+
+def _hold_no_place(db: Any, place: int) -> None:
+    """A platform that gives the places of deleted lines to others."""
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken"),
+    [
+        (schedules, "take_over", _forget_schedules),
+        (schedules, "_ticks", _make_up_for_all),
+        (schedules, "_ticks", _make_up_for_nothing),
+        (schedules, "_ticks", _only_one),
+        (buffers, "collect", _by_no_key),
+        (buffers, "debounce", _at_once),
+        (buffer_rows, "put_debounced", _one_for_all_keys),
+        (admission, "in_window", _always_open),
+        (Scheduler, "observe_new", _queue_at_once),
+        (filters, "matches", _everything_fits),
+        (events, "_take_held", _nothing_is_held),
+        (triggers, "drop_held", _keep_what_was_taken),
+        (triggers, "held", _held_for_ever),
+        (canaries, "choose", _newest_version),
+        (canaries, "newest", _first_canary),
+        (canaries, "after_restart", _watch_none),
+        (bulk_runs, "_fitting", _only_the_first),
+        (bulk_runs, "_cancel", _as_if),
+        (bulk_runs, "replay_as_new", _twice),
+        (Archive, "write", _archive_nothing),
+        (ledger, "_hold", _hold_no_place),
+        (housekeeping, "watch", _keep_everything),
+        (retention, "_is_old", _old_at_once),
+        (retention, "_may_go_on", retention._lives),
+    ],
+)
+def test_a_platform_that_is_broken_is_found_out(
+    where: Any, name: str, broken: Callable[..., Any]
+) -> None:
+    with patch.object(where, name, broken):
+        assert any(simulate(seed, Calendar).faults for seed in (*TELLING, *range(60)))
