@@ -208,7 +208,6 @@ def _hold_no_place(db: Any, place: int) -> None:
         (ledger, "_hold", _hold_no_place),
         (housekeeping, "watch", _keep_everything),
         (retention, "_is_old", _old_at_once),
-        (retention, "_may_go_on", retention._lives),
     ],
 )
 def test_a_platform_that_is_broken_is_found_out(
