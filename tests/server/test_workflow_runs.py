@@ -411,15 +411,16 @@ async def test_many_runs_are_replayed_each_with_its_own_outcome(flows: Flows) ->
     made = await flows.create(approval("a"))
     over, open_one = [await flows.trigger(made) for _ in range(2)]
     await flows.did(over, "steps/a/approve")
-    body = {"workflow_run_ids": [over, open_one, "nobody"]}
+    body = {"workflow_run_ids": [over, open_one, "nobody", over]}
     answer = await flows.api.post("/v1/workflow-runs/bulk-replay", json=body)
     told_of = answer.json()
-    assert (told_of["total"], told_of["replayed"]) == (3, 1)
-    first, second, third = told_of["results"]
+    assert (told_of["total"], told_of["replayed"]) == (4, 1)
+    first, second, third, twice = told_of["results"]
     assert (first["status"], second["status"], third["status"]) == ("replayed", "failed", "failed")
     assert (await flows.run(first["new_run_id"]))["retry_of_run_id"] == over
     assert second["error"] == "can only retry a workflow run in terminal state"
     assert third["error"] == "workflow run not found"
+    assert (twice["status"], twice["error"]) == ("failed", "workflow run is named twice")
 
 
 # ----------------------------------------------------------------------------------- other people

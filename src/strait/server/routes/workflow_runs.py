@@ -76,13 +76,18 @@ def bulk_cancel(call: Call, unit: Unit) -> Reply:
 def bulk_replay(call: Call, unit: Unit) -> Reply:
     """Retry runs by id; each has its own outcome."""
     wanted = call.body(bodies.BulkReplayWorkflowRunsRequest).workflow_run_ids or []
-    results = [_replay(call, unit, run_id) for run_id in wanted]
+    results = [
+        _replay(call, unit, run_id, again=run_id in wanted[:place])
+        for place, run_id in enumerate(wanted)
+    ]
     replayed = sum(1 for row in results if row["status"] == "replayed")
     return reply({"results": results, "total": len(results), "replayed": replayed})
 
 
-def _replay(call: Call, unit: Unit, run_id: str) -> dict[str, str]:
+def _replay(call: Call, unit: Unit, run_id: str, *, again: bool) -> dict[str, str]:
     try:
+        if again:
+            raise ApiError(409, "workflow run is named twice")
         stored = workflows.load(unit, call.project_id, run_id)
         run = workflow_starts.retry(unit, stored, call.principal.actor)
     except (ApiError, Refused) as error:
