@@ -122,6 +122,7 @@ def test_a_job_needs_a_project_and_an_endpoint_unless_a_worker_fetches_its_runs(
         ({"webhook_secret": "short"}, "`webhook_secret` must have 16 to 4096 characters, not 5"),
         ({"webhook_url": "https://x.test"}, "client.webhooks.create_subscription"),
         ({"run": "main.handler"}, "`run` must be a function"),
+        ({"rate_limit_max": 1}, "`rate_limit_max` needs `rate_limit_window_secs`"),
         ({"debounce_window_secs": 1, "batch_window_secs": 1}, "exclude each other"),
         ({"payload_schema": {"x": {1}}}, "`payload_schema` cannot be sent as JSON"),
     ],

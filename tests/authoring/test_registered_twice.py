@@ -66,7 +66,7 @@ JOBS = st.fixed_dictionaries(
         "on_complete_payload_mapping": MAPPINGS,
         "on_failure_payload_mapping": MAPPINGS,
     },
-)
+).filter(lambda job: "rate_limit_max" not in job or job.get("rate_limit_window_secs", 0) > 0)
 CONDITION = {"type": "step_status", "step_ref": "first", "status": "completed"}
 EVERY_STEP = st.fixed_dictionaries(
     {},

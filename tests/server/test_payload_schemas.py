@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from strait.server import checks
 from strait.server.checks import MAX_SCHEMA_STEPS, mismatch
+from support.world import PROJECT, World
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -62,3 +63,41 @@ def test_a_reference_is_never_followed() -> None:
     assert mismatch(1, {"$ref": "http://127.0.0.1:1/schema.json"}) == ""
     with pytest.raises(checks.ApiError, match=r"payload validation failed: \$.a is required"):
         checks.schema({}, {"$ref": "file:///etc/passwd", "required": ["a", ["b"], {}]}, "payload")
+
+
+@pytest.mark.parametrize(
+    "against",
+    [
+        {"$ref": "https://example.com/a.json"},
+        {"properties": {"a": {"items": {"$ref": "file:///etc/passwd"}}}},
+        {"anyOf": [{"type": "null"}, {"$ref": "other.json#/$defs/a"}]},
+    ],
+)
+async def test_a_schema_that_leads_elsewhere_is_refused_where_it_is_given(
+    world: World, against: Any
+) -> None:
+    job = await world.job()
+    source = await world.api.post(
+        "/v1/event-sources", json={"project_id": PROJECT, "name": "shop", "schema": against}
+    )
+    changes = [
+        (name, await world.api.patch(f"/v1/jobs/{job['id']}", json={name: against}))
+        for name in ("payload_schema", "result_schema")
+    ]
+    for name, refused in (("schema", source), *changes):
+        assert refused.status_code == 400
+        text = refused.json()["error"]["message"]
+        assert text.startswith(f"{name}: $ref ")
+        assert "leads out of the schema, and nothing is fetched" in text
+    assert (await world.api.get(f"/v1/jobs/{job['id']}")).json()["version"] == 1
+
+
+async def test_a_schema_may_refer_to_itself_and_speak_of_references(world: World) -> None:
+    await world.job(
+        payload_schema={
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$defs": {"a": {"type": "integer"}},
+            "properties": {"a": {"$ref": "#/$defs/a"}, "$ref": {"type": "string"}},
+            "examples": [{"$ref": "https://example.com/data-no-schema"}],
+        }
+    )

@@ -171,6 +171,19 @@ async def test_more_at_once_than_a_job_ever_takes_are_not_asked_to_come_back(
     assert taken.status_code == 201
 
 
+async def test_a_rate_limit_without_its_window_would_limit_nothing_and_is_refused(
+    world: World,
+) -> None:
+    job = await world.job(rate_limit_max=2, rate_limit_window_secs=60)
+    refused = await world.api.patch(f"/v1/jobs/{job['id']}", json={"rate_limit_window_secs": 0})
+    assert told(refused) == (
+        400,
+        "rate_limit_max needs rate_limit_window_secs: in how many seconds so many are taken",
+    )
+    off = {"rate_limit_max": 0, "rate_limit_window_secs": 0}
+    assert (await world.api.patch(f"/v1/jobs/{job['id']}", json=off)).status_code == 200
+
+
 async def test_a_rate_limited_job_answers_429_and_when_to_come_back(virtual: World) -> None:
     job = await virtual.job(rate_limit_max=2, rate_limit_window_secs=60)
     for _ in range(2):

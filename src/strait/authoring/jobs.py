@@ -448,5 +448,9 @@ def _check_combinations(checks: Checks, opts: JobOptions[TPayload]) -> None:
             "`webhook_url` is not something that a platform takes with a job; "
             "subscribe with `client.webhooks.create_subscription`"
         )
+    if opts.rate_limit_max and not opts.rate_limit_window_secs:
+        raise checks.refuse(
+            "`rate_limit_max` needs `rate_limit_window_secs`: in how many seconds so many are taken"
+        )
     if opts.debounce_window_secs and opts.batch_window_secs:
         raise checks.refuse("`debounce_window_secs` and `batch_window_secs` exclude each other")

@@ -19,6 +19,8 @@ MAX_SCHEMA_DEPTH = 32
 MAX_SCHEMA_STEPS = 200_000
 _TOO_MUCH = f"it takes more than {MAX_SCHEMA_STEPS} comparisons"
 END_OF_TIME = "9999"
+# Keywords of JSON Schema whose values are data, and no schemas.
+_DATA_KEYWORDS = frozenset({"const", "default", "enum", "examples"})
 
 _sorted = msgspec.json.Encoder(order="sorted")
 
@@ -83,6 +85,33 @@ def schema(value: Any, against: Any, what: str, *, status: int = 400, code: str 
 def mismatch(value: Any, against: Any) -> str:
     """Return the first place at which a value does not fit a schema, and why; "" if it fits."""
     return _Fit().mismatch(value, against, "$", 0)
+
+
+def check_refs(against: Any, what: str) -> None:
+    """Check that a schema stands by itself: what lies elsewhere is never fetched.
+
+    Args:
+        against: the schema; None, or what is no object, has nothing to fetch.
+        what: the field that holds it, for the message.
+
+    Raises:
+        ApiError: 400, a `$ref` of it leads out of the document.
+    """
+    left = [against]
+    while left:
+        one = left.pop()
+        if isinstance(one, list):
+            left += one
+        if not isinstance(one, dict):
+            continue
+        ref = one.get("$ref")
+        if isinstance(ref, str) and not ref.startswith("#"):
+            raise ApiError(
+                400,
+                f"{what}: $ref {ref[:200]!r} leads out of the schema, and nothing is fetched; "
+                "write what it stands for in its place",
+            )
+        left += [inner for key, inner in one.items() if key not in _DATA_KEYWORDS]
 
 
 class _Fit:

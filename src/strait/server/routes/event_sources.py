@@ -44,6 +44,7 @@ def _prepare(call: Call, unit: Unit, source: Record) -> Record:
         raise ApiError(
             400, "signature_algorithm is required when signature_header or signature_secret is set"
         )
+    checks.check_refs(source.fields.get("schema"), "schema")
     return replace(source, fields={"enabled": True, **source.fields})
 
 

@@ -45,9 +45,9 @@ _PLAIN = (
     "on_complete_trigger_workflow", "on_complete_trigger_job", "on_failure_trigger_job",
     "on_failure_trigger_workflow", "enabled", "backwards_compatible", "slug",
 )  # fmt: skip
+_SCHEMAS = ("payload_schema", "result_schema")
 _FREE = (
-    "payload_schema",
-    "result_schema",
+    *_SCHEMAS,
     "on_complete_payload_mapping",
     "on_failure_payload_mapping",
 )
@@ -308,6 +308,21 @@ def _check_references(db: sqlite3.Connection, job: Job, before: Job | None) -> N
         if found is None or found.project_id != job.project_id:
             raise ApiError(400, f"{name}: {what} {named!r} not found")
     _check_throttles(db, job)
+    _check_rate(job, before)
+    for name in _SCHEMAS:
+        if before is None or getattr(before, name) != getattr(job, name):
+            checks.check_refs(getattr(job, name), name)
+
+
+def _check_rate(job: Job, before: Job | None) -> None:
+    if not job.rate_limit_max or job.rate_limit_window_secs:
+        return
+    if before is None or (before.rate_limit_max, before.rate_limit_window_secs) != (
+        job.rate_limit_max,
+        job.rate_limit_window_secs,
+    ):
+        text = "rate_limit_max needs rate_limit_window_secs: in how many seconds so many are taken"
+        raise ApiError(400, text)
 
 
 def _check_throttles(db: sqlite3.Connection, job: Job) -> None:

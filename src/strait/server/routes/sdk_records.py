@@ -76,6 +76,7 @@ def output(call: Call, unit: Unit) -> Reply:
     text = _required(body.value, "value")
     against = checks.json_value(body.schema)
     if against is not None:
+        checks.check_refs(against, "schema")
         checks.schema(json.decode(text), against, "output schema")
     record = Output(
         id=unit.new_id(),
