@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from strait.cli.many import each
 from strait.errors import map_http_error
 from strait.services.workflow_runs import WorkflowRunsService
 from strait.testing import load_run
@@ -292,12 +293,42 @@ def test_dead_letters_are_listed_replayed_and_purged(shop: Shop) -> None:
     letter = json.loads(ran.stdout)
     assert letter["status"] == "dead_letter"
     assert letter["id"] in shop.done("dlq", "list", "--job", "flaky")
-    (replayed,) = shop.json("dlq", "replay", letter["id"])
+    (replayed,) = shop.json("dlq", "replay", letter["id"])["replayed"]
     shop.refused("runs", "watch", replayed["id"])
     letters = {one["id"] for one in shop.json("dlq", "list")}
     assert shop.refused("dlq", "purge", *letters)[0] == 2, "nobody can be asked"
     assert set(shop.json("dlq", "purge", "--all", "--yes")["purged"]) == letters
     assert "no dead letters" in shop.done("dlq", "list")
+
+
+def test_one_dead_letter_that_is_none_holds_up_no_other(shop: Shop) -> None:
+    def letter() -> str:
+        ran = shop.run("trigger", "flaky", "--payload", "{}", "--wait", "--json")
+        return str(json.loads(ran.stdout)["id"])
+
+    first, second = letter(), letter()
+    result = shop.run("dlq", "purge", "nowhere", first, "--yes")
+    assert "1 run purged" in result.stdout + result.stderr
+    assert "nowhere" in result.stderr
+    assert [one["id"] for one in shop.json("dlq", "list")] == [second]
+    result = shop.run("dlq", "replay", "nowhere", second, "--json")
+    told = json.loads(result.stdout)
+    assert [(one["id"], one["status"]) for one in told["replayed"]] == [(second, "queued")]
+    assert [one["id"] for one in told["failed"]] == ["nowhere"]
+    assert result.exit_code == 1
+    assert "strait: 1 run could not be replayed" in result.stderr
+
+
+def test_what_was_done_before_the_end_came_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def act(run_id: str) -> dict[str, str]:
+        if run_id == "third":
+            raise KeyboardInterrupt
+        return {"id": run_id, "status": "queued"}
+
+    with pytest.raises(KeyboardInterrupt):
+        each(("replay", "replayed"), ["first", "second", "third"], act, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert [one["id"] for one in told["replayed"]] == ["first", "second"]
 
 
 # --------------------------------------------------------------------------------------- completion

@@ -57,18 +57,11 @@ def replay(
     session: Session, *, run_ids: tuple[str, ...], job: str | None, every: bool, yes: bool
 ) -> None:
     """Run dead letters again, with new attempts."""
-    from strait.cli import output
+    from strait.cli.many import each
 
     chosen = _chosen(session, run_ids, job, every=every, yes=yes, question="Run {} again?")
-    from strait.cli.progress import tracked
-
-    told = [session.client.runs.dlq_replay(one) for one in tracked("replay", chosen)]
-    if session.as_json:
-        output.print_json(told)
-        return
-    for one in told:
-        output.say(f"{one['id']}  {one['status']}")
-    output.say(f"{output.count(len(told), 'dead letter')} replayed")
+    words = ("replay", "replayed")
+    each(words, chosen, session.client.runs.dlq_replay, as_json=session.as_json)
 
 
 @dlq.command()
@@ -81,17 +74,16 @@ def purge(
     session: Session, *, run_ids: tuple[str, ...], job: str | None, every: bool, yes: bool
 ) -> None:
     """Delete dead letters for good."""
-    from strait.cli import output
-    from strait.cli.progress import tracked
+    from strait.cli.many import each
 
     question = "Delete {} for good?"
     chosen = _chosen(session, run_ids, job, every=every, yes=yes, question=question, always=True)
-    for one in tracked("purge", chosen):
-        session.client.admin_dlq.purge(one)
-    if session.as_json:
-        output.print_json({"purged": chosen})
-    else:
-        output.say(f"{output.count(len(chosen), 'dead letter')} purged")
+
+    def delete(run_id: str) -> str:
+        session.client.admin_dlq.purge(run_id)
+        return run_id
+
+    each(("purge", "purged"), chosen, delete, as_json=session.as_json, quiet=True)
 
 
 def _letters(session: Session, job: str | None, limit: int) -> list[dict[str, str]]:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strait.cli import inputs, lookup, output
-from strait.cli.failures import CommandError
+from strait.cli.many import each
 from strait.cli.progress import tracked
 from strait.cli.runs import Wanted, matching
 from strait.cli.trigger import check_end, show_until_end
-from strait.errors import HttpError
 from strait.fsm import TERMINAL_RUN_STATUSES, RunStatus
 
 if TYPE_CHECKING:
@@ -35,20 +34,15 @@ def cancel(session: Session, run_ids: Sequence[str], job: str | None, *, yes: bo
     if not run_ids:
         _cancel_all(session, job, yes=yes)
         return
-    canceled: list[Json] = []
-    failed: list[Json] = []
-    for run_id in tracked("cancel", run_ids):
-        kind, run = lookup.run(session.client, run_id)
-        if kind == "workflow run":
-            canceled.append(session.client.workflow_runs.cancel(run_id))
-            continue
-        try:
-            canceled.append(session.client.runs.cancel(run["id"]))
-        except HttpError as error:
-            if len(run_ids) == 1:
-                raise
-            failed.append({"id": run_id, "error": str(error)})
-    _tell_many(session, "canceled", canceled, failed)
+    words = ("cancel", "canceled")
+    each(words, run_ids, lambda one: _cancel(session, one), as_json=session.as_json)
+
+
+def _cancel(session: Session, run_id: str) -> Json:
+    kind, run = lookup.run(session.client, run_id)
+    if kind == "workflow run":
+        return session.client.workflow_runs.cancel(run_id)
+    return session.client.runs.cancel(run["id"])
 
 
 def _cancel_all(session: Session, job: str | None, *, yes: bool) -> None:
@@ -97,12 +91,13 @@ def replay(session: Session, asked: Again) -> None:
         run_ids = [run["id"] for run in matching(session, wanted)]
         if run_ids:
             inputs.confirm(f"Run {output.count(len(run_ids), 'run')} again?", yes=asked.yes)
-    replayed = [_again(session, one, asked) for one in tracked("replay", run_ids)]
     if not asked.wait:
-        _tell_many(session, "replayed", replayed, [])
+        words = ("replay", "replayed")
+        each(words, run_ids, lambda one: _again(session, one, asked), as_json=session.as_json)
         return
-    kind = "workflow run" if "workflow_id" in replayed[0] else "run"
-    ended = show_until_end(session, kind, replayed[0]["id"], None)
+    replayed = _again(session, run_ids[0], asked)
+    kind = "workflow run" if "workflow_id" in replayed else "run"
+    ended = show_until_end(session, kind, replayed["id"], None)
     if session.as_json:
         output.print_json(ended)
     check_end(kind, ended)
@@ -120,18 +115,6 @@ def _again(session: Session, run_id: str, asked: Again) -> Json:
         return session.client.jobs.trigger(run["job_id"], body)
     query = {"from_checkpoint": "true"} if asked.from_checkpoint else None
     return session.client.runs.replay(run_id, query=query)
-
-
-def _tell_many(session: Session, done: str, runs: list[Json], failed: list[Json]) -> None:
-    if session.as_json:
-        output.print_json({done: runs, "failed": failed})
-    else:
-        for run in runs:
-            output.say(f"{run['id']}  {done}, {run['status']}")
-        for one in failed:
-            output.note(f"{one['id']}  {one['error']}")
-    if failed:
-        raise CommandError(f"{output.count(len(failed), 'run')} could not be {done}", "see above")
 
 
 @dataclass(frozen=True, slots=True)
