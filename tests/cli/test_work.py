@@ -6,10 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from strait.cli.many import each
+from strait.cli.watching import follow
+from strait.client import Client
+from strait.client.middleware import Middleware, MiddlewareRequestContext
 from strait.errors import map_http_error
 from strait.services.workflow_runs import WorkflowRunsService
 from strait.testing import load_run
@@ -147,6 +151,40 @@ def test_a_run_that_waits_is_watched_to_its_end(shop: Shop) -> None:
     *events, ended = map(json.loads, shop.done("runs", "watch", run["id"], "--json").splitlines())
     assert [one["to"] for one in events if one["type"] == "status_change"][-1] == "completed"
     assert ended["result"] == {"got": {"by": "Ada"}}
+
+
+class WaitsError(Exception):
+    """Raised where a run is followed until it waits."""
+
+
+def test_what_happens_between_a_look_at_the_history_and_one_at_the_run_is_told(
+    shop: Shop,
+) -> None:
+    run = shop.json("trigger", "patient", "event=between")
+    looks: list[str] = []
+    told: list[Any] = []
+
+    def end_it(request: MiddlewareRequestContext) -> None:
+        if looks and request.url.endswith(f"/runs/{run['id']}"):
+            looks.clear()
+            shop.done("events", "send", "between", "by=Ada")
+            shop.done("runs", "watch", run["id"])
+
+    def until_it_waits(event: Any) -> None:
+        if event.get("to") == "waiting":
+            raise WaitsError
+
+    with Client(
+        base_url=shop.platform.base_url,
+        api_key=shop.platform.ready["api_key"],
+        response_format="dict",
+        middleware=[Middleware(on_request=end_it)],
+    ) as client:
+        with pytest.raises(WaitsError):
+            follow(client, "run", run["id"], until_it_waits, 30)
+        looks.append("one")
+        assert follow(client, "run", run["id"], told.append, 30)["status"] == "completed"
+    assert told[-1]["to"] == "completed"
 
 
 def test_logs_are_shown_from_a_level_on(shop: Shop) -> None:

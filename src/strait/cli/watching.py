@@ -87,16 +87,21 @@ def _follow_run(
             seen.add(known)
             told(event)
 
+    def tell_history() -> None:
+        for event in history(client, run_id):
+            tell(event)
+
     while True:
         idle = min(_IDLE_SECS, patience.left())
         patience.check("run", run_id)
         try:
             with client.runs.stream(run_id, idle_timeout=idle, max_reconnects=0) as stream:
                 # The stream is open before the history is asked for, so that nothing is between.
-                for event in history(client, run_id):
-                    tell(event)
+                tell_history()
                 run = client.runs.get(run_id)
                 if has_ended("run", run):
+                    # Its end, and what was just before, may have come after the first look.
+                    tell_history()
                     return run
                 for event in stream:
                     tell(event)
