@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import stat
@@ -104,6 +105,23 @@ def test_no_database_is_told(tmp_path: Path) -> None:
     done = strait("serve", "--db", "", cwd=tmp_path)
     assert done.returncode == 2
     assert "name a file, or leave the option out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (("--db", "torn.db"), 1, "file is not a database"),
+        (("--ephemeral", "--max-in-flight", "0"), 2, "--max-in-flight: '0' is not"),
+    ],
+)
+def test_a_start_that_fails_is_a_line_of_the_log(
+    tmp_path: Path, options: tuple[str, ...], code: int, told: str
+) -> None:
+    (tmp_path / "torn.db").write_text("no database")
+    done = strait("serve", *options, "--log-format", "json", cwd=tmp_path)
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (done.returncode, line["level"]) == (code, "error")
+    assert told in line["message"]
 
 
 def test_where_it_cannot_listen_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -151,6 +153,24 @@ def test_a_parameter_without_a_form_is_refused_before_anything_is_sent(value: ob
 def test_a_body_that_is_no_json_is_a_validation_error(value: object) -> None:
     with pytest.raises(ValidationError, match="body"):
         encode({"t": value})
+
+
+@dataclass
+class Items:
+    items: list[Any]
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        (Items([1, NAIVE]), "`payload.items[1]` must have a time zone"),
+        ({"a": {"at": NAIVE}}, "`payload.a.at` must have a time zone"),
+        ({"a": [{"x": b"1"}]}, "bytes has no form in JSON at `payload.a[0].x`"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_with_its_place(payload: object, told: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        encode({"payload": payload})
 
 
 def test_dates_in_bodies_have_their_form_of_the_platform() -> None:

@@ -313,7 +313,10 @@ async def test_the_same_spawn_of_a_later_dispatch_finds_the_child_that_is_there(
 
 async def test_a_job_that_is_not_there_cannot_be_spawned(world: World) -> None:
     parent, handler, _ = await parent_and_child(world)
-    assert told(await spawn(handler, parent, {"slug": "none"})) == (404, "job not found")
+    refused = await spawn(handler, parent, {"slug": "none"})
+    assert told(refused) == (404, "job not found")
+    (detail,) = refused.json()["error"]["details"]
+    assert detail == "job_slug: there is no job 'none' in project 'proj-1'"
     assert (await world.run(parent))["status"] == "executing"
 
 

@@ -7,6 +7,7 @@ that both get ready at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -71,11 +72,22 @@ def run(options: Options) -> None:
     try:
         runner = _runner()
         runner(_serve(options, console))
-    except (StraitError, OSError) as error:
+    except (CommandError, StraitError, OSError) as error:
         console.close()
-        wrong = isinstance(error, ConfigurationError)
-        raise CommandError(_said(error), code=ExitCode.USAGE if wrong else ExitCode.NO) from error
+        failure = _failure(error)
+        if options.log_format == "text":
+            raise failure from error
+        # Who reads the log has a line of the log, and no other.
+        logging.getLogger("strait.cli").error(failure.format_message())
+        raise SystemExit(int(failure.code)) from error
     console.close()
+
+
+def _failure(error: CommandError | StraitError | OSError) -> CommandError:
+    if isinstance(error, CommandError):
+        return error
+    wrong = isinstance(error, ConfigurationError)
+    return CommandError(_said(error), code=ExitCode.USAGE if wrong else ExitCode.NO)
 
 
 def _said(error: StraitError | OSError) -> str:

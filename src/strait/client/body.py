@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -14,6 +14,10 @@ from strait.client.address import timestamp
 from strait.client.notices import without_payload
 from strait.client.unset import UNSET
 from strait.errors import Json, ValidationError
+
+
+# As deep as a body may be for the platform, and more.
+_DEEPEST = 100
 
 
 def merged(
@@ -78,12 +82,41 @@ def encode(body: Json) -> bytes:
     """
     try:
         return _ENCODE(body).encode()
-    except ValidationError:
-        raise
+    except _UnfitError as error:
+        place = _place(body, error.value).removeprefix(".")
+        if isinstance(error.value, datetime):
+            timestamp(error.value, place or "body")
+        at = f" at `{place}`" if place else ""
+        raise ValidationError(f"the body is no JSON: {error}{at}") from error
     except UnicodeEncodeError as error:
         raise ValidationError("the body has a text that is no valid Unicode") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise ValidationError(f"the body is no JSON: {error}") from error
+
+
+class _UnfitError(Exception):
+    """A value of a body cannot be sent."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(f"{type(value).__name__} has no form in JSON")
+        self.value = value
+
+
+def _place(inside: object, value: object, depth: int = 0) -> str:
+    """Return where in a body a value stands, as `.payload.items[2].at`; "" if it is not found."""
+    for name, entry in _entries(inside) if depth < _DEEPEST else ():
+        # What a dataclass holds comes out of it as a copy.
+        if entry is value or (isinstance(value, datetime) and entry == value):
+            return name
+        if deeper := _place(entry, value, depth + 1):
+            return name + deeper
+    return ""
+
+
+def _entries(inside: object) -> Iterable[tuple[str, object]]:
+    if isinstance(inside, list | tuple):
+        return ((f"[{index}]", entry) for index, entry in enumerate(inside))
+    return ((f".{name}", entry) for name, entry in (_fields(inside) or {}).items())
 
 
 def _plain(value: object) -> Json:
@@ -94,15 +127,17 @@ def _plain(value: object) -> Json:
     if fields is not None:
         return fields
     match value:
-        case datetime():
+        case datetime() if value.utcoffset() is not None:
             return timestamp(value, "body")
+        case datetime():
+            raise _UnfitError(value)
         case date() | UUID():
             return str(value)
         case Enum():
             return value.value
         case Set():
             return sorted(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise _UnfitError(value)
 
 
 _ENCODE = json.JSONEncoder(

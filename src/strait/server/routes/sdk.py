@@ -252,7 +252,8 @@ def _spawn(unit: Unit, parent: Run, body: bodies.SDKSpawnRequest, metadata: dict
     project_id, environment_id = _target(unit, parent, body)
     job = jobs.by_slug(unit.db, project_id, body.job_slug)
     if job is None or (environment_id and job.environment_id != environment_id):
-        raise not_found("job")
+        details = [f"job_slug: there is no job {body.job_slug[:128]!r} in project {project_id!r}"]
+        raise ApiError(404, "job not found", details=details)
     request = admission.Request(
         triggered_by="spawn",
         created_by=f"run:{parent.id}",
