@@ -15,7 +15,6 @@ from strait.client.notices import without_payload
 from strait.client.unset import UNSET
 from strait.errors import Json, ValidationError
 
-
 # As deep as a body may be for the platform, and more.
 _DEEPEST = 100
 
