@@ -253,6 +253,8 @@ def test_a_header_that_no_request_can_carry_is_refused(kind: Kind, headers: Any)
         ({"middleware": Middleware()}, "`middleware` must be a list"),
         ({"middleware": [5]}, "an entry of `middleware` must be `Middleware` or a function"),
         ({"retry": 3}, "`retry` must be `RetryOptions`"),
+        ({"limits": 5}, r"`limits` must be `httpx.Limits\(…\)`, not `int`"),
+        ({"proxy": 5}, r"`proxy` must be an http\(s\) or socks5 address"),
         ({"tracer": object()}, r"`tracer` must be a tracer of OpenTelemetry, .*get_tracer"),
         ({"meter": object()}, r"`meter` must be a meter of OpenTelemetry, .*get_meter"),
     ],

@@ -73,6 +73,9 @@ def test_a_copy_can_have_a_key_and_other_retries(either: Harness, platform: Plat
         ({"max_retries": -1}, "`max_retries` must be a whole number, 0 or more, not -1"),
         ({"retry": 3}, r"`retry` must be `RetryOptions`, such as .*, not 3"),
         ({"idempotency_key": "k" * 257}, "256 characters"),
+        ({"idempotency_key": 17}, "`idempotency_key` must be a text, not 17"),
+        ({"extra_query": "a=b"}, "`extra_query` must be a mapping of names to values, not `str`"),
+        ({"extra_body": [1]}, "`extra_body` must be a mapping of names to values, not `list`"),
         ({"retries": 3}, "`retries` is no argument and no option; options are"),
     ],
 )
@@ -82,6 +85,12 @@ def test_a_wrong_option_is_told_before_any_call(
     client = either.client()
     with pytest.raises(ValidationError, match=message):
         client.with_options(**options)
+
+
+def test_a_query_that_is_no_mapping_is_refused(either: Harness) -> None:
+    client = either.client()
+    with pytest.raises(ValidationError, match="`query` must be a mapping of names to values"):
+        either.run(lambda: client.jobs.list(query=[("limit", 5)]))
 
 
 def test_a_result_knows_its_request_id_and_rate_limit(either: Harness, platform: Platform) -> None:

@@ -142,3 +142,15 @@ def _plain(value: object) -> Json:
 _ENCODE = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
 ).encode
+
+
+def check_mapping(given: object, name: str) -> None:
+    """Check that what has names and values is a mapping, or is not given.
+
+    Raises:
+        ValidationError: it is something else.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise ValidationError(
+            f"`{name}` must be a mapping of names to values, not `{type(given).__name__}`"
+        )

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from strait.client.body import check_mapping
 from strait.client.effects import Response
 from strait.client.responses import ResponseInfo
 from strait.errors import DecodeError, Json, ResponseValidationError
@@ -147,6 +148,7 @@ def query(given: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> Mappi
     """Return the parameters of a call: a mapping, with the keywords that were given over it."""
     if not given:
         return keywords
+    check_mapping(given, "query")
     return {**given, **{name: value for name, value in keywords.items() if value is not None}}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from strait.client import headers as header
 from strait.client import identity, logs
 from strait.client.address import query_string, segment
-from strait.client.body import encode
+from strait.client.body import check_mapping, encode
 from strait.client.body import merged as merged_body
 from strait.client.credentials import Credential
 from strait.client.effects import Request
@@ -259,6 +259,11 @@ def check_options(options: RequestOptions) -> None:
     """
     _check_names(options, RequestOptions)
     _check_values(options)
+    for name, given in (
+        ("extra_query", options.get("extra_query")),
+        ("extra_body", options.get("extra_body")),
+    ):
+        check_mapping(given, name)
 
 
 def _check_values(options: RequestOptions) -> None:
@@ -269,7 +274,10 @@ def _check_values(options: RequestOptions) -> None:
     retries = options.get("max_retries")
     if retries is not None and not is_count(retries):
         raise ValidationError(f"`max_retries` must be a whole number, 0 or more, not {retries!r}")
-    if len(options.get("idempotency_key") or "") > _MAX_KEY_CHARS:
+    key: object = options.get("idempotency_key") or ""
+    if not isinstance(key, str):
+        raise ValidationError(f"`idempotency_key` must be a text, not {key!r}")
+    if len(key) > _MAX_KEY_CHARS:
         raise ValidationError(f"`idempotency_key` must have {_MAX_KEY_CHARS} characters or fewer")
 
 
@@ -300,10 +308,11 @@ def check_stream_options(options: StreamOptions) -> None:
     idle = options.get("idle_timeout", IDLE_SECS)
     if not _is_time(idle):
         raise ValidationError(f"`idle_timeout` must be seconds above 0, not {idle!r}")
-    if options.get("max_event_size", 1) < 1:
+    size = options.get("max_event_size", 1)
+    if not is_count(size) or size < 1:
         raise ValidationError("`max_event_size` must be a number of characters above 0")
-    if options.get("max_reconnects", 0) < 0:
-        raise ValidationError("`max_reconnects` must not be negative")
+    if not is_count(options.get("max_reconnects", 0)):
+        raise ValidationError("`max_reconnects` must be a whole number, and not negative")
 
 
 def _check_names(options: Mapping[str, object], kind: type[RequestOptions]) -> None:

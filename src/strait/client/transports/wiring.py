@@ -66,6 +66,9 @@ class Wiring:
             _ = self.context
         if self.proxy is not None:
             checked_proxy(self.proxy, "`proxy`")
+        if self.limits is not None and not hasattr(self.limits, "max_keepalive_connections"):
+            kind = type(self.limits).__name__
+            raise ConfigurationError(f"`limits` must be `httpx.Limits(…)`, not `{kind}`")
 
     @cached_property
     def context(self) -> ssl.SSLContext:
@@ -142,7 +145,7 @@ def checked_proxy(proxy: str, name: str) -> str:
         ConfigurationError: it is none.
     """
     try:
-        parts = urlsplit(proxy)
+        parts = urlsplit(proxy if isinstance(proxy, str) else "")
         fine = parts.scheme in _PROXIES and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fine = False
