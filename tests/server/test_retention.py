@@ -282,6 +282,24 @@ async def test_a_workflow_run_goes_as_one(keeping: Keeping) -> None:
         await flows.until_step(again, "sub", "running")
 
 
+async def test_a_step_that_was_replayed_later_keeps_its_workflow_run(keeping: Keeping) -> None:
+    async with keeping(retain_days=1) as world:
+        flows = Flows(world)
+        step = await flows.job("paid", script=lambda call: Answer(404))
+        workflow_run = await flows.trigger(await flows.create(step))
+        await flows.until(workflow_run, "failed")
+        listed = (await world.api.get("/v1/runs/dlq")).json()["data"]
+        (run_id,) = [run["id"] for run in listed]
+        await world.pass_time(20 * 3_600)
+        world.handlers.scripts["/paid"] = lambda call: ok("done")
+        assert (await world.api.post(f"/v1/runs/{run_id}/dlq-replay", json={})).status_code == 200
+        await world.until(run_id, "completed")
+        await world.pass_time(8 * 3_600)
+        assert await status_of(world, run_id) == 200, "it is over since eight hours"
+        await world.pass_time(DAY)
+        assert await status_of(world, run_id) == 404
+
+
 async def test_what_goes_is_in_the_archive_first(keeping: Keeping, tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     async with keeping(retain_days=1, archive_dir=archive) as world:

@@ -108,6 +108,8 @@ def old_workflow_runs(db: sqlite3.Connection, limits: Limits, after: int, count:
             status in TERMINAL_WORKFLOW_RUN_STATUSES
             and _is_old(limits, seq, oldest_kept, finished_at or "")
             and not _workflow_is_needed(db, run_id, parent_id or "")
+            # A dead letter may have been replayed when its workflow run was over.
+            and all(_is_old(limits, seq, oldest_kept, ended) for *_, ended in _job_runs(db, run_id))
         ):
             ids.append(run_id)
     return Found(ids, position, more=len(rows) == count)
@@ -169,14 +171,16 @@ def _workflow_is_needed(db: sqlite3.Connection, run_id: str, parent_id: str) -> 
         or _any(db, children, run_id)
         or any(
             _lives(db, job_run) or _is_needed(db, job_run, job_id)
-            for job_run, job_id in _job_runs(db, run_id)
+            for job_run, job_id, _ in _job_runs(db, run_id)
         )
     )
 
 
-def _job_runs(db: sqlite3.Connection, workflow_run_id: str) -> list[tuple[str, str]]:
+def _job_runs(db: sqlite3.Connection, workflow_run_id: str) -> list[tuple[str, str, Timestamp]]:
     rows = db.execute(
-        f"SELECT id, job_id FROM runs WHERE workflow_step_run_id IN ({_STEPS})", (workflow_run_id,)
+        "SELECT id, job_id, coalesce(finished_at, '') FROM runs "
+        f"WHERE workflow_step_run_id IN ({_STEPS})",
+        (workflow_run_id,),
     )
     return rows.fetchall()
 
@@ -196,7 +200,7 @@ def rows_of_run(db: sqlite3.Connection, run_id: str) -> Rows:
 def rows_of_workflow_run(db: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, Rows]]:
     """Yield a workflow run and then each run of its steps, as (id, rows by table)."""
     yield run_id, _rows(db, (("workflow_runs", "id = ?"), _HISTORY, *_OF_WORKFLOW_RUN), run_id)
-    for job_run, _ in _job_runs(db, run_id):
+    for job_run, *_ in _job_runs(db, run_id):
         yield job_run, rows_of_run(db, job_run)
 
 
@@ -228,7 +232,7 @@ def drop_run(db: sqlite3.Connection, run_id: str) -> None:
 
 def drop_workflow_run(db: sqlite3.Connection, run_id: str) -> None:
     """Delete a workflow run with all that belongs to it, and its steps if no other follows them."""
-    for job_run, _ in _job_runs(db, run_id):
+    for job_run, *_ in _job_runs(db, run_id):
         drop_run(db, job_run)
     workflow_id, snapshot_id = db.execute(
         "SELECT workflow_id, snapshot_id FROM workflow_runs WHERE id = ?", (run_id,)
