@@ -264,6 +264,14 @@ async def test_such_a_key_changes_nothing_that_all_of_the_project_shares(
     assert (await client.put(settings, json={"max_key_lifetime_days": 1})).status_code == 403
 
 
+async def test_such_a_key_deletes_no_environment(world: World, bound: Bound) -> None:
+    client, environment, inside, _ = bound
+    moved = await world.api.patch(f"/v1/jobs/{inside['id']}", json={"environment_id": ""})
+    assert moved.status_code == 200
+    refused = await client.delete(f"/v1/environments/{environment['id']}")
+    assert told(refused) == (403, "an environment-scoped key cannot delete environments")
+
+
 async def test_an_event_that_such_a_key_has_held_is_for_its_environment(
     world: World, bound: Bound
 ) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any
 
 from strait.server import addresses
+from strait.server.checks import END_OF_TIME
 from strait.server.decode import decode_body
 from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, page, reply
@@ -14,7 +15,7 @@ from strait.server.registry import Registry
 from strait.server.resource import Resource, given
 from strait.server.unit import Unit
 from strait.server.work import environments
-from strait.store import records
+from strait.store import jobs, records
 from strait.store.records import Record
 
 registry = Registry()
@@ -67,7 +68,8 @@ def _check_parent(call: Call, unit: Unit, environment: Record, parent_id: str) -
 
 
 def _removing(call: Call, unit: Unit, environment: Record) -> None:
-    del call
+    if call.principal.environment_id:
+        raise ApiError(403, "an environment-scoped key cannot delete environments")
     if environment.fields.get("is_standard"):
         raise ApiError(403, "cannot delete standard environment")
     children = records.page(
@@ -79,6 +81,12 @@ def _removing(call: Call, unit: Unit, environment: Record) -> None:
     )
     if children:
         raise ApiError(409, f"environment {children[0].fields['slug']!r} inherits from it")
+    inside = jobs.page(
+        unit.db, environment.project_id, environment_id=environment.id, before=END_OF_TIME, limit=1
+    )
+    if inside:
+        # It would go on, without the variables and the secrets that it counts on.
+        raise ApiError(409, f"job {inside[0].slug!r} runs in it; move or delete that first")
 
 
 def _view(environment: Record, db: sqlite3.Connection) -> dict[str, Any]:
