@@ -83,6 +83,20 @@ def test_a_run_and_a_workflow_run_can_be_used_by_everybody(
         assert problems(page) == []
 
 
+def test_time_goes_on_evenly_where_nothing_ran(page: Page, shop: Shop, lived_in: str) -> None:
+    from playwright.sync_api import expect
+
+    for path, spans in (("/system", 25), (f"/jobs/{shop.jobs['hello']}", 8)):
+        page.goto(path)
+        newest = page.locator(".plot").first.locator("rect").last
+        expect(newest).to_be_visible()
+        # Runs were made now only, which is at the right end.
+        assert float(newest.get_attribute("x") or 0) >= 560 * (spans - 2) / spans
+        first, last = page.locator(".plot").first.locator(".plot-axis span").all_inner_texts()
+        assert first and last
+        assert path == "/system" or first < last
+
+
 def test_on_a_narrow_screen_nothing_hangs_out_and_the_menu_leads_on(
     page: Page, lived_in: str
 ) -> None:

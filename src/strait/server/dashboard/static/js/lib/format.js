@@ -38,6 +38,7 @@ export function ago(text, now = Date.now()) {
 }
 
 export const when = (text) => (instant(text) === null ? "–" : day.format(instant(text)));
+export const hour = (text) => time(text).slice(0, 5);
 export const time = (text) => (instant(text) === null ? "–" : clock.format(instant(text)));
 
 /** Milliseconds since 1970 of an RFC 3339 text, or null; "for ever" is null too. */

@@ -6,7 +6,7 @@ import { count, duration, percent, short, took, when } from "../lib/format.js";
 import * as dev from "../lib/dev.js";
 import { go } from "../lib/router.js";
 import { json } from "../ui/json-view.js";
-import { bars, lines } from "../ui/plot.js";
+import { DAY_MS, bars, evenly, lines } from "../ui/plot.js";
 import { button, card, chip, empty, facts, head, link, rows, since } from "../ui/parts.js";
 import { attempt } from "../ui/toast.js";
 import { triggerJob } from "./trigger.js";
@@ -16,6 +16,7 @@ export async function show(outlet, { id, signal }) {
   const job = await api.get(path, {}, signal);
   const place = await dev.placeOf("job", job.slug);
   const again = () => show(outlet, { id, signal });
+  const week = { from: new Date(Date.now() - 7 * DAY_MS).toISOString(), to: new Date().toISOString() };
   const health = h("div"), plots = h("div"), recent = h("div"), next = h("div");
   put(outlet,
     head([h("span", {}, job.name), " ", chip(job.paused ? "paused" : job.enabled ? "ready" : "canceled", job.paused ? "paused" : job.enabled ? "enabled" : "disabled")], {
@@ -32,7 +33,7 @@ export async function show(outlet, { id, signal }) {
     card("Latest runs", recent));
   await Promise.all([
     api.get(`${path}/health`, { window: "7d" }, signal).then((told) => put(health, healthOf(told))).catch(() => null),
-    api.get(`/v1/analytics/jobs/${id}/history`, { from: new Date(Date.now() - 7 * 864e5).toISOString(), to: new Date().toISOString(), bucket: "day" }, signal).then((told) => put(plots, plotsOf(told))).catch(() => null),
+    api.get(`/v1/analytics/jobs/${id}/history`, { ...week, bucket: "day" }, signal).then((told) => put(plots, plotsOf(told, week))).catch(() => null),
     api.get("/v1/runs", { job_id: id, limit: 10 }, signal).then((page) => put(recent, runsOf(page.data, id))).catch(() => null),
     job.cron && api.get("/v1/schedules", {}, signal).then((all) => put(next, card("Next runs", upcoming(all.find((each) => each.id === id))))).catch(() => null),
   ]);
@@ -59,8 +60,11 @@ function healthOf(told) {
   ].map(([name, value]) => h("div", { class: "figure" }, h("span", { class: "quiet" }, name), h("strong", {}, value))));
 }
 
-function plotsOf(history) {
-  if (!history.length) return null;
+const NO_RUNS = { completed: 0, failed: 0, avg_duration_ms: null, p95_duration_ms: null };
+
+function plotsOf(found, week) {
+  if (!found.length) return null;
+  const history = evenly(found, week, DAY_MS, NO_RUNS);
   const points = history.map((each) => ({ label: each.period.slice(0, 10), values: { good: each.completed, bad: each.failed } }));
   return h("div", { class: "columns" },
     card("Outcomes", bars(points, { label: "Runs a day", format: count })),

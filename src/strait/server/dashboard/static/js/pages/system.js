@@ -2,20 +2,21 @@
 
 import * as api from "../lib/api.js";
 import { h, put } from "../lib/dom.js";
-import { count, duration, percent } from "../lib/format.js";
+import { count, duration, hour, percent } from "../lib/format.js";
 import { onActivity } from "../lib/live.js";
 import { soon } from "../lib/dom.js";
-import { bars } from "../ui/plot.js";
+import { HOUR_MS, bars, evenly } from "../ui/plot.js";
 import { button, card, chip, empty, head, rows, since } from "../ui/parts.js";
 import { attempt } from "../ui/toast.js";
 
 const HOURS = 24;
+const NO_RUNS = { completed: 0, failed: 0, timed_out: 0, total: 0 };
 
 export async function show(outlet, { who, signal }) {
   const figures = h("div"), plot = h("div"), workers = h("div"), slow = h("div"), audit = h("div");
   put(outlet, head("System", { about: `strait ${who.version}`, actions: button("Verify the audit log", verify) }), figures, plot,
     h("div", { class: "columns" }, card("Workers", workers), card("Slowest jobs", slow)), card("What was done lately", audit));
-  const span = { from: new Date(Date.now() - HOURS * 36e5).toISOString(), to: new Date(Date.now() + 60000).toISOString() };
+  const span = { from: new Date(Date.now() - HOURS * HOUR_MS).toISOString(), to: new Date(Date.now() + 60000).toISOString() };
 
   async function numbers() {
     const [health, stats, summary] = await Promise.all([
@@ -29,8 +30,8 @@ export async function show(outlet, { who, signal }) {
 
   await numbers();
   await Promise.all([
-    api.get("/v1/analytics/runs/timeline", { ...span, bucket: "hour" }, signal).then((all) => all.length && put(plot, card("Runs an hour", bars(all.map((each) => ({
-      label: each.period.slice(11, 16) || each.period, values: { good: each.completed, bad: each.failed + each.timed_out, other: Math.max(0, each.total - each.completed - each.failed - each.timed_out) },
+    api.get("/v1/analytics/runs/timeline", { ...span, bucket: "hour" }, signal).then((all) => all.length && put(plot, card("Runs an hour", bars(evenly(all, span, HOUR_MS, NO_RUNS).map((each) => ({
+      label: hour(each.period), values: { good: each.completed, bad: each.failed + each.timed_out, other: Math.max(0, each.total - each.completed - each.failed - each.timed_out) },
     })), { label: "Runs in 24 hours", format: count })))).catch(() => null),
     api.get("/v1/workers", {}, signal).then((page) => put(workers, page.data.length ? rows([
       { label: "Status", cell: (each) => chip(each.status) }, { label: "Host", cell: (each) => each.hostname || each.id },

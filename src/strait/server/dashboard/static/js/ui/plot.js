@@ -5,6 +5,22 @@ import { h, s } from "../lib/dom.js";
 const WIDTH = 560;
 const HEIGHT = 120;
 
+export const HOUR_MS = 36e5;
+export const DAY_MS = 864e5;
+
+/**
+ * What was found, with `none` for each hour or day (`size`, in ms) of a span until now in which
+ * nothing was: the platform tells of no such ones, and time would not go on evenly.
+ */
+export function evenly(found, span, size, none) {
+  const place = (text) => Math.floor(Date.parse(text) / size);
+  const known = new Map(found.map((each) => [place(each.period), each]));
+  const first = place(span.from);
+  const last = Math.floor(Math.min(Date.parse(span.to), Date.now()) / size);
+  return Array.from({ length: last - first + 1 }, (_, at) =>
+    known.get(first + at) ?? { ...none, period: new Date((first + at) * size).toISOString() });
+}
+
 /** Stacked bars: `points` is `[{label, values: {good: 3, bad: 1}}]`. */
 export function bars(points, { label, format = String }) {
   const totals = points.map((point) => Object.values(point.values).reduce((a, b) => a + b, 0));
@@ -22,18 +38,19 @@ export function bars(points, { label, format = String }) {
   return frame(shapes, points, format(most), label);
 }
 
-/** Lines: `lines` is `[{name, kind, values: [number]}]`, one value for each of `points`. */
+/** Lines: `lines` is `[{name, kind, values: [number]}]`, one value, or null, for each of `points`. */
 export function lines(points, all, { label, format = String }) {
   const most = Math.max(1, ...all.flatMap((line) => line.values));
   const x = (at) => (points.length < 2 ? WIDTH / 2 : (at / (points.length - 1)) * WIDTH);
-  const shapes = all.flatMap((line) => [
-    s("polyline", {
-      points: line.values.map((value, at) => `${x(at)},${HEIGHT - (value / most) * (HEIGHT - 6)}`).join(" "),
-      class: `plot-line ${line.kind}`,
-    }),
-    ...line.values.map((value, at) => s("circle", { cx: x(at), cy: HEIGHT - (value / most) * (HEIGHT - 6), r: 2.5, class: `plot-dot ${line.kind}` },
-      s("title", {}, `${points[at].label}: ${line.name} ${format(value)}`))),
-  ]);
+  const y = (value) => HEIGHT - (value / most) * (HEIGHT - 6);
+  const shapes = all.flatMap(({ name, kind, values }) => {
+    const there = values.map((value, at) => ({ value, at })).filter(({ value }) => value !== null);
+    return [
+      s("polyline", { points: there.map(({ value, at }) => `${x(at)},${y(value)}`).join(" "), class: `plot-line ${kind}` }),
+      ...there.map(({ value, at }) => s("circle", { cx: x(at), cy: y(value), r: 2.5, class: `plot-dot ${kind}` },
+        s("title", {}, `${points[at].label}: ${name} ${format(value)}`))),
+    ];
+  });
   return h("div", {}, frame(shapes, points, format(most), label),
     h("p", { class: "legend" }, all.map((line) => h("span", { class: `key ${line.kind}` }, line.name))));
 }
