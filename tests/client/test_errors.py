@@ -30,7 +30,7 @@ from strait import (
     map_http_error,
 )
 
-from .conftest import Harness, Platform
+from .conftest import KEY, Harness, Platform
 
 ENVELOPE = {
     "error": {"code": "not_found", "message": "job not found", "details": ["a", "b"]},
@@ -121,6 +121,22 @@ def test_the_page_of_a_proxy_is_kept_as_text(either: Harness, platform: Platform
     with pytest.raises(ApiError) as caught:
         either.run(lambda: client.jobs.get("job_1"))
     assert caught.value.body == "<html>bad gateway</html>"
+
+
+@pytest.mark.parametrize("shape", ["text", "json"])
+def test_a_gateway_that_echoes_the_request_brings_the_key_into_no_error(
+    either: Harness, platform: Platform, shape: str
+) -> None:
+    said = f"bad request: Authorization=Bearer {KEY}"
+    if shape == "text":
+        platform.answers_text(400, said)
+    else:
+        platform.answers_with(400, {"error": {"code": "bad_request", "message": said}})
+    client = either.client(retry=None)
+    with pytest.raises(ApiError) as caught:
+        either.run(lambda: client.jobs.get("job_1"))
+    assert "Bearer [redacted]" in f"{caught.value} {caught.value.body}"
+    assert KEY not in f"{caught.value!r} {caught.value} {caught.value.body!r}"
 
 
 def test_a_redirect_says_where_to(either: Harness, platform: Platform) -> None:

@@ -21,7 +21,7 @@ from strait.client.effects import (
     Send,
     Sleep,
 )
-from strait.client.headers import HookHeaders, redacted
+from strait.client.headers import HookHeaders, redacted, without_secrets
 from strait.client.logs import path_of
 from strait.client.middleware import (
     Middleware,
@@ -214,7 +214,7 @@ def error_of(request: Request, response: Response) -> HttpError:
     """Return the error for an answer other than success."""
     return map_http_error(
         response.status,
-        body=_body(response),
+        body=_body(request, response),
         headers=response.headers,
         request=_place(request),
     )
@@ -224,10 +224,11 @@ def _place(request: Request) -> str:
     return f"{request.method} {path_of(request.url)}"
 
 
-def _body(response: Response) -> Json:
+def _body(request: Request, response: Response) -> Json:
     if not response.content:
         return None
+    shown = replace(response, content=without_secrets(response.content, request.headers))
     try:
-        return json.loads(response.content)
+        return json.loads(shown.content)
     except (ValueError, RecursionError):
-        return response.text()
+        return shown.text()
