@@ -214,6 +214,15 @@ def test_a_broken_page_is_found_and_said(kept: Path, home: Path) -> None:
     assert refused.returncode == 1
     assert "is broken" in refused.stderr
     assert not (home / "other.db").exists()
+    (home / "copy.db").write_text("the backup of yesterday")
+    for command in (["backup", "new.db"], ["backup", "copy.db", "--without-key", "--force"]):
+        unmade = strait("db", *command, cwd=home)
+        assert unmade.returncode == 1
+        assert "is broken, and no backup of it was made: " in unmade.stderr
+        assert unmade.stderr.count("\n") == 1
+    left = {file.name for file in home.iterdir()} - {"copy.db.lock"}
+    assert left == {".strait", "copy.db", "hello.py"}
+    assert (home / "copy.db").read_text() == "the backup of yesterday"
 
 
 @pytest.mark.parametrize(
@@ -266,6 +275,10 @@ def test_a_purge_says_what_it_reached_and_refuses_what_it_does_not_understand(
     )
     assert (counted["dry_run"], counted["runs"]) == (True, 1)
     assert b"Ada" in kept.read_bytes()
+    for also in ([], ["--dry-run"], ["--older-than", "1d"]):
+        unknown = strait("db", "purge", "--run", "run_nobody", *also, cwd=home)
+        assert unknown.returncode == 4
+        assert "has no run or workflow run `run_nobody`" in unknown.stderr
     done = strait("db", "purge", "--where", "name=Ada", cwd=home)
     assert done.stdout.startswith("purged: 1 runs")
     assert b"Ada" not in kept.read_bytes()
@@ -280,4 +293,4 @@ def test_a_purge_says_what_it_reached_and_refuses_what_it_does_not_understand(
 def test_the_help_of_db_says_the_exit_codes(tmp_path: Path) -> None:
     shown = strait("db", "--help", cwd=tmp_path).stdout
     assert {"check", "backup", "restore", "vacuum", "migrate"} <= set(shown.split())
-    assert "3 another process has the database" in " ".join(shown.split())
+    assert "3 another process has the database; 4 it has no such run" in " ".join(shown.split())

@@ -98,6 +98,10 @@ async def test_a_job_is_deleted_once_nothing_of_it_is_under_way(world: World) ->
         ({"queue_name": "no spaces"}, 400, "queue_name must match"),
         ({"debounce_window_secs": 5, "batch_window_secs": 5}, 400, "debounce and batch"),
         ({"endpoint_signing_secret": "short"}, 422, "validation failed"),
+        ({"on_complete_payload_mapping": ["id"]}, 400, "on_complete_payload_mapping must be an"),
+        ({"on_complete_payload_mapping": "id"}, 400, "on_complete_payload_mapping must be an"),
+        ({"on_failure_payload_mapping": {"id": 1}}, 400, "on_failure_payload_mapping: 'id' must"),
+        ({"on_failure_payload_mapping": {"id": ""}}, 400, "on_failure_payload_mapping: 'id' must"),
     ],
 )
 async def test_jobs_that_cannot_work_are_refused(
@@ -106,6 +110,18 @@ async def test_jobs_that_cannot_work_are_refused(
     code, message = told(await world.api.post("/v1/jobs", json=body(world, **changes)))
     assert code == status
     assert message.startswith(text)
+
+
+async def test_a_mapping_of_payloads_is_paths_in_a_change_too_and_null_takes_it_away(
+    world: World,
+) -> None:
+    job = await world.job(on_complete_payload_mapping={"id": "order.id"})
+    path = f"/v1/jobs/{job['id']}"
+    refused = await world.api.patch(path, json={"on_complete_payload_mapping": 7})
+    assert told(refused)[0] == 400
+    assert (await world.api.get(path)).json()["on_complete_payload_mapping"] == {"id": "order.id"}
+    changed = await world.api.patch(path, json={"on_complete_payload_mapping": None})
+    assert "on_complete_payload_mapping" not in changed.json()
 
 
 async def test_a_slug_is_taken_once_in_a_project(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 from strait.clock import SystemClock, to_timestamp
 from strait.store import maintenance
 from strait.store.connection import StoreError
-from strait.store.purge import Asked, Purged, purge
+from strait.store.purge import Asked, Purged, UnknownRunError, purge
 from support.handlers import Answer, Gate, Handlers, Received, ok
 from support.workflows import Flows
 from support.world import World
@@ -118,7 +118,8 @@ async def test_one_run_is_purged_by_its_id(left: Left) -> None:
     database, mine, others = left
     assert purge(database, Asked(run_id=others["child"]), now()) == Purged(1, 0, 0, 0)
     assert purge(database, Asked(run_id=mine["flow"]), now()) == Purged(1, 1, 0, 0)
-    assert purge(database, Asked(run_id="none"), now()) == Purged(0, 0, 0, 0)
+    with pytest.raises(UnknownRunError, match="has no run or workflow run `none`"):
+        purge(database, Asked(run_id="none"), now())
     assert in_files(database, SECRET), "the other run of this person was not meant"
 
 

@@ -361,6 +361,10 @@ async def test_a_project_may_bound_the_life_of_its_keys(world: World) -> None:
             {"rotation_interval_days": 5},
             "rotation_webhook_url is required with rotation_interval_days",
         ),
+        (
+            {"rotation_interval_days": 5, "rotation_webhook_url": "http://keys.example.com/new"},
+            "invalid rotation_webhook_url: it is sent a key, so its scheme must be https",
+        ),
         ({"org_id": "org-2"}, "org_id does not match the organization of the project"),
         ({"scopes": []}, "scopes must contain at least one explicit permission"),
     ],

@@ -1,7 +1,7 @@
 """`strait db …`: looking after the database of a platform.
 
 Exit codes: 0 done; 1 it could not be done, or the database is broken; 2 the command line is wrong;
-3 another process has the database.
+3 another process has the database; 4 it has no such run.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ T = TypeVar("T")
 FAILED = 1
 USAGE = 2
 IN_USE = 3
+NOT_FOUND = 4
 
 
 def check(db: Path, *, as_json: bool) -> None:
@@ -173,6 +174,9 @@ def _attempt(work: Callable[[], T]) -> T:
     except OwnedError as error:
         print(f"strait: {error}", file=sys.stderr)
         sys.exit(IN_USE)
+    except purges.UnknownRunError as error:
+        print(f"strait: {error}", file=sys.stderr)
+        sys.exit(NOT_FOUND)
     except StoreError as error:
         print(f"strait: {error}", file=sys.stderr)
         sys.exit(FAILED)

@@ -27,7 +27,7 @@ def db() -> None:
     """Look after the database of a platform.
 
     Exit codes: 0 done; 1 it could not be done, or the database is broken; 2 the command line is
-    wrong; 3 another process has the database.
+    wrong; 3 another process has the database; 4 it has no such run.
     """
 
 

@@ -88,6 +88,19 @@ def endpoint(url: str | None, field: str, reach: Reach) -> str:
     return url
 
 
+def secret_endpoint(url: str | None, field: str, reach: Reach) -> str:
+    """Return a URL that is sent secrets: over TLS, or to this machine while loopback is in reach.
+
+    Raises:
+        ApiError: 400 with what is wrong.
+    """
+    checked = endpoint(url, field, reach)
+    parts = urlsplit(checked)
+    if parts.scheme == "http" and not (reach.loopback and is_loopback(parts.hostname or "")):
+        raise ApiError(400, f"invalid {field}: it is sent a key, so its scheme must be https")
+    return checked
+
+
 def is_forbidden(host: str, *, private: bool = False) -> bool:
     """Return whether a host may not be spoken to; a name says nothing until it is resolved.
 

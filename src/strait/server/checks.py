@@ -71,6 +71,22 @@ def json_value(value: Raw | UnsetType | None) -> Any:
     return msgspec.json.decode(value)
 
 
+def mapping(value: Any, what: str) -> dict[str, str] | None:
+    """Return which paths of a result become which names of a payload; None is all of it.
+
+    Raises:
+        ApiError: 400, it is no object of paths.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ApiError(400, f'{what} must be an object of paths, such as {{"id": "order.id"}}')
+    for name, path in value.items():
+        if not isinstance(path, str) or not path:
+            raise ApiError(400, f"{what}: {name[:200]!r} must be a path, such as 'order.id'")
+    return value
+
+
 def schema(value: Any, against: Any, what: str, *, status: int = 400, code: str = "") -> None:
     """Check a value against a schema as the platform does: type, required, properties, items.
 

@@ -56,6 +56,8 @@ def backup(
 ) -> Copied:
     """Copy a database as it is at this moment, beside a server that writes or without one.
 
+    The copy is looked over before it gets its name: what is there can be restored.
+
     Args:
         database: the database.
         out: where the copy goes.
@@ -64,7 +66,8 @@ def backup(
         progress: told how far the copy is.
 
     Raises:
-        StoreError: the database cannot be read, or `out` is there or cannot be written.
+        StoreError: the database cannot be read or is broken, or `out` is there or cannot be
+            written.
     """
     if out.exists() and not force:
         raise StoreError(f"`{out}` is there already; choose another name, or add `--force`")
@@ -73,7 +76,7 @@ def backup(
     key = key_beside(database) if with_key and key_beside(database).exists() else None
     # What is at `out` may be a database too, and in use.
     with owned(out) if out.exists() else nullcontext():
-        _put(database, out, key, progress)
+        _put(database, out, key, progress, look_over=True)
     return Copied(out, size_of(out), key is not None)
 
 
@@ -98,9 +101,9 @@ def restore(
         OwnedError: a server has the database.
         StoreError: the copy is broken, or there is a database already.
     """
-    report = maintenance.check(source)
-    if report.problems:
-        raise StoreError(f"`{source}` is not restored, it is broken: {report.problems[0]}")
+    problem = _problem(source)
+    if problem:
+        raise StoreError(f"`{source}` is not restored, it is broken: {problem}")
     if database.exists() and not force:
         raise StoreError(f"`{database}` is there already; add `--force` to replace it")
     if database.exists() and database.samefile(source):
@@ -125,12 +128,33 @@ def _hand_over(database: Path, owner: os.stat_result) -> None:
             os.chown(file, owner.st_uid, owner.st_gid)
 
 
-def _put(source: Path, target: Path, key: Path | None, progress: Progress) -> None:
-    """Write a copy under another name, and give it its own once it is on the disk."""
+def _problem(database: Path) -> str:
+    """Return the first thing that is wrong with a database, or ""."""
+    return next(iter(maintenance.check(database).problems), "")
+
+
+def _put(
+    source: Path, target: Path, key: Path | None, progress: Progress, *, look_over: bool = False
+) -> None:
+    """Write a copy under another name, and give it its own once it is on the disk.
+
+    Args:
+        source: what is copied.
+        target: where it goes.
+        key: the key that goes beside it.
+        progress: told how far it is.
+        look_over: have no copy rather than one that a restore would refuse.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _unfinished(target) as copy:
             _copy(source, copy, progress)
+            problem = _problem(copy) if look_over else ""
+            if problem:
+                raise StoreError(
+                    f"`{source}` is broken, and no backup of it was made: {problem}; "
+                    "keep its files as they are, and restore an older backup: `strait db restore`"
+                )
             if key is not None:
                 _write_key(key_beside(target), key.read_bytes())
             _settle_old(target)

@@ -37,6 +37,10 @@ class Asked:
     forget_keys_before: Timestamp = ""
 
 
+class UnknownRunError(StoreError):
+    """The database has no run, and no workflow run, of the id that was asked for."""
+
+
 class Purged(NamedTuple):
     """How many runs, workflow runs and waiting triggers a purge has reached.
 
@@ -60,6 +64,7 @@ def purge(path: Path, asked: Asked, now: Timestamp, *, dry_run: bool = False) ->
 
     Raises:
         OwnedError: a server has the database.
+        UnknownRunError: it has no such run.
         StoreError: it cannot be written, or has another schema than this release.
     """
     with maintenance.owned(path), closing(open_writer(path)) as db:
@@ -71,6 +76,8 @@ def purge(path: Path, asked: Asked, now: Timestamp, *, dry_run: bool = False) ->
         db.execute("PRAGMA secure_delete=ON")
         try:
             db.execute("BEGIN IMMEDIATE")
+            if asked.run_id and not _has_run(db, asked.run_id):
+                raise UnknownRunError(f"`{path}` has no run or workflow run `{asked.run_id}`")
             purged = _purge(db, asked, now, dry_run=dry_run)
             db.execute("ROLLBACK" if dry_run else "COMMIT")
         except sqlite3.Error as error:
@@ -97,6 +104,11 @@ def _purge(db: sqlite3.Connection, asked: Asked, now: Timestamp, *, dry_run: boo
 
 
 # -------------------------------------------------------------------------------- which are reached
+
+
+def _has_run(db: sqlite3.Connection, run_id: str) -> bool:
+    query = "SELECT 1 FROM runs WHERE id = :id UNION ALL SELECT 1 FROM workflow_runs WHERE id = :id"
+    return db.execute(query, {"id": run_id}).fetchone() is not None
 
 
 def _reach_first(db: sqlite3.Connection, asked: Asked) -> None:

@@ -55,7 +55,7 @@ def create(call: Call, unit: Unit) -> Reply:
         org_id=body.org_id or "",
         environment_id=environment_id,
         rotation_interval_days=body.rotation_interval_days or 0,
-        rotation_webhook_url=addresses.endpoint(
+        rotation_webhook_url=addresses.secret_endpoint(
             body.rotation_webhook_url, "rotation_webhook_url", unit.platform.reach
         ),
         rotation_secret=rotation_secret,

@@ -46,11 +46,7 @@ _PLAIN = (
     "on_failure_trigger_workflow", "enabled", "backwards_compatible", "slug",
 )  # fmt: skip
 _SCHEMAS = ("payload_schema", "result_schema")
-_FREE = (
-    *_SCHEMAS,
-    "on_complete_payload_mapping",
-    "on_failure_payload_mapping",
-)
+_MAPPINGS = ("on_complete_payload_mapping", "on_failure_payload_mapping")
 
 
 @registry.write("create-job")
@@ -359,9 +355,10 @@ def _merged(
         value = getattr(body, name, None)
         if value is not None and (keep_zero or value or isinstance(value, bool)):
             changes[name] = value
-    for name in _FREE:
+    for name in (*_SCHEMAS, *_MAPPINGS):
         if name in type(body).__struct_fields__ and getattr(body, name) is not UNSET:
-            changes[name] = checks.json_value(getattr(body, name))
+            value = checks.json_value(getattr(body, name))
+            changes[name] = checks.mapping(value, name) if name in _MAPPINGS else value
     if body.tags is not None:
         changes["tags"] = checks.tags(body.tags)
     if body.endpoint_url is not None:
