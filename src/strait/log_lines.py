@@ -17,6 +17,15 @@ FORMAT_VARIABLE = "STRAIT_LOG_FORMAT"
 """With `json`, what hosts and workers log is lines of JSON."""
 
 
+def quiet_grpc() -> None:
+    """Have gRPC say no more than errors, unless its own variable says how much.
+
+    It would write a line in a form of its own, to the standard error, for each connection that
+    fails and each process that is begun. It has to be told before it is loaded.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
 class JsonFormatter(logging.Formatter):
     """Writes a record as one JSON object."""
 

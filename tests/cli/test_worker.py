@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
+import subprocess
+import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,7 @@ import pytest
 from strait.cli.commands import cli
 from strait.cli.failures import CommandError, ExitCode
 
-from .processes import TARGET
+from .processes import TARGET, environment
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +60,29 @@ def test_a_worker_needs_code(here: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     error = refused("--base-url", "https://platform.example")
     assert error.code is ExitCode.USAGE
     assert str(error).startswith("no code here: ")
+
+
+def test_what_grpc_says_of_a_connection_is_no_line_of_its_own(here: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        command = ["worker", "hello.py", "--addr", f"127.0.0.1:{port}", "--tls", "--json"]
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "strait.cli", *command, "--base-url", "http://127.0.0.1:1"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=here,
+            env=environment(STRAIT_API_KEY="strait_k"),
+        )
+        try:
+            caller, _ = other.accept()
+            caller.sendall(b"HTTP/1.1 400 this is no TLS\r\n\r\n")
+            caller.close()
+            assert worker.stdout is not None
+            # The module itself prints a line, too.
+            told = [json.loads(line) for line in islice(worker.stdout, 3) if line[0] == "{"]
+            assert [line["event"] for line in told] == ["starting", "disconnected"]
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            _, errors = worker.communicate()
+    assert "ssl_transport_security" not in errors

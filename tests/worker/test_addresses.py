@@ -44,6 +44,33 @@ def test_certificates_are_not_ignored_where_tls_is_turned_off(tmp_path: Path) ->
         Worker([job], api_key="strait_k", tls=False, ca_file=self_signed(tmp_path).certificate)
 
 
+async def test_a_file_without_certificates_is_not_tried_for_ever(tmp_path: Path) -> None:
+    job = define_job(
+        JobOptions(name="a", slug="a", run=lambda payload, ctx: None, execution_mode="worker")
+    )
+    (tmp_path / "ca.pem").write_text("no certificate")
+    worker = Worker([job], addr="127.0.0.1:1", api_key="strait_k", ca_file=tmp_path / "ca.pem")
+    with pytest.raises(ConfigurationError, match=r"ca\.pem` has no certificates: give a PEM"):
+        await worker.run()
+
+
+@pytest.mark.parametrize("wrong", ["grpc_tls_cert", "grpc_tls_key", "both of another"])
+async def test_a_certificate_that_cannot_serve_is_no_address_that_is_taken(
+    tmp_path: Path, wrong: str
+) -> None:
+    files = self_signed(tmp_path)
+    pair = {"grpc_tls_cert": files.certificate, "grpc_tls_key": files.key}
+    if wrong in pair:
+        pair[wrong] = tmp_path / "garbage.pem"
+        pair[wrong].write_text("garbage")
+    else:
+        (tmp_path / "other").mkdir()
+        pair["grpc_tls_key"] = self_signed(tmp_path / "other").key
+    with pytest.raises(StoreError, match="are no certificate and its key: give PEM files that"):
+        async with Server(Settings(port=0, grpc_port=0, **pair)):
+            pytest.fail("it was served")
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from strait import log_lines
 from strait.cli.dev_console import Console
 from strait.cli.dev_spawn import spawn
 from strait.cli.dev_target import find
@@ -69,6 +70,7 @@ def run(options: Options) -> None:
             f"warning: {options.host} is reachable from the network; keys are required there too"
         )
     logs.configure(options.log_format, options.log_level)
+    log_lines.quiet_grpc()
     try:
         runner = _runner()
         runner(_serve(options, console))

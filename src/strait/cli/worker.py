@@ -58,6 +58,7 @@ def run(session: Session, wanted: Wanted) -> None:
             "set STRAIT_API_KEY to a key with the scope `workers:connect`",
             ExitCode.DENIED,
         )
+    log_lines.quiet_grpc()
     found = _discovered(wanted.target)
     set_up_logging()
     console = Console(as_json=session.as_json, as_log=log_lines.wants_json())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -255,16 +256,20 @@ async def connected(identity: Identity, tasks: Tasks) -> AsyncIterator[Connectio
 def _channel(identity: Identity) -> aio.Channel:
     if identity.plain:
         return aio.insecure_channel(identity.addr, options=_OPTIONS)
-    roots = None
-    if identity.ca_file is not None:
-        try:
-            roots = identity.ca_file.read_bytes()
-        except OSError as error:
-            raise ConfigurationError(
-                f"`{identity.ca_file}` cannot be read: {error.strerror}"
-            ) from error
+    roots = None if identity.ca_file is None else _roots(identity.ca_file)
     credentials = grpc.ssl_channel_credentials(root_certificates=roots)
     return aio.secure_channel(identity.addr, credentials, options=_OPTIONS)
+
+
+def _roots(file: Path) -> bytes:
+    """Return the certificates to trust. gRPC would take anything, and never connect with it."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+        return file.read_bytes()
+    except ssl.SSLError as error:
+        raise ConfigurationError(f"`{file}` has no certificates: give a PEM file") from error
+    except OSError as error:
+        raise ConfigurationError(f"`{file}` cannot be read: {error.strerror}") from error
 
 
 def _assignment(told: pb.TaskAssignment) -> Assignment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,16 @@ def _credentials(settings: Settings, host: str) -> grpc.ServerCredentials | None
         )
     if certificate is None or key is None:
         raise StoreError("`--grpc-tls-cert` and `--grpc-tls-key` go together; one is missing")
-    return grpc.ssl_server_credentials([(_read(key), _read(certificate))])
+    pair = (_read(key), _read(certificate))
+    try:
+        # gRPC would say no more than that it cannot bind the address.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        raise StoreError(
+            f"`{certificate}` and `{key}` are no certificate and its key: give PEM files that "
+            "belong together, the key without a password"
+        ) from error
+    return grpc.ssl_server_credentials([pair])
 
 
 def _read(path: Path) -> bytes:
