@@ -223,6 +223,21 @@ async def test_a_database_that_turns_read_only_is_503_and_says_so(
         assert (await world.client().get("/health/ready")).status_code == 200
 
 
+async def test_who_is_asked_whether_it_is_ready_finds_out_by_itself(virtual: World) -> None:
+    async def why() -> list[str]:
+        return list((await virtual.client().get("/health/ready")).json().get("reasons", []))
+
+    job = await virtual.job()
+    virtual.platform.writer.connection.execute("PRAGMA query_only=ON")
+    assert (await virtual.api.post(f"/v1/jobs/{job['id']}/trigger")).status_code == 503
+    assert await why() == ["the last commit failed; the database is read-only"]
+    virtual.platform.writer.connection.execute("PRAGMA query_only=OFF")
+    # Who asks all the time does not make it write all the time.
+    assert await why() == ["the last commit failed; the database is read-only"]
+    await virtual.pass_time(1)
+    assert await why() == []
+
+
 async def test_what_the_disk_refuses_is_logged_in_a_line_and_without_a_traceback(
     handlers: Handlers, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ logger = logging.getLogger("strait.server")
 
 # Nobody else should have a lock: a database has one owner.
 _BUSY_MS = 100
+_TRIAL_BYTES = 256 * 1024
 
 
 def _tracing() -> Tracing:
@@ -111,6 +112,8 @@ class Platform:
         self.development: Development | None = None
         # Told of every run and workflow run after each change of it is on disk.
         self.witness: Callable[[Run | WorkflowRun], None] | None = None
+        # When a write was last tried for nothing but to see whether it can be done.
+        self._tried_at = 0
         self._last_tick = 0
         self._sequence = 0
         self.started_at = self.clock.now()
@@ -250,6 +253,24 @@ class Platform:
             return value
 
         return self.writer.submit(operation)
+
+    async def try_to_write(self) -> None:
+        """Write, after a write has failed, so that `writer.failing` says whether that can be done.
+
+        Nobody else might: whatever sends requests sends none to a server that is not ready. It is
+        done at most once a second, since each try may wait for the disk, or for a lock.
+        """
+        now = self.clock.now()
+        if self.writer.failing is None or now - self._tried_at < SECOND:
+            return
+        self._tried_at = now
+        db = self.writer.connection
+        try:
+            # Large enough that where it fits requests do, too; it leaves nothing.
+            await self.writer.submit(lambda: meta.set_meta(db, "trial", "x" * _TRIAL_BYTES))
+            await self.writer.submit(lambda: meta.set_meta(db, "trial", ""))
+        except StoreUnavailable:
+            return
 
     def report(self, what: str, error: BaseException) -> None:
         """Log a failure that nobody waits for."""

@@ -43,6 +43,7 @@ async def ready(call: Call, platform: Platform) -> Reply:
         platform.reader.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
     except sqlite3.Error as error:
         reasons.append(f"the database cannot be read; {reason(error)}")
+    await platform.try_to_write()
     if platform.writer.failing is not None:
         reasons.append(f"the last commit failed; {reason(platform.writer.failing)}")
     if not os.access(platform.database, os.W_OK):
