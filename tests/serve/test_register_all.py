@@ -17,6 +17,7 @@ from strait.authoring import (
     job_step,
     sub_workflow_step,
 )
+from strait.errors import ConfigurationError
 from strait.serve import Manifest, register_all
 
 SECRET = "esec_0123456789abcdef"
@@ -107,3 +108,9 @@ async def test_a_manifest_is_plain_json_without_secrets_and_registers_the_same(c
     assert client.workflows.rows[report.workflows["pipeline"]]["steps"][0]["job_id"] == row["id"]
     assert not [call for call in client.jobs.calls if call[0] == "update"]
     assert [o.field for o in report.overrides] == ["project_id"]
+
+
+async def test_nothing_is_registered_in_no_project(client):
+    with pytest.raises(ConfigurationError, match=r"`project_id` is empty, .*`STRAIT_PROJECT`"):
+        await registered(client, [job("pay", run=handler)], project_id="")
+    assert client.jobs.calls == []

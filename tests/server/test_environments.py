@@ -289,6 +289,13 @@ async def test_a_lost_or_a_wrong_key_is_told_at_the_start(
     with pytest.raises(StoreError, match=r"`STRAIT_ENCRYPTION_KEY` is not the one"):
         async with serving(handlers, database, encryption_key="k" * 32):
             pass
+    with pytest.raises(StoreError, match=r"in `STRAIT_ENCRYPTION_KEY` must be 32 bytes in base64"):
+        async with serving(handlers, database, encryption_key="short"):
+            pass
+    (tmp_path / "strait.db.secrets").write_text("short")
+    with pytest.raises(StoreError, match=r"in `.*strait\.db\.secrets` must be 32 bytes in base64"):
+        async with serving(handlers, database):
+            pass
     (tmp_path / "strait.db.secrets").unlink()
     with pytest.raises(StoreError, match=r"the key file .* is gone"):
         async with serving(handlers, database):

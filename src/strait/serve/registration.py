@@ -17,6 +17,7 @@ from strait.authoring.plans import DefinitionPlan, Plan, plan_job, plan_workflow
 from strait.authoring.registration import Names, register_job, register_workflow
 from strait.authoring.validation import Checks
 from strait.dag import DagError, topological_order
+from strait.errors import ConfigurationError
 from strait.serve.core import job_url
 from strait.serve.manifest import JobEntry, Manifest, WorkflowEntry
 
@@ -80,6 +81,7 @@ def register_all(
         signing_secret: the secret that dispatches to the host are signed with.
 
     Raises:
+        ConfigurationError: `project_id` is empty.
         DefinitionError: a job has neither a handler nor an endpoint, a step names what the
             project does not have, or workflows run each other in a circle.
     """
@@ -99,7 +101,8 @@ def plan_all(
     """Say what `register_all`, with the same arguments, would do; change nothing.
 
     Raises:
-        DefinitionError: as `register_all` does.
+        ConfigurationError: as `register_all` does.
+        DefinitionError: as it does.
     """
     manifest = definitions if isinstance(definitions, Manifest) else Manifest.of(definitions)
     target = _Target(base_url_of_handlers, project_id, signing_secret)
@@ -111,6 +114,13 @@ class _Target:
     base_url: str
     project_id: str
     signing_secret: str
+
+    def __post_init__(self) -> None:
+        if not self.project_id:
+            raise ConfigurationError(
+                "`project_id` is empty, so nothing can be registered: give the id of a project, or "
+                "set `STRAIT_PROJECT`, or `project.id` in strait.json, for `client.project_id`"
+            )
 
 
 def _register(names: Names, manifest: Manifest, target: _Target) -> Flow[RegistrationReport]:

@@ -121,11 +121,11 @@ def seal_clear_texts(db: sqlite3.Connection, vault: Vault) -> None:
 
 def _key(db: sqlite3.Connection, key_file: Path | None, given: str) -> bytes:
     if given:
-        return _parse(given)
+        return _parse(given, "STRAIT_ENCRYPTION_KEY")
     if key_file is None:
         return secrets.token_bytes(_KEY_BYTES)
     try:
-        return _parse(key_file.read_text(encoding="ascii").strip())
+        return _parse(key_file.read_text(encoding="ascii").strip(), str(key_file))
     except FileNotFoundError:
         if meta.get_meta(db, _PROOF) is not None:
             raise StoreError(
@@ -148,7 +148,7 @@ def _new_key_file(path: Path) -> bytes:
     return key
 
 
-def _parse(text: str) -> bytes:
+def _parse(text: str, place: str) -> bytes:
     """Return the key of a text: 32 bytes in base64, or any other text of 32 characters or more."""
     try:
         key = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
@@ -158,4 +158,6 @@ def _parse(text: str) -> bytes:
         return key
     if len(text) >= _KEY_BYTES:
         return sha256(text.encode()).digest()
-    raise StoreError("the encryption key must be 32 bytes in base64, or 32 characters or more")
+    raise StoreError(
+        f"the encryption key in `{place}` must be 32 bytes in base64, or 32 characters or more"
+    )
