@@ -440,8 +440,8 @@ def test_flags_win_over_the_environment_which_wins_over_the_file(
 
 def test_a_run_is_taken_away_as_a_page_and_as_a_document(shop: Shop) -> None:
     ended = shop.json("trigger", "greet", "name=Ada", "--wait")
-    assert shop.run("runs", "export", ended["id"], "--out", "run.html").exit_code == 0
-    page = (shop.directory / "run.html").read_text("utf-8")
+    assert shop.run("runs", "export", ended["id"], "--out", "new/run.html").exit_code == 0
+    page = (shop.directory / "new" / "run.html").read_text("utf-8")
     assert page.lower().startswith("<!doctype html>")
     assert ended["id"] in page
     assert "<script" not in page

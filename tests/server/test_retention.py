@@ -331,6 +331,17 @@ def archived(directory: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     return found
 
 
+async def test_a_setting_that_lacks_another_one_is_told(
+    keeping: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with keeping(archive_dir=tmp_path / "archive", grpc_tls_cert=tmp_path / "cert.pem"):
+        assert "nothing will be archived: runs are kept for ever without" in caplog.text
+        assert "no workers will be served: `--grpc-tls-cert` needs `--grpc-port`" in caplog.text
+    caplog.clear()
+    async with keeping(archive_dir=tmp_path / "archive", retain_runs=1):
+        assert caplog.text == ""
+
+
 async def test_what_cannot_be_archived_is_kept(
     keeping: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -63,5 +63,6 @@ def _text(document: Json) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     output.note(f"written to {path}")

@@ -176,6 +176,8 @@ class Platform:
         if self.settings.archive_dir is not None and (why := unwritable(self.settings.archive_dir)):
             # Its disk may come back; what cannot be archived is kept.
             logger.error("old runs will be kept, since they cannot be archived: %s", why)
+        for line in self.settings.without_effect():
+            logger.warning(line)
         self.timers.start()
         if not self.settings.hold:
             self.scheduler.start()

@@ -101,6 +101,18 @@ class Settings:
         """Whether the address to bind can be reached from this machine only."""
         return self.host == "localhost" or is_loopback_address(self.host)
 
+    def without_effect(self) -> list[str]:
+        """Return a line for each setting that needs another one, which is not there."""
+        lines = []
+        if self.archive_dir is not None and not (self.retain_days or self.retain_runs):
+            lines.append(
+                "nothing will be archived: runs are kept for ever without `--retain-days` or "
+                "`--retain-runs`"
+            )
+        if self.grpc_port is None and (self.grpc_tls_cert or self.grpc_tls_key):
+            lines.append("no workers will be served: `--grpc-tls-cert` needs `--grpc-port`")
+        return lines
+
 
 def is_loopback_address(host: str) -> bool:
     """Return whether a host is an address of this machine only."""
