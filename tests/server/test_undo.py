@@ -130,3 +130,20 @@ async def test_a_step_that_is_recorded_twice_is_told_once(virtual: World) -> Non
         await reserve(handler, run_id)
     told = (await virtual.api.get(f"/v1/runs/{run_id}/events?type=step")).json()["data"]
     assert [line["data"]["name"] for line in told] == ["reserve"]
+
+
+async def test_a_schedule_that_ends_what_goes_on_leaves_alone_what_undoes_a_run(
+    virtual: World,
+) -> None:
+    schedule = {"cron": "0 * * * *", "cron_overlap_policy": "cancel_running"}
+    run_id, gate = await reserved(virtual, await virtual.job(timeout_secs=7200, **schedule))
+    undoing = virtual.handlers.script = Gate(ok({"undone": ["reserve"]}))
+    gate.open()
+    await virtual.until(run_id, "dead_letter")
+    (companion,) = await companions(virtual, run_id)
+    await virtual.until(companion["id"], "executing")
+    await virtual.pass_time(3600)
+    rows = (await virtual.api.get("/v1/runs")).json()["data"]
+    assert [run["triggered_by"] for run in rows] == ["cron", "undo", "manual"]
+    undoing.open()
+    await virtual.until(companion["id"], "completed")

@@ -9,8 +9,10 @@ from simulation import (
     archives,
     bulk,
     canaries,
+    dependents,
     gatherings,
     invariants,
+    queued,
     receivers,
     schedules,
     setting,
@@ -19,15 +21,17 @@ from simulation import (
 from simulation.archives import Archives
 from simulation.bulk import Bulk
 from simulation.canaries import Canaries
+from simulation.dependents import Dependents
 from simulation.gatherings import Gatherings
 from simulation.machine import Machine
+from simulation.queued import Queued
 from simulation.scenario import Deed, Story
 from simulation.schedules import CATCHUPS, Schedules
 from simulation.sources import Sources
 from strait.clock import SECOND
 
 
-class Calendar(Archives, Schedules, Gatherings, Sources, Canaries, Bulk, Story):
+class Calendar(Archives, Schedules, Gatherings, Sources, Canaries, Bulk, Dependents, Queued, Story):
     """What goes on around a platform that is left alone for days.
 
     Attributes:
@@ -51,6 +55,8 @@ class Calendar(Archives, Schedules, Gatherings, Sources, Canaries, Bulk, Story):
             (self._cancel_batch, 6), (self._cancel_all_of_a_job, 2), (self._replay_many, 6),
             (self._trigger, 6), (self._move, 3), (self._pause, 3), (self._accident, 8),
             (self._restart, 4), (self._set_clock, 4), (self._fill_disk, 4), (self._revive, 4),
+            (self._precede, 8), (self._follow_some, 8), (self._rebind, 5), (self._free_key, 3),
+            (self._hurry, 6), (self._change_version, 8),
             (self._act, 3), (self._mend, 3), (self._days_go_by, days),
             (self._trigger_durable, 8 if self.archive is not None else 0),
         ]  # fmt: skip
@@ -61,11 +67,13 @@ class Calendar(Archives, Schedules, Gatherings, Sources, Canaries, Bulk, Story):
         await self._ask("POST", "/v1/webhooks/subscriptions", receivers.SUBSCRIPTION)
         await self._ask("POST", "/v1/log-drains", receivers.DRAIN)
         bodies = {**setting.jobs(chance), **self.scheduled_jobs(), **self.gathering_jobs()}
+        bodies |= {**self.dependent_jobs(), **self.queued_jobs(self.period // (3600 * SECOND))}
         bodies["scheduled"] |= {"cron": ""}
         for kind, body in bodies.items():
             self.jobs[kind] = (await self._ask("POST", "/v1/jobs", body)).body["id"]
         await self._set_up_sources()
         await self._set_up_canaries()
+        await self._set_up_dependents()
         for catchup in CATCHUPS:
             self._is_on(self.jobs[f"due-{catchup}"])
 
@@ -83,12 +91,14 @@ class Calendar(Archives, Schedules, Gatherings, Sources, Canaries, Bulk, Story):
         # What a clock set back has put off comes first.
         await machine.clock.sleep(60.0 + setting.SET_BACK_SECS * machine.clock.times_set_back)
         await self._end_schedules()
+        await self._end_overlaps()
         await self._switch_all_on()
         await self._switch_source_on()
         await self._ask("POST", f"/v1/jobs/{self.jobs['collects']}/resume", {})
         for _ in range(5):
             await self._run_shifting()
         await super()._calm_down()
+        await self._let_all_go()
 
     async def _mend_all(self) -> None:
         """Do again what has failed; then let days go by in which nothing happens."""
@@ -126,5 +136,7 @@ class Calendar(Archives, Schedules, Gatherings, Sources, Canaries, Bulk, Story):
             *sources.broken(db, self),
             *canaries.broken(db, self),
             *bulk.broken(db, self),
+            *dependents.broken(db, self),
+            *queued.broken(db, self),
             *archives.broken(self),
         ]

@@ -35,6 +35,7 @@ class Handlers:
         events: the keys that somebody began to wait for.
         durable: handlers whose steps are on record.
         dispatched: all runs that were sent to a handler.
+        called: where each run was sent, and when, in their order.
         users_token: with which people act on runs while handlers are at work.
     """
 
@@ -45,6 +46,7 @@ class Handlers:
         self.events: list[str] = []
         self.durable = Durable(machine, self)
         self.dispatched: set[str] = set()
+        self.called: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self.users_token = ""
         self._results = 0
         self._asides: set[asyncio.Future[None]] = set()
@@ -62,6 +64,7 @@ class Handlers:
         )
         self._newest[attempt.run_id] = attempt.token
         self.dispatched.add(attempt.run_id)
+        self.called[attempt.run_id].append((url.rpartition("/")[2], self._machine.stamp()))
         self._machine.note("dispatch", attempt.run_id, attempt.number)
         if not self.healthy and (fault := chance.random()) < 0.1:
             await clock.sleep(chance.choice((0.0, 0.5)))

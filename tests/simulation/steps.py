@@ -44,7 +44,7 @@ class DurableRun(NamedTuple):
 
 def broken(db: sqlite3.Connection, story: Story) -> list[str]:
     """Return which promises about steps were broken."""
-    runs = _runs(db, story)
+    runs = _runs(db)
     return [
         fault
         for run in runs.values()
@@ -56,11 +56,11 @@ def broken(db: sqlite3.Connection, story: Story) -> list[str]:
     ]
 
 
-def _runs(db: sqlite3.Connection, story: Story) -> dict[str, DurableRun]:
+def _runs(db: sqlite3.Connection) -> dict[str, DurableRun]:
     rows = db.execute(
         "SELECT id, status, iif(doc ->> 'triggered_by' = 'undo', parent_run_id, '') FROM runs "
-        "WHERE job_id = ? ORDER BY created_at",
-        (story.jobs["durable"],),
+        "WHERE job_id IN (SELECT id FROM jobs WHERE doc ->> 'endpoint_url' LIKE '%/durable') "
+        "ORDER BY created_at"
     )
     runs = {run: DurableRun(run, status, undoes, {}) for run, status, undoes in rows}
     values = db.execute(

@@ -8,17 +8,32 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from msgspec.structs import replace
 
 from simulation.calendar import Calendar
 from simulation.scenario import simulate
 from strait.engine import admission, filters
 from strait.engine import runs as engine
+from strait.server import dispatches
 from strait.server.archive import Archive
+from strait.server.jobs_cache import JobsCache
 from strait.server.routes import bulk_runs
 from strait.server.scheduler import Scheduler
-from strait.server.work import buffers, canaries, events, housekeeping, runs, schedules
+from strait.server.work import (
+    buffers,
+    canaries,
+    dependencies,
+    environments,
+    events,
+    housekeeping,
+    runs,
+    schedules,
+)
+from strait.server.work import settle as settling
 from strait.store import buffers as buffer_rows
+from strait.store import dependencies as dependency_rows
 from strait.store import ledger, retention, triggers
+from strait.store import runs as run_rows
 from strait.store.records import owned
 
 PARTS, PART = 4, 8
@@ -33,10 +48,6 @@ def test_no_day_breaks_a_promise(part: int) -> None:
     # A story in which nothing happens would promise little.
     assert sum(outcome.runs for outcome in outcomes) > 5 * PART
     assert sum(outcome.starts for outcome in outcomes) > 2 * PART
-
-
-def test_a_day_is_told_the_same_way_twice() -> None:
-    assert simulate(3, Calendar).lines == simulate(3, Calendar).lines
 
 
 def _forget_schedules(unit: Any, schedule: Any) -> None:
@@ -178,13 +189,83 @@ def _keep_everything(unit: Any) -> None:
     """A platform that keeps what is over for ever."""
 
 
+def _count_none(db: Any, table: str, limits: Any) -> int:
+    """A platform that does not look how many there are."""
+    return 0
+
+
 def _hold_no_place(db: Any, place: int) -> None:
     """A platform that gives the places of deleted lines to others."""
+
+
+def _wait_for_nobody(unit: Any, run: Any) -> bool:
+    """A platform that knows of no dependencies."""
+    return True
+
+
+def _by_no_key_at_all(db: Any, job_id: str, run: Any) -> str:
+    """A platform that takes the newest run for that of any key."""
+    return newest_outcome(db, job_id, replace(run, idempotency_key="", metadata={}))
+
+
+newest_outcome = dependency_rows.newest_outcome
+
+
+def _hold_on(unit: Any, ended: Any) -> None:
+    """A platform that lets nobody go when a run has ended."""
+
+
+def _as_they_were(unit: Any) -> None:
+    """A platform that goes by what it knew of dependencies before."""
+
+
+def _canceled_is_failed(condition: str, outcome: str) -> bool:
+    """A platform to which every end is as good as another."""
+    return bool(outcome)
+
+
+def _of_today(cache: Any, db: Any, run: Any) -> Any:
+    """A platform that knows of no versions."""
+    return cache.get(db, run.job_id)
+
+
+def _of_its_day(cache: Any, db: Any, run: Any) -> Any:
+    """A platform that pins all runs to the version that they were made under."""
+    entry = cache.get(db, run.job_id)
+    if entry is None or entry.job.version == run.job_version:
+        return entry
+    return cache._version(db, run.job_id, run.job_version) or entry
+
+
+def _never_too_late(unit: Any, run_id: str) -> Any:
+    """A platform that starts what has no time left."""
+    found = run_rows.load_to_start(unit.db, run_id)
+    if found is None or found[0].run.status != "queued":
+        return None
+    entry = unit.platform.jobs.for_run(unit.db, found[0].run)
+    return dispatches.Startable(*found, entry)
+
+
+def _at_any_time(unit: Any, job: Any, tick: int) -> None:
+    """A platform that starts what is to be skipped, and ends nobody for it."""
+    fire_job(unit, replace(job, cron_overlap_policy="allow"), tick)
+
+
+fire_job = schedules._fire_job
 
 
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
+        (dependencies, "are_satisfied", _wait_for_nobody),
+        (dependencies, "_fits", _canceled_is_failed),
+        (dependency_rows, "newest_outcome", _by_no_key_at_all),
+        (settling, "_release_dependents", _hold_on),
+        (environments, "changed", _as_they_were),
+        (JobsCache, "for_run", _of_today),
+        (JobsCache, "for_run", _of_its_day),
+        (dispatches, "startable", _never_too_late),
+        (schedules, "_fire_job", _at_any_time),
         (schedules, "take_over", _forget_schedules),
         (schedules, "_ticks", _make_up_for_all),
         (schedules, "_ticks", _make_up_for_nothing),
@@ -208,6 +289,7 @@ def _hold_no_place(db: Any, place: int) -> None:
         (ledger, "_hold", _hold_no_place),
         (housekeeping, "watch", _keep_everything),
         (retention, "_is_old", _old_at_once),
+        (retention, "_oldest_kept", _count_none),
     ],
 )
 def test_a_platform_that_is_broken_is_found_out(

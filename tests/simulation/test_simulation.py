@@ -63,11 +63,12 @@ def test_no_seed_breaks_a_promise(part: int) -> None:
     assert sum(outcome.starts for outcome in outcomes) > 2 * PART
 
 
-def test_a_seed_is_told_the_same_way_in_every_process() -> None:
+@pytest.mark.parametrize("stories", ["work", "days"])
+def test_a_seed_is_told_the_same_way_in_every_process(stories: str) -> None:
     def told(hash_seed: str) -> str:
         python_path = os.pathsep.join((str(ROOT / "src"), str(ROOT / "tests")))
         done = subprocess.run(
-            [sys.executable, "-m", "simulation", "--show", "7"],
+            [sys.executable, "-m", "simulation", "--stories", stories, "--show", "7"],
             capture_output=True,
             text=True,
             check=True,

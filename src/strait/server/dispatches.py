@@ -60,7 +60,11 @@ class Startable(NamedTuple):
 
 
 def startable(unit: Unit, run_id: str) -> Startable | None:
-    """Return a run if it may still start; that of a job which is gone is canceled."""
+    """Return a run if it may still start; that of a job which is gone is canceled.
+
+    One that was to be dispatched by some instant expires once that is over, also when no server
+    ran then: whoever gave it so much time does not want it any more.
+    """
     found = run_rows.load_to_start(unit.db, run_id)
     if found is None or found[0].run.status != "queued":
         return None
@@ -68,6 +72,8 @@ def startable(unit: Unit, run_id: str) -> Startable | None:
     entry = unit.platform.jobs.for_run(unit.db, stored.run)
     if entry is None:
         runs.apply(unit, stored, engine.Canceled("its job was deleted"))
+        return None
+    if not stored.state.assignment and runs.apply(unit, stored, engine.Expired()) is not None:
         return None
     return Startable(stored, payload, entry)
 

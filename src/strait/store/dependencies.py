@@ -78,9 +78,20 @@ def newest_outcome(db: sqlite3.Connection, job_id: str, run: Run) -> str:
         where, value = "idempotency_key = ?", run.idempotency_key
     elif "dependency_key" in run.metadata:
         where, value = "doc ->> '$.metadata.dependency_key' = ?", run.metadata["dependency_key"]
+    return _of_newest_ended(db, "status", job_id, where, value)
+
+
+def newest_ended(db: sqlite3.Connection, job_id: str) -> str:
+    """Return the id of the run of a job that counts for whoever has no key, or ""."""
+    return _of_newest_ended(db, "id", job_id, "1 = 1 OR ? = ''", "")
+
+
+def _of_newest_ended(
+    db: sqlite3.Connection, column: str, job_id: str, where: str, value: str
+) -> str:
     marks = ", ".join("?" for _ in TERMINAL_RUN_STATUSES)
     row = db.execute(
-        f"SELECT status FROM runs WHERE job_id = ? AND status IN ({marks}) AND ({where}) "
+        f"SELECT {column} FROM runs WHERE job_id = ? AND status IN ({marks}) AND ({where}) "
         "AND doc ->> 'triggered_by' != ? ORDER BY created_at DESC LIMIT 1",
         (job_id, *sorted(TERMINAL_RUN_STATUSES), value, UNDO),
     ).fetchone()

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from strait.clock import Timestamp
 from strait.fsm import TERMINAL_RUN_STATUSES, TERMINAL_WORKFLOW_RUN_STATUSES
+from strait.store import dependencies as dependency_rows
 from strait.store import ledger, spend, workflow_runs
 from strait.store.runs import UNFINISHED
 
@@ -157,10 +158,8 @@ def _is_needed(db: sqlite3.Connection, run_id: str, job_id: str) -> bool:
     dependents = "SELECT job_id FROM job_dependencies WHERE depends_on_job_id = ?"
     if not _any(db, f"{dependents} LIMIT 1", job_id):
         return False
-    newest = "SELECT id FROM runs WHERE job_id = ? ORDER BY created_at DESC LIMIT 1"
-    (newest_id,) = db.execute(newest, (job_id,)).fetchone()
     waiting = f"SELECT 1 FROM runs WHERE {UNFINISHED} AND job_id IN ({dependents}) LIMIT 1"
-    return newest_id == run_id or _any(db, waiting, job_id)
+    return dependency_rows.newest_ended(db, job_id) == run_id or _any(db, waiting, job_id)
 
 
 def _workflow_is_needed(db: sqlite3.Connection, run_id: str, parent_id: str) -> bool:

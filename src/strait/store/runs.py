@@ -203,11 +203,16 @@ def active(db: sqlite3.Connection) -> Iterator[Stored]:
         yield _stored(row)
 
 
-def by_key(db: sqlite3.Connection, job_id: str, key: str) -> Run | None:
-    """Return the newest run of a job under an idempotency key, or None."""
+def by_key(db: sqlite3.Connection, job_id: str, key: str, since: Timestamp) -> Run | None:
+    """Return the newest run of a job under an idempotency key that still answers for it, or None.
+
+    One that has expired never does, one that is over does if it has ended after `since`. An older
+    one may live again when a newer one is over.
+    """
     row = db.execute(
-        "SELECT doc FROM runs WHERE job_id = ? AND idempotency_key = ? ORDER BY seq DESC LIMIT 1",
-        (job_id, key),
+        "SELECT doc FROM runs WHERE job_id = ? AND idempotency_key = ? AND status != 'expired' "
+        "AND (finished_at = '' OR finished_at >= ?) ORDER BY seq DESC LIMIT 1",
+        (job_id, key, since),
     ).fetchone()
     return None if row is None else _decoder.decode(row[0])
 

@@ -12,7 +12,7 @@ from strait.server.registry import Registry
 from strait.server.routes.jobs import find
 from strait.server.unit import Unit
 from strait.server.work import dependencies as work
-from strait.server.work import held, runs
+from strait.server.work import environments, held, runs
 from strait.store import dependencies, jobs
 
 registry = Registry()
@@ -46,7 +46,7 @@ def create(call: Call, unit: Unit) -> Reply:
         dependencies.insert(unit.db, dependency)
     except sqlite3.IntegrityError as error:
         raise ApiError(409, "the job depends on that job already") from error
-    unit.platform.jobs.clear()  # both jobs are told of it, in all their versions
+    environments.changed(unit)  # both jobs are told of it, in all their versions
     return reply(dependency, 201)
 
 
@@ -79,7 +79,7 @@ def delete(call: Call, unit: Unit) -> Reply:
     job = find(unit.db, call)
     if not dependencies.delete(unit.db, job.id, call.params["depID"]):
         raise not_found("job dependency")
-    unit.platform.jobs.clear()  # both jobs are told of it, in all their versions
+    environments.changed(unit)  # both jobs are told of it, in all their versions
     held.release(unit, job.id)
     return NO_CONTENT
 

@@ -235,7 +235,7 @@ def delete(call: Call, unit: Unit) -> Reply:
     _forget(unit, job)
     schedules.begin(unit, schedules.of_job(replace(job, cron="")))
     if dependents:
-        unit.platform.jobs.clear()  # they are told of it, in all their versions
+        environments.changed(unit)  # they are told of it, in all their versions
     for dependent in dependents:
         held.release(unit, dependent)
     return NO_CONTENT

@@ -15,7 +15,7 @@ from strait.server.errors import ApiError, not_found
 from strait.server.http import Call, Reply, raw, reply
 from strait.server.registry import Registry
 from strait.server.unit import Unit
-from strait.server.work import budgets, runs, steps, throttles, triggers
+from strait.server.work import budgets, held, runs, steps, throttles, triggers
 from strait.store import runs as run_rows
 
 registry = Registry()
@@ -195,6 +195,8 @@ def reset_key(call: Call, unit: Unit) -> Reply:
     run = stored.run
     run_rows.save(unit.db, stored, replace(stored.state, run=replace(run, idempotency_key="")))
     idempotency.free(unit, run.created_by, run.project_id, run.job_id, run.idempotency_key)
+    # Without a key it waits for other runs of the jobs that it depends on, which may be over.
+    held.release(unit, run.job_id)
     return reply({"status": "reset", "run_id": run.id})
 
 

@@ -187,11 +187,7 @@ def _request(call: Call, asked: Asked, *, batch_id: str = "") -> admission.Reque
 
 def _present(unit: Unit, job: Job, key: str) -> Run | None:
     """Return the run that a key has made, until 24 hours after its end."""
-    run = run_rows.by_key(unit.db, job.id, key)
-    if run is None or run.status == "expired":
-        return None
-    over = run.finished_at and from_timestamp(run.finished_at) < unit.now - KEY_SECS * SECOND
-    return None if over else run
+    return run_rows.by_key(unit.db, job.id, key, to_timestamp(unit.now - KEY_SECS * SECOND))
 
 
 def _replayed(call: Call, unit: Unit, run: Run) -> Reply:

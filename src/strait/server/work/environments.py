@@ -116,7 +116,7 @@ def endpoint_of(db: sqlite3.Connection, vault: Vault, job: Job) -> str:
 
 
 def changed(unit: Unit) -> None:
-    """Have jobs looked up anew, with the address and the secrets that they get from here."""
+    """Have jobs looked up anew, with all that they are told of what lies outside of them."""
     unit.platform.jobs.clear()
     # A dispatch may have looked at what was there before the commit.
     unit.after(unit.platform.jobs.clear)

@@ -16,6 +16,7 @@ from strait.cron import last_fire, next_fire
 from strait.engine import runs as engine
 from strait.engine.admission import Request
 from strait.engine.model import Job, Workflow
+from strait.engine.undo import UNDO
 from strait.server.errors import QuotaExceeded
 from strait.server.unit import Unit
 from strait.server.work import budgets, runs, workflows
@@ -173,8 +174,12 @@ def _fire_job(unit: Unit, job: Job, tick: int) -> None:
     )
     runs.create(unit, job, request, None)
     if job.cron_overlap_policy == "cancel_running":
+        superseded = engine.Canceled("superseded by the next scheduled run")
         for run_id in others:
-            runs.apply_by_id(unit, run_id, engine.Canceled("superseded by the next scheduled run"))
+            stored = run_rows.load(unit.db, run_id)
+            # What undoes an earlier run is needed, whatever comes after that.
+            if stored is not None and stored.run.triggered_by != UNDO:
+                runs.apply(unit, stored, superseded)
 
 
 def _fire_workflow(unit: Unit, workflow: Workflow, tick: int) -> None:
