@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from simulation.calendar import Calendar
 
 DAY = 24 * 3600
-NEWEST = 5
-# What may be made after the last round.
-_MADE_SINCE = 10
 # A round comes each hour.
 _ROUND_SECS = 2 * 3600
 # Their rows are numbered anew once the last of them are gone.
@@ -34,18 +31,14 @@ class Archives(World):
 
     Attributes:
         archive: where the rows go; None where everything is kept.
-        newest: how many of the newest are kept in place of what is not a day old; 0 is the latter.
     """
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         self.archive: Path | None = None
-        self.newest = 0
         if machine.chance.random() < 0.4:
             self.archive = machine.database.with_name("archive")
-            self.newest = machine.chance.choice((0, 0, NEWEST))
-            limits = {"retain_runs": self.newest} if self.newest else {"retain_days": 1}
-            machine.settings = {**limits, "archive_dir": self.archive}
+            machine.settings = {"retain_days": 1, "archive_dir": self.archive}
 
     async def _days_go_by(self) -> None:
         await self.machine.clock.sleep(self.machine.chance.choice((0.3, 1.2, 2.0)) * DAY)
@@ -131,11 +124,9 @@ def _too_late(story: Calendar) -> list[str]:
     before = to_timestamp(story.quiet_since - (DAY + _ROUND_SECS) * SECOND)
     with closing(sqlite3.connect(story.machine.database)) as db:
         rows = db.execute(
-            "SELECT id, finished_at FROM runs WHERE finished_at < ?1 "
-            "AND (?2 = 0 OR seq <= (SELECT max(seq) FROM runs) - ?2) UNION ALL "
-            "SELECT id, doc ->> 'finished_at' FROM workflow_runs WHERE doc ->> 'finished_at' < ?1 "
-            "AND (?2 = 0 OR seq <= (SELECT max(seq) FROM workflow_runs) - ?2)",
-            (before, story.newest and story.newest + _MADE_SINCE),
+            "SELECT id, finished_at FROM runs WHERE finished_at < ?1 UNION ALL "
+            "SELECT id, doc ->> 'finished_at' FROM workflow_runs WHERE doc ->> 'finished_at' < ?1",
+            (before,),
         )
         return [
             f"{run} is kept, which is over since {from_timestamp(ended)}"

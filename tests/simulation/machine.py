@@ -137,6 +137,7 @@ class Machine:
     """
 
     def __init__(self, seed: int, directory: Path) -> None:
+        self.seed = seed
         self.chance = random.Random(seed)
         self.clock = SimulatedClock()
         self.database = directory / "strait.db"
