@@ -42,7 +42,7 @@ from strait.client.settings import Settings, merged, merged_stream
 from strait.client.sse import MAX_EVENT_CHARS, ServerEvent
 from strait.client.streams import follow
 from strait.client.strictness import strict
-from strait.client.tracing import told, told_once
+from strait.client.tracing import told
 from strait.client.transports.protocol import AsyncBody, AsyncTransport
 from strait.client.waiting import send_until, wait
 from strait.errors import StraitError
@@ -339,13 +339,8 @@ class AsyncCaller:
     ) -> T:
         """Carry out an operation, again and again while what it is for does not exist yet."""
         body = merged_body(body, fields, operation.nullable)
-        settings = self.settings
-        if settings.plain:
-            operation = plain(operation)
-        options = merged(settings.defaults, options)
-        like = settings.request(operation, arguments, None, body, options)
-        with told_once(settings.telemetry, operation, like) as (seen, carried):
-            flow = send_until(seen, arguments, body, settings, options, seconds, carried)
+        sending = send_until(operation, arguments, body, self.settings, options, seconds)
+        with sending as flow:
             return await AsyncDriver(self.exchange).run(flow)
 
 

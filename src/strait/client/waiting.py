@@ -10,7 +10,8 @@ import json
 import logging
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from strait.client.effects import Close, Flow, Read, Request, Sleep
@@ -20,6 +21,7 @@ from strait.client.plain import plain
 from strait.client.settings import merged, merged_stream
 from strait.client.sse import EventParser
 from strait.client.streams import IDLE_SECS
+from strait.client.tracing import told_once
 from strait.errors import (
     Json,
     NotFoundError,
@@ -222,6 +224,7 @@ def _tells_end(data: str, ends: frozenset[str]) -> bool:
     return isinstance(event, dict) and event.get("to") in ends
 
 
+@contextmanager
 def send_until(
     operation: Operation[T],
     arguments: Sequence[object],
@@ -229,16 +232,31 @@ def send_until(
     settings: Settings,
     options: RequestOptions,
     seconds: float,
-    carried: Mapping[str, str],
-) -> Flow[T]:
-    """Carry out an operation, again while its 404 says that nobody waits yet.
+) -> Iterator[Flow[T]]:
+    """Return the block that carries out an operation, again while its 404 says that nobody waits.
 
-    Each request has the headers `carried` too, which say what trace it is in.
+    All tries are in one span.
 
     Raises:
         NotFoundError: still nobody does when the time is up.
     """
-    time = _Time(seconds, settings)
+    if settings.plain:
+        operation = plain(operation)
+    options = merged(settings.defaults, options)
+    like = settings.request(operation, arguments, None, body, options)
+    with told_once(settings.telemetry, operation, like) as (seen, carried):
+        yield _sent(seen, arguments, body, settings, options, _Time(seconds, settings), carried)
+
+
+def _sent(
+    operation: Operation[T],
+    arguments: Sequence[object],
+    body: Json,
+    settings: Settings,
+    options: RequestOptions,
+    time: _Time,
+    carried: Mapping[str, str],
+) -> Flow[T]:
     while True:
         # Each try has its own key: a platform may keep that of a try which it refused.
         request = settings.request(operation, arguments, None, body, options)
