@@ -93,11 +93,11 @@ async def test_a_schema_that_leads_elsewhere_is_refused_where_it_is_given(
 
 
 async def test_a_schema_may_refer_to_itself_and_speak_of_references(world: World) -> None:
-    await world.job(
-        payload_schema={
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$defs": {"a": {"type": "integer"}},
-            "properties": {"a": {"$ref": "#/$defs/a"}, "$ref": {"type": "string"}},
-            "examples": [{"$ref": "https://example.com/data-no-schema"}],
-        }
-    )
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$defs": {"a": {"type": "integer"}},
+        "properties": {"a": {"$ref": "#/$defs/a"}, "$ref": {"type": "string"}},
+        "examples": [{"$ref": "https://example.com/data-no-schema"}],
+    }
+    job = await world.job(payload_schema=schema)
+    assert (await world.api.get(f"/v1/jobs/{job['id']}")).json()["payload_schema"] == schema
