@@ -43,8 +43,8 @@ def test_those_that_wait_long_are_found_the_longest_first_unless_nothing_can_sta
         queue.push(Ticket(name, job, (0, name), since=since))
     queue.push(Ticket("top", "a", (-10, "top"), since=4))
     queue.push(Ticket("fresh", "a", (0, "fresh"), since=9))
-    assert [found.run_id for found in queue.waiting_since(4, 10)] == ["r1", "r2", "r3"]
-    assert [found.run_id for found in queue.waiting_since(4, 1)] == ["r1"]
+    assert [found.run_id for found in queue.waiting_for(5, 9, 10)] == ["r1", "r2", "r3"]
+    assert [found.run_id for found in queue.waiting_for(5, 9, 1)] == ["r1"]
 
 
 def test_a_run_takes_another_rank_and_has_waited_as_long_as_before() -> None:
@@ -53,8 +53,25 @@ def test_a_run_takes_another_rank_and_has_waited_as_long_as_before() -> None:
     queue.push(Ticket("high", "a", (-5, "2"), since=2))
     queue.set_rank("low", (-6, "1"))
     queue.set_rank("unknown", (-9, "0"))
-    assert [found.run_id for found in queue.waiting_since(1, 10)] == ["low"]
+    assert [found.run_id for found in queue.waiting_for(1, 2, 10)] == ["low"]
     assert drained(queue) == ["low", "high"]
+
+
+def test_what_was_queued_before_the_clock_was_set_back_waits_and_keeps_nobody_behind_it() -> None:
+    queue = ReadyQueue()
+    queue.push(Ticket("long ago", "a", (0, "1"), since=10))
+    queue.push(Ticket("from the future", "a", (0, "2"), since=9_000))
+    queue.push(Ticket("since", "a", (0, "3"), since=100))
+    assert [found.run_id for found in queue.waiting_for(60, 100, 9)] == ["long ago"]
+    waiting = [found.run_id for found in queue.waiting_for(60, 160, 9)]
+    assert waiting == ["long ago", "from the future", "since"]
+
+
+def test_a_run_that_is_pushed_again_has_waited_as_before_and_keeps_nobody_behind_it() -> None:
+    queue = ReadyQueue()
+    for name, since in (("r1", 1), ("r2", 2), ("r1", 50)):
+        queue.push(Ticket(name, "a", (0, name), since=since))
+    assert [found.run_id for found in queue.waiting_for(60, 62, 9)] == ["r1", "r2"]
 
 
 def test_a_run_that_is_pushed_again_takes_its_new_rank_and_starts_once() -> None:

@@ -78,6 +78,18 @@ async def test_a_run_of_low_priority_starts_some_day_however_many_urgent_ones_co
         assert started[0] == low
 
 
+async def test_runs_have_their_turn_although_the_clock_was_set_back(handlers: Handlers) -> None:
+    async with world(handlers, clock=VirtualClock(), max_in_flight=1) as busy:
+        handlers.script = Gate()
+        job = await busy.job(timeout_secs=7_200, max_attempts=1)
+        await busy.executing(job)
+        before = await busy.trigger(job)
+        busy.clock.advance(-3_600)
+        since = await busy.trigger(job)
+        await busy.pass_time(6 * 60 + 30)
+        assert [(await busy.run(run))["priority"] for run in (before, since)] == [2, 2]
+
+
 async def test_runs_of_a_paused_job_do_not_wait_for_their_turn(virtual: World) -> None:
     job = await virtual.job(run_ttl_secs=86_400)
     delayed = await virtual.trigger(job, scheduled_at="2026-01-01T00:01:00Z")

@@ -100,6 +100,7 @@ class ReadyQueue:
         self._active: dict[str, int] = defaultdict(int)
         self._active_by_key: dict[tuple[str, str], int] = defaultdict(int)
         self._limits: dict[str, Limits] = {}
+        self._latest = 0
 
     def __len__(self) -> int:
         """How many runs wait to start."""
@@ -115,19 +116,21 @@ class ReadyQueue:
         return len(self._executing)
 
     def push(self, ticket: Ticket) -> None:
-        """Queue a run; one that is queued already takes its new rank."""
-        push = next(self._pushes)
-        self._queued[ticket.run_id] = (push, ticket)
-        self._try((ticket.rank, push, ticket.run_id), ticket)
+        """Queue a run; one that is queued already takes its new rank, and has waited as before."""
+        self._see(ticket.since)
+        _, queued = self._queued.get(ticket.run_id, (-1, ticket))
+        ticket.since = min(ticket.since, queued.since)
+        self._place(ticket)
 
-    def waiting_since(self, before: int, limit: int) -> list[Ticket]:
-        """Return runs that were queued before an instant, those first that wait longest.
+    def waiting_for(self, duration: int, now: int, limit: int) -> list[Ticket]:
+        """Return runs that have been queued for some time, those first that wait longest.
 
         Runs of jobs that start none do not wait for their turn, and are left out.
         """
+        self._see(now)
         found: list[Ticket] = []
         for _, ticket in self._queued.values():
-            if ticket.since > before or len(found) == limit:
+            if ticket.since > now - duration or len(found) == limit:
                 break
             if (
                 ticket.rank[0] > -MAX_PRIORITY
@@ -141,7 +144,7 @@ class ReadyQueue:
         queued = self._queued.get(run_id)
         if queued is not None:
             queued[1].rank = rank
-            self.push(queued[1])
+            self._place(queued[1])
 
     def discard(self, run_id: str) -> None:
         """Forget a run that must not start any more."""
@@ -287,6 +290,21 @@ class ReadyQueue:
         if limits != before:
             for holder in [h for h in self._held if h[0] == job_id]:
                 self._unpark(holder, len(self._held[holder]))
+
+    def _see(self, now: int) -> None:
+        """Look at the clock: where it was set back, nothing that waits began to later than now.
+
+        So those that are queued are in the order in which they have begun to wait.
+        """
+        if now < self._latest:
+            for _, ticket in self._queued.values():
+                ticket.since = min(ticket.since, now)
+        self._latest = now
+
+    def _place(self, ticket: Ticket) -> None:
+        push = next(self._pushes)
+        self._queued[ticket.run_id] = (push, ticket)
+        self._try((ticket.rank, push, ticket.run_id), ticket)
 
     def _is_throttled(self, ticket: Ticket, place: Place, now: int) -> bool:
         """Park a run under the first throttle that holds it back; return whether one does."""

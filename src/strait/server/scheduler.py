@@ -32,7 +32,7 @@ class Scheduler:
         self._platform = platform
         self._queue = ReadyQueue(platform.workers.has_worker)
         self._running = False
-        self._promoting = False
+        self._promotes_at = 0
         self._held: frozenset[str] = frozenset()
 
     @property
@@ -187,9 +187,10 @@ class Scheduler:
         if due:
             self._platform.timers.set(key, from_timestamp(due))
 
-    def waiting_since(self, before: int, limit: int) -> list[str]:
-        """Return the runs that were queued before an instant, those first that wait longest."""
-        return [ticket.run_id for ticket in self._queue.waiting_since(before, limit)]
+    def waiting_for(self, secs: int, limit: int) -> list[str]:
+        """Return the runs that have been queued for some time, those first that wait longest."""
+        now = self._platform.clock.now()
+        return [ticket.run_id for ticket in self._queue.waiting_for(secs * SECOND, now, limit)]
 
     def promoted(self, run: Run) -> None:
         """Take note of the priority that a run has now, which still waits."""
@@ -197,7 +198,7 @@ class Scheduler:
 
     def promotion_done(self) -> None:
         """Take note that runs were promoted; as long as some wait, they are once more."""
-        self._promoting = False
+        self._promotes_at = 0
         self.pump()
 
     def freed(self, run_id: str) -> None:
@@ -217,14 +218,19 @@ class Scheduler:
                 self._platform.workers.begin(ticket, ticket.lane)
             else:
                 dispatcher.begin(ticket)
-        if self._queue and not self._promoting:
-            self._promoting = True
-            self._platform.timers.set(
-                ("promotion", ""), self._platform.clock.now() + PROMOTE_EVERY_SECS * SECOND
-            )
+        self._plan_promotion()
         opening = self._queue.next_opening()
         if opening is not None:
             self._platform.timers.set(("throttles", ""), opening)
+
+    def _plan_promotion(self) -> None:
+        """Have what waits promoted, no later than is usual though the clock was set back."""
+        if not self._queue:
+            return
+        at = self._platform.clock.now() + PROMOTE_EVERY_SECS * SECOND
+        if not self._promotes_at or self._promotes_at > at:
+            self._promotes_at = at
+            self._platform.timers.set(("promotion", ""), at)
 
     def _offer(self, state: engine.State) -> bool:
         """Queue a run if it may be dispatched by this server now; return whether it may."""

@@ -6,7 +6,6 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from strait.clock import SECOND
 from strait.engine.runs import MAX_PRIORITY
 from strait.server.unit import Unit
 from strait.store import runs as run_rows
@@ -21,7 +20,7 @@ def promote(unit: Unit, _: str) -> None:
     It is done each minute while there are such runs.
     """
     scheduler = unit.platform.scheduler
-    for run_id in scheduler.waiting_since(unit.now - WAIT_SECS * SECOND, _AT_ONCE):
+    for run_id in scheduler.waiting_for(WAIT_SECS, _AT_ONCE):
         stored = run_rows.load(unit.db, run_id)
         if stored is None or stored.run.status != "queued" or stored.run.priority >= MAX_PRIORITY:
             continue
