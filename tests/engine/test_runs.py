@@ -293,10 +293,24 @@ def test_an_executing_run_never_expires() -> None:
     assert runs.decide(state, runs.Expired(), T0 + 100 * SECOND) is None
 
 
-def test_a_retry_that_would_come_after_the_explicit_expiry_expires_in_time() -> None:
+def test_an_explicit_time_to_live_is_over_once_the_run_has_begun() -> None:
     state = executing(ttl_secs=20)
     waits = take(state, erred(state, retry_after_secs=60.0), 1).state
-    assert runs.due_at(waits) == stamp(20)
+    assert runs.due_at(waits) == stamp(61)
+    asleep = take(state, runs.Suspended("sleeps"), 1).state
+    for again in (
+        take(asleep, runs.Woken("its sleep is over"), 100).state,
+        take(state, runs.Recovered("the server is gone"), 100).state,
+    ):
+        assert runs.due_at(again) == ""
+        assert runs.decide(again, runs.Expired(), T0 + 200 * SECOND) is None
+
+
+def test_an_explicit_time_to_live_counts_from_where_the_run_is_put_off_to() -> None:
+    state = take(queued(ttl_secs=20), runs.Rescheduled(T0 + 100 * SECOND), 5).state
+    assert state.run.expires_at == stamp(120)
+    again = take(state, runs.Rescheduled(T0 + 200 * SECOND), 6).state
+    assert again.run.expires_at == stamp(220)
 
 
 def test_the_time_without_a_server_does_not_count_as_waiting() -> None:

@@ -415,3 +415,19 @@ async def test_sleeps_and_waits_survive_a_restart_and_are_due_once(
 
 def _completes(call: Received) -> Any:
     return ok("after")
+
+
+async def test_a_run_that_slept_past_its_time_to_begin_goes_on_when_a_slot_is_free(
+    virtual: World,
+) -> None:
+    virtual.handlers.script = Gate()
+    job = await virtual.job(max_concurrency=1, timeout_secs=600)
+    run = Suspended(virtual, await virtual.trigger(job, ttl_secs=30))
+    await run.suspend(await run.dispatched(), wake_at=at(virtual, 60))
+    other = await virtual.trigger(job)
+    await virtual.handlers.wait(1, other)
+    await virtual.pass_time(300)
+    assert await run.status() == "queued"
+    await virtual.api.delete(f"/v1/runs/{other}")
+    await run.dispatched()
+    assert await run.status() == "executing"

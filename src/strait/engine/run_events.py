@@ -22,7 +22,7 @@ class State(Struct, frozen=True):
         assignment: the id of the dispatch that may write for the run, "" before the first.
         deadline_at: when the present attempt times out, "" while there is none.
         ttl_secs: how long it may wait to be dispatched each time it is queued; 0 where the caller
-            set an explicit bound, which is never renewed.
+            set an explicit bound, which counts until the run is dispatched for the first time.
     """
 
     run: Run

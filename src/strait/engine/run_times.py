@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from strait.clock import SECOND, to_timestamp
+from strait.clock import SECOND, from_timestamp, to_timestamp
 from strait.engine.model import Job, Run
 from strait.engine.run_events import Due, Event, Expired, State, TimedOut, Woken
 from strait.retry import backoff_secs
@@ -61,6 +61,25 @@ def renewed_expiry(state: State, queued_until: int) -> str:
     return to_timestamp(queued_until + state.ttl_secs * SECOND)
 
 
+def patience_ends_at(state: State) -> str:
+    """Return the instant at which a queued run expires, or "" where it waits however long it takes.
+
+    What a trigger sets (`ttl_secs`) bounds how long the run may wait to begin. One that has begun
+    goes on: after a sleep, a failed attempt or a crash, whether or not a slot is free just then.
+    """
+    has_begun = bool(state.assignment)
+    return "" if has_begun and not state.ttl_secs else state.run.expires_at
+
+
+def put_off_expiry(state: State, queued_at: int) -> str:
+    """Return until when a run may wait that is put off: what its trigger set counts from then on."""
+    run = state.run
+    if state.ttl_secs or state.assignment or not run.expires_at:
+        return renewed_expiry(state, queued_at)
+    counted_from = max(from_timestamp(run.created_at), from_timestamp(run.scheduled_at or run.created_at))
+    return to_timestamp(queued_at + from_timestamp(run.expires_at) - counted_from)
+
+
 def due_at(state: State) -> str:
     """Return the next instant at which something happens to the run by itself, or ""."""
     run = state.run
@@ -68,7 +87,7 @@ def due_at(state: State) -> str:
         case "delayed":
             return run.scheduled_at
         case "queued":
-            retry, expiry = run.next_retry_at, run.expires_at
+            retry, expiry = run.next_retry_at, patience_ends_at(state)
             return min(retry, expiry) if retry and expiry else retry or expiry
         case "waiting":
             return run.next_retry_at
@@ -87,7 +106,7 @@ def due_event(state: State, job: Job, now: int, rand: float) -> Event | None:
     match run.status:
         case "delayed" if run.scheduled_at <= stamp:
             return Due()
-        case "queued" if run.expires_at and run.expires_at <= stamp:
+        case "queued" if (expiry := patience_ends_at(state)) and expiry <= stamp:
             return Expired()
         case "waiting" if run.next_retry_at and run.next_retry_at <= stamp:
             return Woken("its sleep is over")

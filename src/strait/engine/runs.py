@@ -47,6 +47,8 @@ from strait.engine.run_times import (
     attempts_allowed,
     due_at,
     due_event,
+    patience_ends_at,
+    put_off_expiry,
     renewed,
     renewed_expiry,
     retry_delay_secs,
@@ -84,6 +86,7 @@ __all__ = [
     "decide",
     "due_at",
     "due_event",
+    "patience_ends_at",
     "renewed",
     "retry_delay_secs",
     "timeout_secs",
@@ -299,8 +302,8 @@ def _due(state: State, event: Due, now: int) -> Transition | None:
 
 def _expired(state: State, event: Expired, now: int) -> Transition | None:
     run = state.run
-    waits = run.status in {"delayed", "queued"}
-    if not waits or not run.expires_at or run.expires_at > to_timestamp(now):
+    expiry = patience_ends_at(state)
+    if run.status not in {"delayed", "queued"} or not expiry or expiry > to_timestamp(now):
         return None
     return _end(state, "expired", now, "run expired")
 
@@ -394,7 +397,7 @@ def _rescheduled(state: State, event: Rescheduled, now: int) -> Transition | Non
         raise Refused(404, "run not found or not in a reschedulable state")
     at = to_timestamp(event.at)
     status = "delayed" if event.at > now else "queued"
-    expires_at = renewed_expiry(state, max(event.at, now))
+    expires_at = put_off_expiry(state, max(event.at, now))
     run = replace(run, status=status, scheduled_at=at, expires_at=expires_at, next_retry_at="")
     entry = Entry(
         "state_change", f"rescheduled to {at}", "info", {"from": state.run.status, "to": status}

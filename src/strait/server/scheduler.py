@@ -183,7 +183,7 @@ class Scheduler:
         due = engine.due_at(state)
         if run.status == "queued" and self._offer(state):
             self.pump()
-            due = run.expires_at if run.id in self._queue else ""
+            due = engine.patience_ends_at(state) if run.id in self._queue else ""
         if due:
             self._platform.timers.set(key, from_timestamp(due))
 
