@@ -142,6 +142,30 @@ async def test_nobody_hands_on_what_it_does_not_have(world: World) -> None:
     ).status_code == 201
 
 
+async def test_nobody_takes_away_what_it_could_not_give_back(world: World) -> None:
+    everything = await role(world, "all", "*")
+    small = await role(world, "small", "jobs:read")
+    for user in ("chief", "other"):
+        await member(world, user, everything["id"])
+    await member(world, "helper", small["id"])
+    manager = world.client(await world.key_for("rbac:manage", "jobs:read"))
+    demoted = {"user_id": "chief", "role_id": small["id"]}
+    weaker = {"name": "all", "permissions": ["jobs:read"]}
+    for answer in (
+        await manager.delete("/v1/members/chief"),
+        await manager.post("/v1/members", json=demoted),
+        await manager.patch(f"/v1/roles/{everything['id']}", json=weaker),
+        await manager.delete(f"/v1/roles/{everything['id']}"),
+    ):
+        assert answer.status_code == 403
+        assert "with permission *: caller does not have it" in answer.json()["error"]["message"]
+    (many,) = (await manager.post("/v1/members/bulk", json={"items": [demoted]})).json()["results"]
+    assert many["status"] == "error"
+    assert (await manager.delete("/v1/members/helper")).status_code == 204
+    leaving = acting(world, "other")
+    assert (await leaving.delete("/v1/members/other")).status_code == 204
+
+
 async def test_a_role_that_is_in_use_cannot_be_deleted(world: World) -> None:
     base = await role(world, "base", "jobs:read")
     child = await role(world, "child", "jobs:read", parent_role_id=base["id"])

@@ -93,6 +93,19 @@ def check_grants(principal: Principal, scopes: Iterable[str]) -> None:
             raise ApiError(403, f"cannot grant permission {scope}: caller does not have it")
 
 
+def check_reach(principal: Principal, scopes: Iterable[str], what: str) -> None:
+    """Check that a caller changes or removes nothing that allows more than the caller may do.
+
+    Raises:
+        ApiError: 403 naming the first scope that it lacks.
+    """
+    for scope in sorted(scopes):
+        if not principal.grants(scope):
+            raise ApiError(
+                403, f"cannot change or remove {what} with permission {scope}: caller does not have it"
+            )
+
+
 def new_key() -> str:
     """Return a fresh API key: `strait_` and 32 random bytes in hexadecimal."""
     return KEY_PREFIX + secrets.token_hex(32)

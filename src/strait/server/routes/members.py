@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from strait.server._generated import bodies
-from strait.server.auth import check_grants
+from strait.server.auth import check_grants, check_reach
 from strait.server.errors import ApiError, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, reply
 from strait.server.registry import Registry
@@ -62,6 +62,7 @@ def remove(call: Call, unit: Unit) -> Reply:
     member = records.by_key(unit.db, rbac.MEMBER, call.project_id, call.params["userID"])
     if member is None:
         raise not_found("member")
+    _check_reach(call, unit, member)
     if len(records.page(unit.db, rbac.MEMBER, call.project_id, limit=2)) == 1:
         # Without members every user may do everything, so who takes out the last one hands that on.
         _check_last(call)
@@ -78,6 +79,18 @@ def _check_last(call: Call) -> None:
         )
 
 
+def _check_reach(call: Call, unit: Unit, member: Record) -> None:
+    """Check that a caller takes no rights away that it could not give back.
+
+    Raises:
+        ApiError: 403 naming the first scope of the member that the caller lacks.
+    """
+    user_id = str(member.fields["user_id"])
+    if user_id != call.principal.actor:
+        held = rbac.of_user(unit.db, call.project_id, user_id)
+        check_reach(call.principal, held, "a member")
+
+
 def _assign(call: Call, unit: Unit, user_id: str, role_id: str) -> Record:
     if not user_id:
         raise ApiError(400, "user_id is required")
@@ -91,4 +104,5 @@ def _assign(call: Call, unit: Unit, user_id: str, role_id: str) -> Record:
     present = records.by_key(unit.db, rbac.MEMBER, call.project_id, user_id)
     if present is None:
         return MEMBERS.insert(call, unit, fields)
+    _check_reach(call, unit, present)
     return MEMBERS.save(call, unit, present, fields)

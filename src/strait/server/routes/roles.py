@@ -7,7 +7,7 @@ import sqlite3
 from msgspec.structs import replace
 
 from strait.server._generated import bodies
-from strait.server.auth import check_grants
+from strait.server.auth import check_grants, check_reach
 from strait.server.errors import ApiError, invalid
 from strait.server.http import Call, Reply, reply
 from strait.server.registry import Registry
@@ -106,4 +106,5 @@ def _own(call: Call, unit: Unit) -> Record:
     role = rbac.role_of(unit.db, call.project_id, call.params["roleID"])
     if role is None or role.fields.get("is_system"):
         raise ApiError(404, "role not found or is a system role")
+    check_reach(call.principal, rbac.permissions(unit.db, role), "a role")
     return role
