@@ -367,6 +367,29 @@ async def test_usage_is_kept_with_its_tokens_and_cost_and_listed_in_pages(runnin
     assert await hidden(running, "usage")
 
 
+@pytest.mark.parametrize("header", ["Idempotency-Key", "X-Idempotency-Key"])
+async def test_what_is_reported_twice_under_one_key_counts_once(
+    running: Running, header: str
+) -> None:
+    bodies: dict[str, dict[str, Any]] = {
+        "usage": {"provider": "p", "model": "m", "cost_microusd": 5},
+        "tool-call": {"tool_name": "t"},
+    }
+    for what, body in bodies.items():
+        path = f"/sdk/v1/runs/{running.id}/{what}"
+        first, again, other = [
+            await running.client.post(path, json=body, headers={header: key})
+            for key in ("k", "k", "other")
+        ]
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert other.json()["id"] != first.json()["id"]
+        stranger = await running.world.client().post(path, json=body, headers={header: "k"})
+        assert stranger.status_code == 401
+    assert len((await listed(running, "usage"))["data"]) == 2
+    assert len((await listed(running, "tool-calls"))["data"]) == 2
+
+
 async def test_calls_of_tools_are_kept_with_what_went_in_and_came_out(running: Running) -> None:
     search = {
         "tool_name": "search", "input": {"q": "a"}, "output": [1], "duration_ms": 12,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import UNSET, Raw, Struct, UnsetType, json
@@ -11,7 +12,7 @@ from strait.clock import Timestamp
 from strait.engine.entries import Entry
 from strait.engine.model import Run
 from strait.reserved import HOST_PREFIXES, STATE_PREFIX
-from strait.server import checks
+from strait.server import checks, idempotency
 from strait.server._generated import bodies
 from strait.server.errors import ApiError, invalid, not_found
 from strait.server.http import NO_CONTENT, Call, Reply, encode, raw, reply
@@ -314,9 +315,13 @@ def usage(call: Call, unit: Unit) -> Reply:
         or (body.prompt_tokens or 0) + (body.completion_tokens or 0),
         "cost_microusd": body.cost_microusd or 0,
     }
-    answer = _sample(unit, run, "usage", fields)
-    budgets.spent(unit, run.project_id, fields["cost_microusd"])
-    return answer
+
+    def keep() -> Reply:
+        answer = _sample(unit, run, "usage", fields)
+        budgets.spent(unit, run.project_id, fields["cost_microusd"])
+        return answer
+
+    return _counted_once(call, unit, keep)
 
 
 @registry.write("sdk-tool-call")
@@ -331,7 +336,7 @@ def tool_call(call: Call, unit: Unit) -> Reply:
             fields[name] = value
     if body.duration_ms is not None:
         fields["duration_ms"] = body.duration_ms
-    return _sample(unit, run, "tool_call", fields)
+    return _counted_once(call, unit, lambda: _sample(unit, run, "tool_call", fields))
 
 
 @registry.write("sdk-iteration")
@@ -342,7 +347,18 @@ def iteration(call: Call, unit: Unit) -> Reply:
     fields: dict[str, Any] = {"iteration": body.iteration or 0}
     if body.description:
         fields["description"] = body.description
-    return _sample(unit, run, "iteration", fields, status=200)
+    return _counted_once(call, unit, lambda: _sample(unit, run, "iteration", fields, status=200))
+
+
+def _counted_once(call: Call, unit: Unit, keep: Callable[[], Reply]) -> Reply:
+    """Keep what counts once under its idempotency key, if it has one.
+
+    No platform asks for a key here, so clients send none by themselves; who does relies on it.
+    """
+    if not call.idempotency_key:
+        return keep()
+    idempotency.check_key(call.idempotency_key)
+    return idempotency.once(call, unit, keep)
 
 
 def _sample(unit: Unit, run: Run, kind: str, fields: dict[str, Any], *, status: int = 201) -> Reply:
