@@ -23,6 +23,7 @@ from strait.authoring import (
 )
 from strait.errors import NonRetryable, RetryAfter
 from strait.reserved import event_state_key
+from strait.retry import RetryOptions
 
 
 async def test_a_value_is_the_result(hosting):
@@ -197,6 +198,22 @@ async def test_non_retryable_fails_the_run(hosting, platform):
     assert answer.status_code == 422
     assert answer.json() == {"error": {"type": "NonRetryable", "message": "card is stolen"}}
     assert platform.bodies("fail") == [{"error": "card is stolen"}]
+
+
+async def test_what_can_never_work_fails_the_run(hosting, platform):
+    tries = []
+
+    async def inside(ctx):
+        tries.append(1)
+        await ctx.sleep(5)
+
+    async def run(payload, ctx):
+        await ctx.step("outer", inside, ctx, retry=RetryOptions(attempts=3))
+
+    answer = await (await hosting(run))()
+    assert (answer.status_code, answer.json()["error"]["type"]) == (422, "DefinitionError")
+    assert "inside of step `outer`" in platform.bodies("fail")[0]["error"]
+    assert tries == [1]
 
 
 async def test_retry_after_says_when(hosting, platform):

@@ -24,6 +24,7 @@ from strait.authoring.recorded.undo import undo_all
 from strait.authoring.session import AttemptSuspended, RunSession
 from strait.authoring.sync_context import SyncRunContext
 from strait.authoring.typed import step_type
+from strait.authoring.validation import DefinitionError
 from strait.errors import NonRetryable, RetryAfter
 from strait.serve import answers, tracing
 from strait.serve.answers import Answer, NotJsonError
@@ -394,7 +395,7 @@ class Executor:
             return without_its_run(job, session, error)
         if isinstance(error, RetryAfter):
             return await settled(session, unless_ended(session, answers.retry_later(error)))
-        final = isinstance(error, NonRetryable | NotJsonError)
+        final = isinstance(error, NonRetryable | DefinitionError | NotJsonError)
         error.__traceback__ = of_the_user(error.__traceback__)
         log.error(
             "run %s, attempt %d: the handler of job `%s` failed%s",
@@ -415,7 +416,7 @@ class Executor:
             await self._undo_here(job, session, final=final)
         if session.outcome == "" and final:
             # Another attempt would end the same way.
-            status = 422 if isinstance(error, NonRetryable) else status
+            status = status if isinstance(error, NotJsonError) else 422
             text = error_text(error) or type(error).__name__
             await bounded(session.run(session.fail(text)), _REPORT_SECS)
         answer = answers.raised(status, error)

@@ -22,7 +22,7 @@ from strait.authoring.recorded.errors import StepFailed, StepMismatch
 from strait.authoring.recorded.journal import Journal, Place, Record
 from strait.authoring.recorded.values import BlobStore, Codec, given_back, kept
 from strait.authoring.typed import step_type
-from strait.authoring.validation import Checks
+from strait.authoring.validation import Checks, DefinitionError
 from strait.clock import to_timestamp
 from strait.errors import NonRetryable, RetryAfter
 from strait.reserved import step_key
@@ -429,7 +429,7 @@ def _told(error: Exception, *, hidden: bool) -> dict[str, str]:
 
 def _wait_secs(retry: RetryOptions, error: Exception, attempt: int) -> float | None:
     """Return how long to wait before the next try; None if there is none."""
-    if isinstance(error, NonRetryable) or attempt >= retry.attempts:
+    if isinstance(error, NonRetryable | DefinitionError) or attempt >= retry.attempts:
         return None
     if retry.should_retry is not None and not retry.should_retry(error, attempt, retry.attempts):
         return None
