@@ -13,12 +13,13 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 from strait.envelope import envelope, retry_after_secs, secs_told_in
 from strait.rate_limit import RateLimit
 
 Json: TypeAlias = Any
+ErrorT = TypeVar("ErrorT", bound=Exception)
 
 __all__ = [
     "ApiError",
@@ -122,7 +123,7 @@ class StraitError(Exception):
         return _restore, (type(self), self.args, self.__dict__)
 
 
-def _restore(cls: type[StraitError], args: tuple[Any, ...], state: dict[str, Any]) -> StraitError:
+def _restore(cls: type[ErrorT], args: tuple[Any, ...], state: dict[str, Any]) -> ErrorT:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -388,6 +389,10 @@ class CostBudgetExceededError(StraitError):
 
 class NonRetryable(Exception):  # noqa: N818 - it is a verdict of the handler, not a fault of the SDK
     """Raised by a handler: the run has failed, and another attempt would not help."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As of `StraitError`: what tells more than its text (`StepFailed`) comes back whole, too.
+        return _restore, (type(self), self.args, self.__dict__)
 
 
 class RetryAfter(Exception):  # noqa: N818 - it is a verdict of the handler, not a fault of the SDK

@@ -71,6 +71,16 @@ def test_a_file_is_found_in_the_working_directory_a_folder_or_by_its_path(
     assert kind.from_file().project_id == "proj_1"
 
 
+def test_what_is_no_path_and_no_project_is_named(kind: Kind) -> None:
+    wrong: Any = 5
+    with pytest.raises(ConfigurationError, match="`path` must be a path, not 5"):
+        kind.from_file(path=wrong)
+    with pytest.raises(ConfigurationError, match="`search_dir` must be a path, not 5"):
+        kind.from_file(search_dir=wrong)
+    with pytest.raises(ConfigurationError, match="`project_id` must be a text, not 5"):
+        kind(base_url="http://x.test", api_key="k", project_id=wrong)
+
+
 def test_the_environment_wins_over_the_file_and_arguments_over_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

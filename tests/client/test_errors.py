@@ -30,6 +30,14 @@ from strait import (
     map_http_error,
 )
 
+from strait.authoring import (
+    PayloadError,
+    StepFailed,
+    StepMismatch,
+    StepNotAwaited,
+    StepValueTooLarge,
+)
+
 from .conftest import KEY, Harness, Platform
 
 ENVELOPE = {
@@ -172,7 +180,13 @@ EXAMPLES: dict[str, BaseException] = {
 
 
 def _examples() -> list[BaseException]:
-    found: list[BaseException] = []
+    found: list[BaseException] = [
+        StepFailed("charge", "CardError", "declined"),
+        StepMismatch("charge", 1, "a.py:3", "a.py:2", ((1,), {"b": 2}), "argument 0"),
+        StepNotAwaited("charge", "a.py:3"),
+        StepValueTooLarge("charge", 70_000),
+        PayloadError("it does not fit", ["qty: must be a number"]),
+    ]
     for name, kind in inspect.getmembers(strait.errors, inspect.isclass):
         if issubclass(kind, strait.errors.HttpError):
             found.append(kind(404, "x", {"a": 1}, headers={"Retry-After": "3"}))

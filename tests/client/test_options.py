@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import copy as copy_of
+from copy import deepcopy
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +55,18 @@ def test_a_copy_has_its_own_options_and_shares_the_connections(
     assert copy._exchange is client._exchange
     either.run(copy.close)
     assert either.run(lambda: client.jobs.get("job_1")).id == "job_1"
+
+
+def test_a_client_is_copied_with_its_connections_and_never_pickled(
+    either: Harness, platform: Platform
+) -> None:
+    client = either.client()
+    twin = copy_of(client)
+    either.run(twin.close)
+    assert not client.is_closed
+    for attempt in (pickle.dumps, deepcopy):
+        with pytest.raises(TypeError, match="cannot be pickled or deep-copied: .* one in each"):
+            attempt(client)
 
 
 def test_a_copy_can_have_a_key_and_other_retries(either: Harness, platform: Platform) -> None:

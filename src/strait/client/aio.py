@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 from strait.client._generated.attributes import AsyncServices
 from strait.client.aio_calls import AsyncCaller
@@ -28,7 +28,7 @@ from strait.client.options import (
     timeout_secs,
 )
 from strait.client.policy import DEFAULT_RETRY
-from strait.client.settings import Settings
+from strait.client.settings import Settings, unshared
 from strait.client.tracing import Meter, Tracer
 from strait.client.transports import AnyAsyncTransport, async_transport_for
 from strait.client.transports.wiring import Limits, Wiring
@@ -270,6 +270,12 @@ class AsyncClient(AsyncVerbs, AsyncServices):
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def __copy__(self) -> Self:
+        return self.with_options()
+
+    def __getstate__(self) -> NoReturn:
+        raise unshared(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"

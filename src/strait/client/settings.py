@@ -30,7 +30,7 @@ from strait.client.options import ResponseFormat, check_middleware
 from strait.client.policy import NO_RETRY, Policy, with_max_retries
 from strait.client.streams import IDLE_SECS
 from strait.client.tracing import Meter, Telemetry, Tracer
-from strait.config import DEFAULT_BASE_URL, AuthMode, check_base_url
+from strait.config import DEFAULT_BASE_URL, AuthMode, check_base_url, check_project_id
 from strait.errors import UnsupportedByPlatform, ValidationError
 from strait.retry import RetryOptions, is_count, retry_scope
 
@@ -97,7 +97,7 @@ class Settings:
         self.base_url = check_base_url(base_url or DEFAULT_BASE_URL, "base_url")
         self.timeout = timeout
         self.retry = retry or NO_RETRY
-        self.project_id = project_id
+        self.project_id = check_project_id(project_id)
         self.hooks = Hooks([entry for entry in middleware or () if isinstance(entry, Middleware)])
         self.plain = response_format == "dict"
         self.strict = strict_responses
@@ -349,3 +349,12 @@ def merged_stream(defaults: RequestOptions, options: StreamOptions) -> StreamOpt
 
 def _has_authorization(options: RequestOptions) -> bool:
     return any(name.lower() == "authorization" for name in options.get("headers", ()))
+
+
+def unshared(client: object) -> TypeError:
+    """Return the error for a client that is to be pickled, or copied with all that it holds."""
+    kind = type(client).__name__
+    return TypeError(
+        f"`{kind}` cannot be pickled or deep-copied: it holds connections and a credential; make "
+        f"one in each process, with `{kind}.from_env()` for example"
+    )

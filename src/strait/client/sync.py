@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 from strait.client._generated.attributes import SyncServices
 from strait.client.credentials import TokenSource
@@ -26,7 +26,7 @@ from strait.client.options import (
     timeout_secs,
 )
 from strait.client.policy import DEFAULT_RETRY
-from strait.client.settings import Settings
+from strait.client.settings import Settings, unshared
 from strait.client.sync_calls import SyncCaller
 from strait.client.tracing import Meter, Tracer
 from strait.client.transports import AnyTransport, transport_for
@@ -264,6 +264,12 @@ class Client(SyncVerbs, SyncServices):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __copy__(self) -> Self:
+        return self.with_options()
+
+    def __getstate__(self) -> NoReturn:
+        raise unshared(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
