@@ -29,7 +29,6 @@ from strait import (
     ValidationError,
     map_http_error,
 )
-
 from strait.authoring import (
     PayloadError,
     StepFailed,

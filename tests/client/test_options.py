@@ -65,7 +65,7 @@ def test_a_client_is_copied_with_its_connections_and_never_pickled(
     either.run(twin.close)
     assert not client.is_closed
     for attempt in (pickle.dumps, deepcopy):
-        with pytest.raises(TypeError, match="cannot be pickled or deep-copied: .* one in each"):
+        with pytest.raises(TypeError, match=r"cannot be pickled or deep-copied: .* one in each"):
             attempt(client)
 
 

@@ -72,11 +72,13 @@ def patience_ends_at(state: State) -> str:
 
 
 def put_off_expiry(state: State, queued_at: int) -> str:
-    """Return until when a run may wait that is put off: what its trigger set counts from then on."""
+    """Return until when a run may wait that is put off: its trigger's bound counts from then on."""
     run = state.run
     if state.ttl_secs or state.assignment or not run.expires_at:
         return renewed_expiry(state, queued_at)
-    counted_from = max(from_timestamp(run.created_at), from_timestamp(run.scheduled_at or run.created_at))
+    counted_from = max(
+        from_timestamp(run.created_at), from_timestamp(run.scheduled_at or run.created_at)
+    )
     return to_timestamp(queued_at + from_timestamp(run.expires_at) - counted_from)
 
 

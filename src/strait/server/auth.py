@@ -102,7 +102,8 @@ def check_reach(principal: Principal, scopes: Iterable[str], what: str) -> None:
     for scope in sorted(scopes):
         if not principal.grants(scope):
             raise ApiError(
-                403, f"cannot change or remove {what} with permission {scope}: caller does not have it"
+                403,
+                f"cannot change or remove {what} with permission {scope}: caller does not have it",
             )
 
 

@@ -89,7 +89,8 @@ class DurableMethods:
             function: what to call; a plain function is called in a thread.
             *args: its arguments, which a record is only good for.
             retry: how often it is tried within this attempt; once by default. Every error but
-                `NonRetryable` and `DefinitionError` is tried again, unless `should_retry` says otherwise.
+                `NonRetryable` and `DefinitionError` is tried again, unless `should_retry` says
+                otherwise.
             timeout_secs: the longest that one try may take.
             undo: called with the result when the run fails for good; see `docs/how-to/steps.md`.
             redact: paths in the result, such as `card.number`, that are shown to nobody.
