@@ -187,8 +187,8 @@ class Layer:
             ConfigurationError: the file is no JSON object, a value in it is wrong, or it has no
                 such profile.
         """
-        check_path(path, "path")
-        check_path(search_dir, "search_dir")
+        _check_path(path, "path")
+        _check_path(search_dir, "search_dir")
         file = Path(path) if path is not None else Path(search_dir or ".") / FILE_NAME
         document = read_json(file)
         layer = cls._of_section(section(document, "sdk", file), "sdk", file)
@@ -356,12 +356,12 @@ def _of_arguments(arguments: Mapping[str, str | int | None]) -> Layer:
     return Layer(
         base_url=None if url is None else check_base_url(str(url), "base_url"),
         timeout_ms=timeout if isinstance(timeout, int) else None,
-        project_id=None if project is None else check_project_id(project),
+        project_id=None if project is None else str(project),
         sources=dict.fromkeys(given, "argument"),
     )
 
 
-def check_path(path: object, name: str) -> None:
+def _check_path(path: object, name: str) -> None:
     """Check that a path is one; None says that there is none.
 
     Raises:
@@ -369,17 +369,6 @@ def check_path(path: object, name: str) -> None:
     """
     if path is not None and not isinstance(path, str | os.PathLike):
         raise ConfigurationError(f"{_ticked(name)} must be a path, not {path!r}")
-
-
-def check_project_id(project_id: object) -> str:
-    """Return the id of a project, or an empty text.
-
-    Raises:
-        ConfigurationError: it is no text.
-    """
-    if not isinstance(project_id, str):
-        raise ConfigurationError(f"`project_id` must be a text, not {project_id!r}")
-    return project_id
 
 
 def check_base_url(url: str, name: str) -> str:

@@ -30,8 +30,8 @@ from strait.client.options import ResponseFormat, check_middleware
 from strait.client.policy import NO_RETRY, Policy, with_max_retries
 from strait.client.streams import IDLE_SECS
 from strait.client.tracing import Meter, Telemetry, Tracer
-from strait.config import DEFAULT_BASE_URL, AuthMode, check_base_url, check_project_id
-from strait.errors import UnsupportedByPlatform, ValidationError
+from strait.config import DEFAULT_BASE_URL, AuthMode, check_base_url
+from strait.errors import ConfigurationError, UnsupportedByPlatform, ValidationError
 from strait.retry import RetryOptions, is_count, retry_scope
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS", "PUT"})
@@ -97,7 +97,7 @@ class Settings:
         self.base_url = check_base_url(base_url or DEFAULT_BASE_URL, "base_url")
         self.timeout = timeout
         self.retry = retry or NO_RETRY
-        self.project_id = check_project_id(project_id)
+        self.project_id = _project(project_id)
         self.hooks = Hooks([entry for entry in middleware or () if isinstance(entry, Middleware)])
         self.plain = response_format == "dict"
         self.strict = strict_responses
@@ -345,6 +345,17 @@ def merged_stream(defaults: RequestOptions, options: StreamOptions) -> StreamOpt
             **header.checked(options.get("headers", {})),
         }
     return both
+
+
+def _project(project_id: object) -> str:
+    """Return the id of a project, or an empty text.
+
+    Raises:
+        ConfigurationError: it is no text.
+    """
+    if not isinstance(project_id, str):
+        raise ConfigurationError(f"`project_id` must be a text, not {project_id!r}")
+    return project_id
 
 
 def _has_authorization(options: RequestOptions) -> bool:
