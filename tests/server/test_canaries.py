@@ -115,6 +115,14 @@ async def test_a_canary_that_is_rolled_back_leaves_its_source_in_place(flows: Fl
             {"auto_promote": {"enabled": True, "steps": [50, 10]}},
             (400, "auto_promote.steps must be percentages that grow, from 1 to 100"),
         ),
+        (
+            {"auto_promote": {"enabled": True}},
+            (400, "auto_promote needs `steps`, or a `traffic_pct` above 0 to be promoted from"),
+        ),
+        (
+            {"traffic_pct": 0, "auto_promote": {"enabled": True, "steps": []}},
+            (400, "auto_promote needs `steps`, or a `traffic_pct` above 0 to be promoted from"),
+        ),
     ],
 )
 async def test_a_canary_that_makes_no_sense_is_refused(

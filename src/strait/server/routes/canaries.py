@@ -51,7 +51,11 @@ def create(call: Call, unit: Unit) -> Reply:
     if body.auto_promote is not None:
         config = fields["auto_promote_config"] = _auto_promote(body.auto_promote)
         # Where nothing runs there is nothing to go by: it would stay at nothing for ever.
-        if body.traffic_pct is None and config.get("enabled") and config["steps"]:
+        if config.get("enabled") and not config["steps"] and not body.traffic_pct:
+            raise ApiError(
+                400, "auto_promote needs `steps`, or a `traffic_pct` above 0 to be promoted from"
+            )
+        if body.traffic_pct is None and config.get("enabled"):
             fields["traffic_pct"] = config["steps"][0]
     try:
         record = canaries.begin(unit, workflow, fields)
