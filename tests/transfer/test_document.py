@@ -50,7 +50,16 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(text: str, message
                 }
             },
             {},
-            "`environments.a` leads back to itself",
+            "`environments.a` leads back to itself: a -> b -> a",
+        ),
+        (
+            {
+                "workflows": {
+                    "w": {"slug": "w", "steps": [{"step_ref": "s", "workflow": "w"}]},
+                }
+            },
+            {},
+            "`workflows.w` leads back to itself: w -> w; none can be made before the other, so",
         ),
         ({}, {"environments.a.variables.X": "1"}, "nothing asks for the value"),
     ],
@@ -64,6 +73,39 @@ def test_what_leads_nowhere_is_refused_before_anything_is_done(
             transfer.plan_import(client, document, values=values)
         assert client.jobs.list().data == []
     assert message in str(told.value)
+
+
+def test_a_workflow_that_starts_itself_is_brought_to_where_it_is_already() -> None:
+    with Client.local() as client:
+        project = {"project_id": client.project_id, "name": "W", "slug": "w"}
+        nap = {"step_ref": "nap", "step_type": "sleep", "sleep_duration_secs": 1}
+        made = client.workflows.create({**project, "steps": [nap]})
+        again = {"step_ref": "again", "step_type": "sub_workflow", "sub_workflow_id": made.id}
+        client.workflows.update(made.id, {"steps": [nap, {**again, "depends_on": ["nap"]}]})
+        document = transfer.export_project(client)
+        assert transfer.plan_import(client, document, prune=True).is_empty
+        document["workflows"]["w"]["timeout_secs"] = 60
+        (change,) = [
+            one for one in transfer.plan_import(client, document).changes if one.action != "keep"
+        ]
+        assert (change.action, change.key) == ("change", "w")
+
+
+def test_things_of_the_same_name_are_told_apart_by_their_ids() -> None:
+    with Client.local() as client:
+        body = {
+            "project_id": client.project_id,
+            "name": "ops",
+            "channel_type": "webhook",
+            "config": {"url": "http://127.0.0.1:9/"},
+        }
+        first, second = (client.notification_channels.create(body).id for _ in range(2))
+        with pytest.raises(transfer.TransferError) as told:
+            transfer.export_project(client)
+    text = str(told.value)
+    assert "`notification_channels` has several that are called 'ops'" in text
+    assert {f"`{first}`" in text, f"`{second}`" in text} == {True}
+    assert "give them different names" in text
 
 
 def test_a_client_without_a_project_is_told() -> None:

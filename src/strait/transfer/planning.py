@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -113,11 +113,13 @@ def plan_import(
     changes: list[Change] = []
     for kind in KINDS:
         items = document[kind.section]
-        changes += [_change(kind, key, document, project, given) for key in _order(kind, items)]
+        changes += [
+            _change(kind, key, document, project, given) for key in _order(kind, items, project)
+        ]
     extra = [
         Change(kind.section, key, "delete", project.items[kind.section][key], {})
         for kind in reversed(KINDS)
-        for key in reversed(_order(kind, project.items[kind.section]))
+        for key in reversed(_order(kind, project.items[kind.section], project))
         if key not in document[kind.section]
     ]
     notes = list(_notes(document, project))
@@ -242,21 +244,39 @@ def _notes(document: Document, project: Project) -> Iterator[str]:
                     yield f"{kind.section}.{key}: only the embedded platform has `{name}`"
 
 
-def _order(kind: Kind, items: Mapping[str, Mapping[str, Json]]) -> list[str]:
-    """Return the keys so that each comes after those of its kind that it names."""
-    done: dict[str, None] = {}
+def _order(kind: Kind, items: Mapping[str, Mapping[str, Json]], project: Project) -> list[str]:
+    """Return the keys so that each comes after those of its kind that it names.
 
-    def put(key: str, above: Collection[str]) -> None:
+    Raises:
+        TransferError: they name each other in a circle, and the project does not have all of it.
+    """
+    done: dict[str, None] = {}
+    there = project.items[kind.section]
+
+    def put(key: str, above: Sequence[str]) -> None:
         if key in above:
-            raise TransferError(f"`{kind.section}.{key}` leads back to itself")
+            circle = [*above[above.index(key) :], key]
+            if all(name in there for name in circle):
+                return  # each can name the other, since both have been made
+            raise TransferError(_circle(kind, circle))
         for name in _own_names(kind, items[key]):
             if name in items and name not in done:
-                put(name, {*above, key})
+                put(name, [*above, key])
         done[key] = None
 
     for key in items:
         put(key, ())
     return list(done)
+
+
+def _circle(kind: Kind, keys: Sequence[str]) -> str:
+    text = f"`{kind.section}.{keys[0]}` leads back to itself: {' -> '.join(keys)}"
+    if kind is kinds.WORKFLOWS:
+        text += (
+            "; none can be made before the other, so take the step that leads back out of the "
+            "file, import it, and add that step to the workflow there"
+        )
+    return text
 
 
 def _own_names(kind: Kind, item: Mapping[str, Json]) -> Iterator[str]:

@@ -68,9 +68,7 @@ def read(client: Client, *, with_variables: bool) -> Project:
     for kind in KINDS:
         found = {row[kind.key]: row for row in rows[kind.section]}
         if len(found) < len(rows[kind.section]):
-            keys = [row[kind.key] for row in rows[kind.section]]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise TransferError(f"`{kind.section}` has two things that are called {twice!r}")
+            raise TransferError(_same_named(kind, rows[kind.section]))
         project.ids[kind.section] = {key: row["id"] for key, row in found.items()}
     names = {
         section: {id: key for key, id in by_key.items()} for section, by_key in project.ids.items()
@@ -80,6 +78,18 @@ def read(client: Client, *, with_variables: bool) -> Project:
         items = {row[kind.key]: reader.item(kind, row) for row in rows[kind.section]}
         project.items[kind.section] = dict(sorted(items.items()))
     return project
+
+
+def _same_named(kind: Kind, rows: list[dict[str, Json]]) -> str:
+    """Say which things have the first key that is there more than once."""
+    keys = [row[kind.key] for row in rows]
+    twice = next(key for key in keys if keys.count(key) > 1)
+    ids = ", ".join(f"`{row['id']}`" for row in rows if row[kind.key] == twice)
+    what = "give them different names" if kind.key == "name" else "leave only one of them"
+    return (
+        f"`{kind.section}` has several that are called {twice!r}, and a file tells them apart by "
+        f"that: {ids}; {what}, and try again"
+    )
 
 
 def secrets_of(items: Mapping[str, Mapping[str, Item]]) -> list[str]:
