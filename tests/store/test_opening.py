@@ -7,11 +7,13 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from strait.store import ephemeral
 from strait.store.connection import (
     StoreError,
     file_system_of,
@@ -112,6 +114,35 @@ def test_a_second_owner_is_refused_with_pid_and_address_of_the_first(database: P
         first.stdout.close()
     # However the first ended, its lock went with it.
     Ownership(database).release()
+
+
+def test_what_a_killed_process_left_of_its_ephemeral_database_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "import os, sys; from strait.store import ephemeral; "
+        "from strait.store.owner import Ownership\n"
+        "folder = ephemeral.folder(); owner = Ownership(ephemeral.database_in(folder))\n"
+        "print(folder.name, flush=True)\n"
+        "os._exit(1) if sys.argv[1] == 'dies' else sys.stdin.read()"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", script]
+    dead = subprocess.run([*command, "dies"], env=environment, capture_output=True, check=False)
+    with subprocess.Popen(
+        [*command, "lives"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as living:
+        assert living.stdout is not None
+        lives = Path(living.stdout.readline().decode().strip())
+        # The second of them has found what the first one left.
+        assert not Path(dead.stdout.decode().strip()).exists()
+        others = tmp_path / "strait-ephemeral-letters"
+        others.mkdir()
+        (others / "letter.txt").write_text("dear aunt")
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        with ephemeral.folder() as made:
+            assert set(tmp_path.iterdir()) == {lives, others, Path(made)}
+        living.kill()
 
 
 def test_a_released_database_can_be_owned_again(database: Path) -> None:

@@ -41,7 +41,7 @@ from strait.server.work.retention import Walk
 from strait.server.work.settle import settle
 from strait.server.workers.dispatch import Workers
 from strait.server.workflow_cache import WorkflowCache
-from strait.store import meta
+from strait.store import ephemeral, meta
 from strait.store.connection import StoreError, open_reader, open_writer, refuse_network_file_system
 from strait.store.ledger import Line, Tails, size_of
 from strait.store.migrations import migrate
@@ -208,8 +208,8 @@ class Platform:
 
     def _database_path(self) -> Path:
         if self.settings.database is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="strait-")
-            return Path(self._temporary.name) / "strait.db"
+            self._temporary = ephemeral.folder()
+            return ephemeral.database_in(self._temporary)
         path = self.settings.database
         path.parent.mkdir(parents=True, exist_ok=True)
         refuse_network_file_system(path)

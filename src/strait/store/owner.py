@@ -45,6 +45,24 @@ def lock_beside(database: Path) -> Path:
     return database.with_name(database.name + ".lock")
 
 
+def is_abandoned(lock: Path) -> bool:
+    """Say whether a process that had a lock has ended without giving it back."""
+    if fcntl is None:
+        return False
+    try:
+        file = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # One that is empty was given back, or is about to be taken.
+        return os.fstat(file).st_size > 0
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+
+
 class Ownership:
     """An exclusive lock on `<database>.lock`, held until `release` or the end of the process.
 
