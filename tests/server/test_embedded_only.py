@@ -152,6 +152,11 @@ async def test_a_job_with_impossible_throttles_is_refused(
 
 
 async def test_a_throttle_lets_something_be_limited(world: World) -> None:
+    for name in ("a%00b", "a%0Ab", "a%1Bb", "a%7Fb"):
+        status, message = told(await world.api.put(f"/v1/throttles/{name}", json={"limit": 1}))
+        assert (status, message.partition(": ")[0]) == (
+            400, "a throttle's name must not have control characters",
+        )  # fmt: skip
     assert told(await world.api.put("/v1/throttles/t", json={})) == (
         400, "a throttle needs `limit` or `max_concurrency`"
     )  # fmt: skip

@@ -47,6 +47,8 @@ def put(call: Call, unit: Unit) -> Reply:
     name = call.params["name"]
     if len(name) > MAX_NAME_CHARS:
         raise ApiError(400, f"a throttle's name has at most {MAX_NAME_CHARS} characters")
+    if any(character < " " or character == "\x7f" for character in name):
+        raise ApiError(400, f"a throttle's name must not have control characters: {name!r}")
     body = call.body(bodies.PutThrottleRequest)
     if not body.limit and not body.max_concurrency:
         raise ApiError(400, "a throttle needs `limit` or `max_concurrency`")
