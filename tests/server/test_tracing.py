@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -10,8 +12,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from strait.authoring import RunContext, SyncRunContext, job
 from strait.serve import tracing
 from strait.serve.platform import PlatformPool
+from strait.testing import create_test_context, platform
 from support.handlers import Answer, Handlers, Received, ok
 from support.workflows import Flows
 from support.world import World, world
@@ -210,3 +214,53 @@ def test_the_span_of_a_handler_that_raised_names_the_type_only(
     (handler,) = named(spans, "strait.handler")
     assert handler.status.description == "RuntimeError"
     assert "a password" not in handler.to_json()
+
+
+def charge(amount: int) -> int:
+    with trace.get_tracer("user").start_as_current_span("own"):
+        return amount
+
+
+def fail() -> None:
+    raise RuntimeError("a password")
+
+
+@job(slug="plain")
+def plain(payload: object, ctx: SyncRunContext) -> None:
+    ctx.step("charge", charge, 3)
+    ctx.sleep(60)
+    with contextlib.suppress(RuntimeError):
+        ctx.step("fail", fail)
+
+
+@job(slug="awaits")
+async def awaits(payload: object, ctx: RunContext) -> None:
+    await ctx.step("charge", charge, 3)
+    await ctx.sleep(60)
+    with contextlib.suppress(RuntimeError):
+        await ctx.step("fail", fail)
+
+
+@pytest.mark.parametrize("durable", [plain, awaits], ids=["plain", "async"])
+def test_a_step_that_is_carried_out_has_a_span_below_its_attempt(
+    spans: InMemorySpanExporter, durable: Any
+) -> None:
+    with platform(durable) as p:
+        assert p.run(durable).status == "completed"
+    first, second = named(spans, "strait.handler")
+    charged, failed = named(spans, "strait.step")  # what is on record has none
+    (own,) = named(spans, "own")
+    assert charged.attributes is not None
+    assert (charged.attributes["strait.step"], charged.attributes["strait.step.attempt"]) == (
+        "charge", 1,
+    )  # fmt: skip
+    parents = [span.parent.span_id for span in (charged, failed, own) if span.parent is not None]
+    assert parents == [first.context.span_id, second.context.span_id, charged.context.span_id]
+    assert failed.status.description == "RuntimeError"
+    assert "a password" not in failed.to_json()
+
+
+async def test_a_step_of_a_test_has_no_span(spans: InMemorySpanExporter) -> None:
+    ctx, _ = create_test_context()
+    assert await ctx.step("charge", charge, 3) == 3
+    assert not named(spans, "strait.step")

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from strait.authoring.recorded.errors import StepTimeout
 from strait.authoring.recorded.step import Course, Execute, Pause, Seal, current
+from strait.authoring.recorded.tracing import spanned
 
 if TYPE_CHECKING:
     from strait.authoring.flow import Call
@@ -61,7 +62,7 @@ async def drive(
 async def _execute(todo: Execute, call: Callable[[], object], *, is_async: bool) -> object:
     limit = asyncio.timeout(todo.timeout_secs if is_async else None)
     try:
-        with current(todo.step):
+        with current(todo.step), spanned(todo.step):
             async with limit:
                 # A plain function may block, and the loop is everybody's.
                 value = call() if is_async else await _in_thread(call, limit, todo.timeout_secs)
@@ -127,7 +128,7 @@ def drive_in_thread(
 
 def _execute_in_thread(todo: Execute, call: Callable[[], object]) -> object:
     began = time.monotonic()
-    with current(todo.step):
+    with current(todo.step), spanned(todo.step):
         value = call()
     if inspect.iscoroutine(value):
         value.close()
