@@ -65,6 +65,18 @@ async def test_the_last_of_debounced_triggers_runs_when_no_other_came_for_a_whil
     assert {run["triggered_by"] for run in runs} == {"debounce"}
 
 
+async def test_a_debounced_trigger_is_put_off_to_where_it_says(virtual: World) -> None:
+    job = await virtual.job(debounce_window_secs=10)
+    await post(virtual, job, {"n": 1}, scheduled_at="2026-01-01T00:10:00Z")
+    await post(virtual, job, {"n": 2}, scheduled_at="2026-01-01T00:20:00Z")
+    await virtual.pass_time(15 * 60)
+    (run,) = await runs_of(virtual, job)
+    assert (run["status"], run["scheduled_at"]) == ("delayed", "2026-01-01T00:20:00.000000Z")
+    await virtual.pass_time(6 * 60)
+    (run,) = await runs_of(virtual, job)
+    assert (run["status"], run["payload"]) == ("completed", {"n": 2})
+
+
 async def test_a_debounced_trigger_of_a_paused_job_is_dropped(virtual: World) -> None:
     job = await virtual.job(debounce_window_secs=10)
     await post(virtual, job, {"n": 1})
