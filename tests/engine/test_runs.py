@@ -311,6 +311,10 @@ def test_an_explicit_time_to_live_counts_from_where_the_run_is_put_off_to() -> N
     assert state.run.expires_at == stamp(120)
     again = take(state, runs.Rescheduled(T0 + 200 * SECOND), 6).state
     assert again.run.expires_at == stamp(220)
+    waits = queued(ttl_secs=20)
+    for at_secs in (5, 15):
+        waits = take(waits, runs.Rescheduled(T0), at_secs).state
+        assert waits.run.expires_at == stamp(20)
 
 
 def test_the_time_without_a_server_does_not_count_as_waiting() -> None:

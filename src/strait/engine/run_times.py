@@ -71,11 +71,14 @@ def patience_ends_at(state: State) -> str:
     return "" if has_begun and not state.ttl_secs else state.run.expires_at
 
 
-def put_off_expiry(state: State, queued_at: int) -> str:
+def put_off_expiry(state: State, at: int, now: int) -> str:
     """Return until when a run may wait that is put off: its trigger's bound counts from then on."""
     run = state.run
+    queued_at = max(at, now)
     if state.ttl_secs or state.assignment or not run.expires_at:
         return renewed_expiry(state, queued_at)
+    if run.status == "queued" and at <= now:
+        return run.expires_at  # it waits already, and is not to wait longer by being asked again
     counted_from = max(
         from_timestamp(run.created_at), from_timestamp(run.scheduled_at or run.created_at)
     )

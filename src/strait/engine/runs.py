@@ -397,7 +397,7 @@ def _rescheduled(state: State, event: Rescheduled, now: int) -> Transition | Non
         raise Refused(404, "run not found or not in a reschedulable state")
     at = to_timestamp(event.at)
     status = "delayed" if event.at > now else "queued"
-    expires_at = put_off_expiry(state, max(event.at, now))
+    expires_at = put_off_expiry(state, event.at, now)
     run = replace(run, status=status, scheduled_at=at, expires_at=expires_at, next_retry_at="")
     entry = Entry(
         "state_change", f"rescheduled to {at}", "info", {"from": state.run.status, "to": status}
