@@ -132,7 +132,10 @@ class AnyRun(RuleBasedStateMachine):
         assert bool(run.finished_at) == is_terminal_run_status(run.status)
         assert bool(state.deadline_at) == (run.status == "executing")
         assert state.assignment in {*self.dispatches, ""}
-        if run.status in {"delayed", "queued", "executing"}:
+        if run.status == "queued" and state.assignment and not state.ttl_secs:
+            # What its trigger set bounds its beginning only: it waits for a slot without an end.
+            assert runs.due_at(state) == run.next_retry_at
+        elif run.status in {"delayed", "queued", "executing"}:
             assert runs.due_at(state), "nothing would ever happen to it"
         else:
             assert runs.due_at(state) == ""
