@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
-
-import uvicorn
 
 from strait._version import __version__
 from strait.clock import Clock
+from strait.in_loop import InLoopServer
 from strait.server.app import App
 from strait.server.connections import BoundedConfig
 from strait.server.outside import Outside
@@ -41,8 +38,7 @@ class Server:
     ) -> None:
         self.platform = Platform(settings, clock=clock, outside=outside)
         self._socket: socket.socket | None = None
-        self._uvicorn: uvicorn.Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._http: InLoopServer | None = None
         self._listener: Listener | None = None
         self.base_url = ""
         self.grpc_addr = ""
@@ -82,10 +78,8 @@ class Server:
             forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_graceful_shutdown=1,
         )
-        self._uvicorn = _QuietServer(config)
-        self._serving = asyncio.create_task(self._uvicorn.serve(sockets=[self._socket]))
-        while not self._uvicorn.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0)
+        self._http = InLoopServer(config)
+        await self._http.begin(self._socket)
         logger.info("strait %s serves %s", __version__, self.base_url)
         return self
 
@@ -117,24 +111,12 @@ class Server:
         await self.platform.drain()
         if self._listener is not None:
             await self._listener.stop()
-        if self._uvicorn is not None and self._serving is not None:
-            self._uvicorn.should_exit = True
-            await asyncio.gather(self._serving, return_exceptions=True)
+        if self._http is not None:
+            await self._http.end()
         if self._socket is not None:
             self._socket.close()
         await self.platform.close()
         logger.info("stopped")
-
-
-class _QuietServer(uvicorn.Server):
-    """Leaves signals to the program that embeds it."""
-
-    def install_signal_handlers(self) -> None:
-        """Install none."""
-
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # its type is a private detail of uvicorn
-        """Capture none."""
-        return nullcontext()
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -18,6 +18,7 @@ from strait.authoring.steps import held_by
 from strait.authoring.workflows import WorkflowDefinition
 from strait.clock import SECOND, VirtualClock
 from strait.fsm import is_terminal_run_status, is_terminal_workflow_run_status
+from strait.in_loop import InLoopServer
 from strait.serve.application import Host
 from strait.serve.manifest import Manifest
 from strait.serve.platform import PlatformPool
@@ -205,24 +206,13 @@ async def _handlers() -> AsyncIterator[_Handlers]:
             access_log=False,
             timeout_graceful_shutdown=1,
         )
-        server = _NoSignals(config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0)
+        server = InLoopServer(config)
+        await server.begin(listener)
         try:
             yield handlers
         finally:
-            server.should_exit = True
-            await asyncio.gather(serving, return_exceptions=True)
+            await server.end()
             await handlers.close()
-
-
-class _NoSignals(uvicorn.Server):
-    """Leaves signals to the program that is tested."""
-
-    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]  # uvicorn's own is typed as a generator's
-        """Capture none."""
-        return contextlib.nullcontext()
 
 
 def _with_held(definition: Definition) -> list[Definition]:
