@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from support.handlers import Gate
+from strait.clock import SECOND, VirtualClock
+from support.handlers import Gate, Handlers
 from support.workflows import Flows, approval, event, sleep, told
-from support.world import PROJECT
+from support.world import PROJECT, world
 
 DAY = 24 * 3600
 
@@ -84,6 +85,30 @@ async def test_an_approval_that_does_not_come_in_time_fails_its_step(still: Flow
     assert steps["a"]["status"] == "skipped"
     (wait,) = await waits(still)
     assert wait["status"] == "timed_out"
+
+
+class Suspended(VirtualClock):
+    """The clock of a machine that was suspended: who sleeps looks at it late."""
+
+    def go_on_unseen(self, seconds: int) -> None:
+        self._now += seconds * SECOND
+
+
+@pytest.mark.parametrize(("what", "body"), [("approve", {}), ("reject", {"reason": "no"})])
+async def test_nothing_is_decided_after_its_time_although_the_timer_is_late(
+    handlers: Handlers, what: str, body: dict[str, str]
+) -> None:
+    clock = Suspended()
+    async with world(handlers, clock=clock) as still:
+        flows = Flows(still)
+        run_id = await flows.start(approval("ok", approval_timeout_secs=60))
+        clock.go_on_unseen(61)
+        status, text = told(await flows.do(run_id, f"steps/ok/{what}", **body))
+        assert status == 400
+        assert text.startswith("approval for step ok has timed out at 20")
+        await still.pass_time(0)
+        await flows.until(run_id, "failed")
+        assert (await flows.run(run_id))["error"] == "approval timed out"
 
 
 async def test_d7_an_approval_without_a_time_limit_waits_for_ever(still: Flows) -> None:

@@ -240,6 +240,9 @@ def _asked(draft: Draft, ref: str, approver: str) -> Approval:
         raise Refused(400, f"approval not found for step {ref}")
     if approval.status != "pending":
         raise Refused(400, f"approval for step {ref} is already {approval.status}")
+    if approval.expires_at and approval.expires_at <= draft.stamp:
+        # Its timer may be late, as after the machine was suspended.
+        raise Refused(400, f"approval for step {ref} has timed out at {approval.expires_at}")
     if approval.approvers and approver not in approval.approvers:
         raise Refused(400, f"approver {approver} is not allowed for step {ref}")
     return approval
