@@ -115,6 +115,7 @@ faults: bootstrap  ## Make 50,000 calls, break a fifth of them, and count what t
 simulate: bootstrap  ## Simulate ten thousand lives of a platform, with crashes and clocks that are set
 	@cd tests && PYTHONPATH=../src:. ../$(BIN)/python -m simulation
 	@cd tests && PYTHONPATH=../src:. ../$(BIN)/python -m simulation --stories days
+	@cd tests && PYTHONPATH=../src:. ../$(BIN)/python -m simulation --stories terms
 
 .PHONY: fuzz
 fuzz: bootstrap  ## Send 100,000 odd requests to a server, and hold every answer against the description

@@ -10,8 +10,9 @@ from functools import partial
 
 from simulation.calendar import Calendar
 from simulation.scenario import Outcome, Story, simulate
+from simulation.terms import Terms
 
-KINDS: dict[str, type[Story]] = {"work": Story, "days": Calendar}
+KINDS: dict[str, type[Story]] = {"work": Story, "days": Calendar, "terms": Terms}
 
 
 def main() -> None:

@@ -100,10 +100,10 @@ def broken(story: Calendar) -> list[str]:
     """Return which promises were broken."""
     if story.archive is None:
         return []
-    return [*_too_soon(story.archive), *_too_late(story)]
+    return [*too_soon(story.archive), *_too_late(story)]
 
 
-def _too_soon(archive: Path) -> list[str]:
+def too_soon(archive: Path) -> list[str]:
     """Check that nothing goes that is not over, or is since the same day only."""
     rows = [
         (day, row["id"], row["status"], row.get("finished_at") or row["doc"].get("finished_at"))

@@ -36,7 +36,7 @@ from strait.store import ledger, retention, triggers
 from strait.store import runs as run_rows
 from strait.store.records import owned
 
-PARTS, PART = 4, 8
+PARTS, PART = 4, 7
 
 
 @pytest.mark.parametrize("part", range(PARTS))

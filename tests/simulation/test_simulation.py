@@ -49,7 +49,7 @@ ROOT = Path(__file__).parents[2]
 # Of which what memory holds is looked at.
 CHUNK = 15
 # So many fit in a minute, all of them together; those of days have the rest of it.
-PARTS, PART = 8, 10
+PARTS, PART = 8, 9
 
 
 @pytest.mark.parametrize("part", range(PARTS))

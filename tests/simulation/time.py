@@ -58,6 +58,10 @@ class SimulatedClock:
         self._skew += round(seconds * SECOND)
         self._wake()
 
+    def go_on_unseen(self, seconds: float) -> None:
+        """Set the wall clock forward as when the machine was suspended: sleepers look late."""
+        self._skew += round(seconds * SECOND)
+
     def until_next(self) -> int | None:
         """Return how long it is until the next sleeper is due, in microseconds."""
         while self._sleepers and self._sleepers[0][2].done():
