@@ -223,6 +223,31 @@ async def test_a_database_that_turns_read_only_is_503_and_says_so(
         assert (await world.client().get("/health/ready")).status_code == 200
 
 
+@pytest.mark.parametrize("end", ["", "-wal", ".lock"])
+async def test_nothing_is_acknowledged_once_a_file_of_the_database_is_gone(
+    handlers: Handlers, tmp_path: Path, end: str
+) -> None:
+    handlers.script = lambda call: ok("done")
+    async with a_world(handlers, tmp_path / "strait.db") as world:
+
+        async def why() -> list[str]:
+            return list((await world.client().get("/health/ready")).json().get("reasons", []))
+
+        job = await world.job()
+        gone = (tmp_path / f"strait.db{end}").rename(tmp_path / "elsewhere")
+        assert await why() == ["a file of the database was removed, moved or replaced"]
+        refused = await world.api.post(f"/v1/jobs/{job['id']}/trigger")
+        assert refused.status_code == 503
+        assert "removed, moved or replaced" in refused.json()["error"]["message"]
+        assert (await world.api.get("/v1/runs")).json()["data"] == []
+        # Another file under the name is not the one that it has open.
+        (tmp_path / f"strait.db{end}").touch()
+        assert (await world.api.post(f"/v1/jobs/{job['id']}/trigger")).status_code == 503
+        gone.rename(tmp_path / f"strait.db{end}")
+        await world.until(await world.trigger(job), "completed")
+        assert await why() == []
+
+
 async def test_who_is_asked_whether_it_is_ready_finds_out_by_itself(virtual: World) -> None:
     async def why() -> list[str]:
         return list((await virtual.client().get("/health/ready")).json().get("reasons", []))
@@ -259,6 +284,27 @@ async def test_what_the_disk_refuses_is_logged_in_a_line_and_without_a_traceback
             await world.until(run_id, "completed")
     finally:
         logger.removeHandler(said)
+
+
+async def test_what_a_disk_goes_on_refusing_is_logged_now_and_then(
+    virtual: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("strait"), "propagate", True)
+    gate = virtual.handlers.script = Gate()
+    job = await virtual.job()
+    run_ids = [await virtual.trigger(job) for _ in range(5)]
+    await virtual.handlers.wait(5)
+    connection = virtual.platform.writer.connection
+    connection.execute("PRAGMA query_only=ON")
+    gate.open()
+    for _ in range(40):
+        await virtual.pass_time(1)
+    connection.execute("PRAGMA query_only=OFF")
+    await virtual.pass_time(1)
+    for run_id in run_ids:
+        await virtual.until(run_id, "completed")
+    told = [line for line in caplog.messages if "end of a run could not be written" in line]
+    assert 1 <= len(told) <= 2
 
 
 class _Said(logging.Handler):

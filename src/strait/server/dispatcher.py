@@ -206,7 +206,7 @@ class Dispatcher:
             # It was canceled, paused or timed out, or the server stops: nothing is known.
             self._circuit(dispatch.job, dispatch.entry.endpoint_url).cancelled()
         elif (error := done.exception()) is not None:
-            self._platform.report(f"the call of run {run_id} broke", error)
+            self._platform.report("the call of a run broke", error, subject=run_id)
         self._platform.scheduler.pump()
 
     async def _call(self, dispatch: Dispatch) -> None:

@@ -117,7 +117,7 @@ class LogDrains:
         again, state.again = state.again, False
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._platform.report(f"log drain {drain_id} could not be served", error)
+            self._platform.report("a log drain could not be served", error, subject=drain_id)
             self._wake(drain_id, _LONGEST_PAUSE_SECS)
         elif again and not state.failures and not task.cancelled():
             self.look(drain_id)

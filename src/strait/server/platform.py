@@ -46,6 +46,7 @@ from strait.store.connection import StoreError, open_reader, open_writer, refuse
 from strait.store.ledger import Line, Tails, size_of
 from strait.store.migrations import migrate
 from strait.store.owner import Ownership
+from strait.store.presence import Presence, files_of
 from strait.store.writer import StoreUnavailable, Writer, reason
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ logger = logging.getLogger("strait.server")
 # Nobody else should have a lock: a database has one owner.
 _BUSY_MS = 100
 _TRIAL_BYTES = 256 * 1024
+_SILENT_SECS = 30
 
 
 def _tracing() -> Tracing:
@@ -114,6 +116,8 @@ class Platform:
         self.witness: Callable[[Run | WorkflowRun], None] | None = None
         # When a write was last tried for nothing but to see whether it can be done.
         self._tried_at = 0
+        # When the log was last told what the disk refuses.
+        self._told_at: dict[str, int] = {}
         self._last_tick = 0
         self._sequence = 0
         self.started_at = self.clock.now()
@@ -151,6 +155,7 @@ class Platform:
             if isinstance(error, sqlite3.Error):
                 raise StoreError(f"`{self.database}` cannot be written: {reason(error)}") from error
             raise
+        self.presence = Presence(files_of(self.database))
         self.writer = Writer(
             connection,
             on_rollback=self._forget_caches,
@@ -158,6 +163,7 @@ class Platform:
             pace=self.outside.pace,
             on_commit=self.figures.committed,
             probe=self.outside.probe,
+            lost=self.presence.lost,
         )
         self.timers = Timers(self.clock, self._on_due)
         self.workers = Workers(self)
@@ -274,11 +280,22 @@ class Platform:
         except StoreUnavailable:
             return
 
-    def report(self, what: str, error: BaseException) -> None:
-        """Log a failure that nobody waits for."""
-        # What the disk refuses is no fault of the code, and meets all that is under way.
-        trace = None if isinstance(error, StoreUnavailable) else error
-        logger.error("%s: %s", what, error, exc_info=trace)
+    def report(self, what: str, error: BaseException, *, subject: object = "") -> None:
+        """Log a failure that nobody waits for.
+
+        What the disk refuses is no fault of the code, meets all that is under way, and is tried
+        again every second: it is told now and then, since the log may lie on the same disk.
+        """
+        if isinstance(error, StoreUnavailable):
+            now = self.clock.now()
+            last = self._told_at.get(what)
+            # A clock that was set back makes it speak, not silent for hours.
+            if last is None or not last <= now < last + _SILENT_SECS * SECOND:
+                self._told_at[what] = now
+                logger.error("%s: %s", what, error)
+            return
+        about = f" ({subject})" if subject else ""
+        logger.error("%s%s: %s", what, about, error, exc_info=error)
 
     def warn(self, what: str, refusal: Refused | ApiError) -> None:
         """Log that something was refused which no request waits for; its user can put it right."""
@@ -299,7 +316,7 @@ class Platform:
     def _due_done(self, key: Hashable, future: asyncio.Future[None]) -> None:
         error = None if future.cancelled() else future.exception()
         if error is not None:
-            self.report(f"a timer could not be handled ({key})", error)
+            self.report("a timer could not be handled", error, subject=key)
             self.timers.set(key, self.clock.now() + SECOND)
 
     def _forget_caches(self) -> None:

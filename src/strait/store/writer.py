@@ -78,6 +78,7 @@ class Writer:
         on_commit: told how long the disk took for each commit, in seconds, and how many operations
             shared it.
         probe: told each commit point that a batch passes, see `COMMIT_POINTS`.
+        lost: asked before each commit; returns why nothing that is written now would be kept.
     """
 
     def __init__(
@@ -89,12 +90,14 @@ class Writer:
         pace: Pace | None = None,
         on_commit: Callable[[float, int], None] = lambda seconds, operations: None,
         probe: Callable[[str], None] = lambda point: None,
+        lost: Callable[[], sqlite3.Error | None] = lambda: None,
     ) -> None:
         self.connection = connection
         self._on_rollback = on_rollback
         self._thread = executor or ThreadPoolExecutor(1, thread_name_prefix="strait-commit")
         self._pace = pace or (Usual() if executor is None else Never())
         self._probe = probe
+        self._lost = lost
         self._on_commit = on_commit
         self._changes_logged = connection.total_changes
         self._batch: list[_Operation[object]] = []
@@ -202,13 +205,17 @@ class Writer:
             return
         # What follows the batch may submit more, which must not begin before all of that is done.
         self._committing = True
-        if self.connection.total_changes == self._changes_before:
+        if not self._has_changes():
             # Nothing was written, so there is nothing to sync.
             self._finish(self._try_commit(), synced=False)
         elif self._pace.is_quick(len(self._batch)):
             self._finish(self._try_commit())
         else:
             self._in_thread(self._try_commit, self._finish)
+
+    def _has_changes(self) -> bool:
+        """Return whether the batch has written anything."""
+        return self.connection.total_changes != self._changes_before
 
     def _in_thread(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         done = asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -220,6 +227,8 @@ class Writer:
         try:
             if self.connection.in_transaction:
                 self._probe("worked")
+                if self._has_changes() and (lost := self._lost()) is not None:
+                    return lost
                 self.connection.execute("COMMIT")
                 self._probe("committed")
         except sqlite3.Error as error:
@@ -310,6 +319,8 @@ def is_about_the_disk(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """Return in words for a user why the database could not do its work."""
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_DBMOVED:
+        return "a file of the database was removed, moved or replaced"
     return _REASONS.get(_code(error), "the disk may be full")
 
 
@@ -322,7 +333,7 @@ _BROKEN = "the database is broken, see `strait db check`"
 _LOCKED = "another process has locked the database"
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_IOERR: "the disk reports an error; it may be full, or a file too large",
+    sqlite3.SQLITE_IOERR: "the disk reports an error; it may be full or read-only, or a file too large",
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
     sqlite3.SQLITE_READONLY: "the database is read-only",

@@ -46,7 +46,10 @@ async def ready(call: Call, platform: Platform) -> Reply:
     await platform.try_to_write()
     if platform.writer.failing is not None:
         reasons.append(f"the last commit failed; {reason(platform.writer.failing)}")
-    if not os.access(platform.database, os.W_OK):
+    if (lost := platform.presence.lost()) is not None:
+        if platform.writer.failing is None:
+            reasons.append(reason(lost))
+    elif not os.access(platform.database, os.W_OK):
         reasons.append("the database file is not writable")
     if platform.draining:
         reasons.append("the server is stopping")
