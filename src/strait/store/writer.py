@@ -333,7 +333,7 @@ _BROKEN = "the database is broken, see `strait db check`"
 _LOCKED = "another process has locked the database"
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_IOERR: "the disk reports an error; it may be full or read-only, or a file too large",
+    sqlite3.SQLITE_IOERR: "the disk reports an error; it is full, read-only, or a file too large",
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
     sqlite3.SQLITE_READONLY: "the database is read-only",
