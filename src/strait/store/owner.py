@@ -54,8 +54,11 @@ def is_abandoned(lock: Path) -> bool:
     except OSError:
         return False
     try:
+        # One that is empty was given back, or is about to be taken: whoever tries it now could be
+        # the one that is in the way.
+        if os.fstat(file).st_size == 0:
+            return False
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # One that is empty was given back, or is about to be taken.
         return os.fstat(file).st_size > 0
     except OSError:
         return False
