@@ -81,7 +81,8 @@ class Turns(World):
         """Return the priorities of those who wait, by the run and the instant it was queued at."""
         rows = self.machine._running().reader.execute(
             f"SELECT id, {_QUEUED_AT.format('runs')}, doc ->> 'priority' FROM runs "
-            "WHERE job_id = ? AND status = 'queued'",
+            # One that its endpoint's circuit breaker puts off is not in line.
+            "WHERE job_id = ? AND status = 'queued' AND coalesce(doc ->> 'next_retry_at', '') = ''",
             (self.jobs["line"],),
         )
         return {(run, at): int(priority or 0) for run, at, priority in rows}
@@ -93,6 +94,7 @@ class Turns(World):
         rows = self.machine.platform.reader.execute(
             "SELECT other.id, other.doc ->> 'priority', own.doc ->> 'priority' FROM runs AS own "
             "JOIN runs AS other ON other.job_id = own.job_id AND other.status = 'queued' "
+            "AND coalesce(other.doc ->> 'next_retry_at', '') = '' "
             f"AND {_QUEUED_AT.format('other')} < own.doc ->> 'started_at' "
             # What is queued by one request is in line one after the other.
             f"AND {_QUEUED_AT.format('other')} != {_QUEUED_AT.format('own')} WHERE own.id = ?",
@@ -111,7 +113,8 @@ def broken(db: sqlite3.Connection, story: Terms) -> list[str]:
     found = []
     rows = db.execute(
         "SELECT id, doc ->> 'priority', payload ->> 'n' FROM runs WHERE job_id = ? "
-        "AND doc ->> 'triggered_by' = 'manual'",
+        "AND doc ->> 'triggered_by' = 'manual' AND NOT EXISTS (SELECT 1 FROM ledger "
+        "WHERE subject = runs.id AND data ->> 'next_retry_at' IS NOT NULL)",
         (story.jobs["line"],),
     ).fetchall()
     for run, priority, _ in rows:
