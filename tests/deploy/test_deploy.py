@@ -93,14 +93,21 @@ def test_the_images_command_starts_a_server_that_its_health_check_finds_well(
             ready = json.loads(server.stdout.readline())
             assert ready["base_url"].endswith(f":{port}")
             subprocess.run(check, env=given, check=True, timeout=30)
+            with socket.create_connection(("127.0.0.1", port)) as stranger:
+                stranger.sendall(b"no HTTP at all\r\n\r\n")
+                assert stranger.recv(64).startswith(b"HTTP/1.1 400")
         finally:
-            server.send_signal(signal.SIGTERM)
+            # What a terminal sends that is closed ends it in order, too.
+            server.send_signal(signal.SIGHUP)
+            server.send_signal(signal.SIGHUP)
             _, said = server.communicate(timeout=30)
         assert server.returncode == 0
     assert ready["api_key"] not in said
-    # Every line is one for machines, and the log begins and ends with the server.
+    # Every line is one for machines, also what a library warns of, and the log begins and ends
+    # with the server.
     told = [json.loads(line)["message"] for line in said.splitlines()]
     assert told[0].endswith(f"serves {ready['base_url']}")
+    assert "Invalid HTTP request received." in told
     assert told[-2:] == ["stopping: handlers have 10 s to finish what they do", "stopped"]
 
 

@@ -177,5 +177,5 @@ def test_a_signal_drains_and_cancel_reaches_the_handler(tmp_path: Path, journal:
         assert refused.process.returncode == ExitCode.DENIED
         assert said.endswith(
             "strait: the platform refuses the worker: invalid api key — "
-            "use a key with the scope `workers:connect`\n"
+            "use a key of its project that is neither revoked nor expired\n"
         )

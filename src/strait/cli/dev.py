@@ -69,7 +69,7 @@ def run(options: Options) -> None:
         console.say(
             f"warning: {options.host} is reachable from the network; keys are required there too"
         )
-    logs.configure(options.log_format, options.log_level)
+    logs.include_libraries(logs.configure(options.log_format, options.log_level))
     log_lines.quiet_grpc()
     try:
         runner = _runner()

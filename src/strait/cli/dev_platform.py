@@ -7,7 +7,6 @@ import errno
 import gc
 import importlib.util
 import os
-import signal
 import webbrowser
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from strait._version import __version__
+from strait.cli import signals
 from strait.cli.config_keys import strays
 from strait.cli.dev_target import Target, remote_settings
 from strait.config import FILE_NAME
@@ -238,7 +238,6 @@ def _tell_what_is_ignored(console: Console, here: Path) -> None:
 
 def _stop_on_signals(console: Console, handlers: Handlers | None) -> asyncio.Event:
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
 
     def stop() -> None:
         if not stopping.is_set():
@@ -252,6 +251,5 @@ def _stop_on_signals(console: Console, handlers: Handlers | None) -> asyncio.Eve
         console.close()
         os._exit(1)
 
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop)
+    signals.on_end(asyncio.get_running_loop(), stop)
     return stopping

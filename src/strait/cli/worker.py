@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strait import log_lines
-from strait.cli import dev_target
+from strait.cli import dev_target, signals
 from strait.cli.dev_console import Console
 from strait.cli.failures import CommandError, ExitCode
 from strait.cli.places import local_platform
@@ -26,7 +25,10 @@ if TYPE_CHECKING:
     from strait.cli.session import Session
 
 _SIGNING_SECRET = "STRAIT_SIGNING_SECRET"  # noqa: S105 - the name of a variable
-_DENIED = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
+_ADVICE = {
+    "UNAUTHENTICATED": "use a key of its project that is neither revoked nor expired",
+    "PERMISSION_DENIED": "use a key with the scope `workers:connect`",
+}
 _COLOURS = {"connected": "green", "disconnected": "yellow", "failed": "red", "draining": "yellow"}
 
 
@@ -83,8 +85,8 @@ def run(session: Session, wanted: Wanted) -> None:
     try:
         _run(worker, console)
     except WorkerRefused as error:
-        code = ExitCode.DENIED if error.grpc_status in _DENIED else ExitCode.NO
-        advice = "use a key with the scope `workers:connect`" if code is ExitCode.DENIED else ""
+        code = ExitCode.DENIED if error.grpc_status in _ADVICE else ExitCode.NO
+        advice = _ADVICE.get(error.grpc_status, "")
         raise CommandError(str(error), advice, code) from None
     finally:
         console.close()
@@ -129,9 +131,7 @@ def _register(session: Session, found: Found) -> None:
 
 def _run(worker: Worker, console: Console) -> None:
     async def work() -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, worker.stop)
+        signals.on_end(asyncio.get_running_loop(), worker.stop)
         await worker.run()
 
     asyncio.run(work())
