@@ -111,13 +111,14 @@ def test_the_wheel_has_nothing_else(contents: set[str]) -> None:
     assert {Path(name).suffix for name in contents - others} == CODE | PAGE | data
 
 
-def test_the_core_needs_httpx_and_pydantic_only(wheel: Path) -> None:
+def test_the_core_needs_httpx_with_sniffio_and_pydantic_only(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
         metadata = Parser().parsestr(archive.read(name).decode())
     required = metadata.get_all("Requires-Dist", [])
     core = {line for line in required if "extra ==" not in line}
-    assert {line.split("<")[0].split(">")[0].strip() for line in core} == {"httpx", "pydantic"}
+    names = {line.split("<")[0].split(">")[0].strip() for line in core}
+    assert names == {"httpx", "sniffio", "pydantic"}
     assert all("<" in line for line in core), "bounded by the next major version"
     assert set(metadata.get_all("Provides-Extra", [])) >= EXTRAS | {"all", "dev"}
     assert (metadata["Name"], metadata["Requires-Python"]) == ("strait-python", ">=3.11")
