@@ -54,6 +54,26 @@ def test_a_second_import_does_nothing(source: Client, other: Client) -> None:
     assert [job.version for job in other.jobs.list()] == before
 
 
+def test_a_paused_job_is_paused_there_and_no_import_lets_it_go_on(
+    source: Client, other: Client
+) -> None:
+    document = transfer.export_project(source)
+    assert "paused" not in document["jobs"]["pay"]
+    document["jobs"]["pay"]["paused"] = True
+    brought(other, transfer.dumps(document), values=VALUES)
+    assert transfer.export_project(other)["jobs"]["pay"]["paused"] is True
+    assert {job.slug for job in other.jobs.list() if job.paused} == {"pay"}
+    assert brought(other, transfer.dumps(transfer.export_project(source))).is_empty
+    assert {job.slug for job in other.jobs.list() if job.paused} == {"pay"}
+    ship = next(job.id for job in other.jobs.list() if job.slug == "ship")
+    document["jobs"]["ship"]["paused"] = True
+    plan = brought(other, transfer.dumps(document))
+    assert [str(one).splitlines()[0] for one in plan.changes if one.action == "change"] == [
+        "~ change jobs.ship"
+    ]
+    assert other.jobs.get(ship).paused
+
+
 def test_variables_come_along_when_asked(source: Client, other: Client) -> None:
     document = transfer.export_project(source, with_variables=True)
     assert document["environments"]["shop"]["variables"] == {"B": "shop-secret"}

@@ -56,6 +56,8 @@ class _Writer:
             ids[change.key] = shelf.create(body)["id"]
         elif body:
             shelf.update(ids[change.key], body)
+        if change.after.get("paused"):
+            self._client.jobs.pause(ids[change.key], reason="paused in the imported file")
 
     def relate(self, change: Change) -> None:
         """Bring about what is a thing of its own on the platform: dependencies, subscriptions."""

@@ -67,7 +67,7 @@ JOBS = Kind(
     ),
     refs={"group_id": "group", "environment_id": "environment"},
     targets={"group_id": "job_groups", "environment_id": "environments"},
-    nested=("depends_on",),
+    nested=("depends_on", "paused"),
     embedded_only=frozenset({"throttles", "cron_catchup"}),
 )
 WORKFLOWS = Kind(

@@ -192,6 +192,9 @@ def _same(name: str, has: Json, wanted: Json, *, is_secret: bool) -> bool:
         return set(has) == set(wanted) and all(
             value is None or has[key] is None or value == has[key] for key, value in wanted.items()
         )
+    if name == "paused":
+        # Who has paused a job there had a reason, which a file does not know.
+        return bool(has) or not wanted
     if name in {"enabled", "active"}:
         return (has is not False) == (wanted is not False)
     if name in {"event_types", "permissions"}:

@@ -142,6 +142,8 @@ class _Reader:
                 if self._with_variables:
                     return shelves.variables(self._client, row)
                 return dict.fromkeys(row.get("variable_keys") or ())
+            case kinds.JOBS if name == "paused":
+                return row.get("paused")
             case kinds.JOBS:
                 found = shelves.dependencies(self._client, row["id"])
                 return {
