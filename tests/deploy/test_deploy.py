@@ -68,6 +68,11 @@ def test_the_image_runs_as_nobody_in_particular_and_keeps_its_state_in_a_volume(
     assert set(environment()) <= known
 
 
+def _heed_hang_ups() -> None:
+    """Have a child heed SIGHUP, also where the tests are run by `nohup`."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.e2e
 def test_the_images_command_starts_a_server_that_its_health_check_finds_well(
     tmp_path: Path,
@@ -86,7 +91,13 @@ def test_the_images_command_starts_a_server_that_its_health_check_finds_well(
     check = [str(BIN / program), *arguments]
     assert subprocess.run(check, env=given, capture_output=True, check=False).returncode != 0
     with subprocess.Popen(
-        command, env=given, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=given,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heed_hang_ups,  # noqa: PLW1509 - it sets a signal and nothing else
     ) as server:
         try:
             assert server.stdout is not None
